@@ -1,0 +1,2 @@
+//! The `wsclose` command.
+fn main() {}

@@ -1,0 +1,157 @@
+//! What the decoder hands on: one TCP segment, or an ICMP error about one.
+
+use crate::moment::Moment;
+use crate::seq::SeqNum;
+use std::net::IpAddr;
+
+/// An address and a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Endpoint {
+    /// IPv4 or IPv6 address.
+    pub address: IpAddr,
+    /// TCP port.
+    pub port: u16,
+}
+
+/// A distinct stack of VLANs and tunnels; 0 is none. Same addresses in different ones are different connections.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct EncapsulationId(pub u32);
+
+/// The flag bits of a TCP header (RFC 9293 §3.1).
+///
+/// ```text
+///   7   6   5   4   3   2   1   0
+/// +---+---+---+---+---+---+---+---+
+/// |CWR|ECE|URG|ACK|PSH|RST|SYN|FIN|
+/// +---+---+---+---+---+---+---+---+
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct TcpFlags(pub u8);
+
+impl TcpFlags {
+    /// No more data from sender.
+    pub const FIN: u8 = 0x01;
+    /// Synchronize sequence numbers.
+    pub const SYN: u8 = 0x02;
+    /// Reset the connection.
+    pub const RST: u8 = 0x04;
+    /// Push function.
+    pub const PSH: u8 = 0x08;
+    /// Acknowledgment field is significant.
+    pub const ACK: u8 = 0x10;
+
+    /// Is FIN set?
+    #[must_use]
+    pub const fn fin(self) -> bool {
+        self.0 & Self::FIN != 0
+    }
+    /// Is SYN set?
+    #[must_use]
+    pub const fn syn(self) -> bool {
+        self.0 & Self::SYN != 0
+    }
+    /// Is RST set?
+    #[must_use]
+    pub const fn rst(self) -> bool {
+        self.0 & Self::RST != 0
+    }
+    /// Is ACK set?
+    #[must_use]
+    pub const fn ack(self) -> bool {
+        self.0 & Self::ACK != 0
+    }
+}
+
+/// One TCP segment, borrowed from the packet (or from the defragmented datagram) it came in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Segment<'a> {
+    /// The packet that carried it (the last fragment's, for a fragmented datagram).
+    pub at: Moment,
+    /// Sender.
+    pub source: Endpoint,
+    /// Receiver.
+    pub destination: Endpoint,
+    /// VLANs and tunnels it came in.
+    pub encapsulation: EncapsulationId,
+    /// Sequence number of the first payload byte (of the SYN, if set).
+    pub seq: SeqNum,
+    /// Acknowledgment number, where the ACK flag is set.
+    pub ack: Option<SeqNum>,
+    /// Flag bits.
+    pub flags: TcpFlags,
+    /// Window field as it stands, unscaled.
+    pub window: u16,
+    /// IPv4 TTL or IPv6 hop limit.
+    pub ttl: u8,
+    /// IPv4 identification; `None` in IPv6.
+    pub ip_id: Option<u16>,
+    /// TCP options as they stand (0 to 40 bytes; fewer where the snaplen cut them).
+    pub options: &'a [u8],
+    /// Payload, up to where the capture holds it.
+    pub payload: &'a [u8],
+    /// Payload bytes on the wire that the snaplen cut off.
+    pub missing: u32,
+}
+
+impl Segment<'_> {
+    /// Payload bytes on the wire, captured or not.
+    #[must_use]
+    pub fn payload_len(&self) -> u32 {
+        u32::try_from(self.payload.len()).unwrap_or(u32::MAX).saturating_add(self.missing)
+    }
+}
+
+/// What kind of ICMP or ICMPv6 error a router or host sent about a segment (RFC 792, RFC 1812, RFC 4443).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum IcmpErrorKind {
+    /// Network, host, address unreachable, no route.
+    Unreachable,
+    /// Port unreachable: a host that has no such socket, or a firewall that says so.
+    PortUnreachable,
+    /// Communication administratively prohibited: a firewall.
+    AdministrativelyProhibited,
+    /// Fragmentation needed, or packet too big, with the next hop's MTU.
+    PacketTooBig {
+        /// MTU of the next hop in bytes; 0 where the router does not say.
+        mtu: u32,
+    },
+    /// TTL or hop limit exceeded in transit.
+    TimeExceeded,
+    /// Any other type and code.
+    Other {
+        /// ICMP type.
+        icmp_type: u8,
+        /// ICMP code.
+        code: u8,
+    },
+}
+
+/// An ICMP error that quotes the head of a TCP segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IcmpError {
+    /// The packet that carried it.
+    pub at: Moment,
+    /// Who sent the error.
+    pub reporter: IpAddr,
+    /// Kind of error.
+    pub kind: IcmpErrorKind,
+    /// Sender of the segment that drew it.
+    pub source: Endpoint,
+    /// Where that segment was going.
+    pub destination: Endpoint,
+    /// VLANs and tunnels the error came in.
+    pub encapsulation: EncapsulationId,
+    /// Sequence number of the quoted segment, where the quotation reaches so far.
+    pub seq: Option<SeqNum>,
+}
+
+/// What a packet turned out to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decoded<'a> {
+    /// A TCP segment.
+    Segment(Segment<'a>),
+    /// An ICMP error about one.
+    Icmp(IcmpError),
+    /// Something else, a fragment that waits for its others, or a packet that can't be read (counted).
+    Nothing,
+}

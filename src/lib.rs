@@ -1,0 +1,26 @@
+//! Who closed this WebSocket, with what code, and why?
+//!
+//! `wsclose` answers from packets alone. The crate is a pipeline; each module uses only those above it:
+//!
+//! ```text
+//!           bytes               bytes          (Side, StreamEvent)        FrameEvent      Verdict
+//! capture --Packet--> decode --Segment--> flow > tcp --> http --> websocket --> verdict --> report
+//! file|live           link ip defrag      table  order   1.1      frames close   judge()     text json
+//! +- I/O -+ +------------- no I/O, no clock, no threads, no printing -----------------+ +- any Write -+
+//! ```
+//!
+//! * Sans-IO: everything between `capture` and `report` is driven by method calls and takes its time from
+//!   the packets, so that a replay is exact.
+//! * Evidence apart from opinion: the layers gather a teardown's evidence, each item with its packet number;
+//!   one pure function judges it.
+//! * Payload is never buffered unless it must be: a frame header says how many bytes to skip.
+
+pub mod time;
+pub mod side;
+pub mod moment;
+pub mod anomaly;
+pub mod seq;
+pub mod limits;
+
+pub mod capture;
+pub mod decode;

@@ -1,0 +1,91 @@
+//! Every cap and timeout in one place, so that nothing an input does can grow without bound.
+
+use std::time::Duration;
+
+/// The caps and timeouts of an analysis. Reaching a cap is a counted anomaly that the report shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    // -- capture
+    /// Largest packet record accepted, in bytes. A larger claim is a corrupt file. libpcap's own bound is 256 KiB;
+    /// BIG TCP and USB captures reach further.
+    pub packet_bytes: u32,
+    /// Interfaces kept for one pcapng section.
+    pub interfaces: usize,
+    // -- decode
+    /// Nested encapsulations (tunnels, VLAN stacks, MPLS stacks count one each) inside one packet.
+    pub encapsulation_depth: usize,
+    /// Distinct encapsulations told apart in one capture.
+    pub encapsulations: usize,
+    /// IP datagrams under reassembly at a time.
+    pub fragment_datagrams: usize,
+    /// Bytes held for IP datagrams under reassembly.
+    pub fragment_bytes: usize,
+    /// Age at which an incomplete IP datagram is given up (RFC 791 and RFC 8200 say 60 s).
+    pub fragment_timeout: Duration,
+    // -- flow and tcp
+    /// TCP connections held at a time.
+    pub connections: usize,
+    /// TCP conversations whose Wireshark stream number is remembered.
+    pub stream_numbers: usize,
+    /// Out-of-order payload held for one direction, in bytes.
+    pub out_of_order_bytes: usize,
+    /// Out-of-order segments held for one direction.
+    pub out_of_order_segments: usize,
+    /// Out-of-order payload held over all connections, in bytes.
+    pub out_of_order_total_bytes: usize,
+    /// Packets of a connection after which bytes that were acknowledged but not seen count as lost by the capture
+    /// rather than out of order.
+    pub gap_patience_packets: u32,
+    /// Time after which they do.
+    pub gap_patience: Duration,
+    /// How long a connection whose TCP has ended is kept for its stragglers.
+    pub linger: Duration,
+    /// Sendings of the same bytes, or keepalive probes, without any answer, that prove a dead peer.
+    pub unanswered_sendings: u32,
+    /// Longest delay between two copies of one packet in a capture, where the IP identification shows it.
+    pub copy_window: Duration,
+    /// Longest delay between two copies of one packet where IP has no identification (zero, or IPv6).
+    pub copy_window_anonymous: Duration,
+    // -- http
+    /// Longest HTTP head read, in bytes.
+    pub http_head_bytes: usize,
+    /// Messages of a connection that is not (yet) a WebSocket after which HTTP is no longer followed.
+    pub http_messages: u32,
+    // -- websocket
+    /// Consecutive valid frames that show a WebSocket joined in mid-stream.
+    pub midstream_frames: u32,
+    /// Segments of one direction looked at for them.
+    pub midstream_segments: u32,
+    /// Longest Close reason kept, in bytes (RFC 6455 allows 123).
+    pub close_reason_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            packet_bytes: 16 << 20,
+            interfaces: 65_536,
+            encapsulation_depth: 8,
+            encapsulations: 65_536,
+            fragment_datagrams: 4_096,
+            fragment_bytes: 16 << 20,
+            fragment_timeout: Duration::from_secs(60),
+            connections: 4 << 20,
+            stream_numbers: 4 << 20,
+            out_of_order_bytes: 4 << 20,
+            out_of_order_segments: 4_096,
+            out_of_order_total_bytes: 256 << 20,
+            gap_patience_packets: 64,
+            gap_patience: Duration::from_secs(5),
+            linger: Duration::from_secs(10),
+            unanswered_sendings: 3,
+            copy_window: Duration::from_millis(500),
+            copy_window_anonymous: Duration::from_millis(5),
+            http_head_bytes: 64 << 10,
+            http_messages: 100_000,
+            midstream_frames: 3,
+            midstream_segments: 16,
+            close_reason_bytes: 1_024,
+        }
+    }
+}
