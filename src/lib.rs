@@ -24,3 +24,5 @@ pub mod limits;
 
 pub mod capture;
 pub mod decode;
+pub mod websocket;
+pub mod report;

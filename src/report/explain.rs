@@ -1,0 +1,248 @@
+//! `wsclose explain`: what a close code means, or how two of them differ.
+//!
+//! Everything said comes from the table in [`crate::websocket::close_code`]; the differences between any two codes
+//! are the attributes in which their rows differ, and a few pairs that are often confused have a note of their own.
+
+mod compare;
+mod json;
+mod layout;
+
+pub use json::write_json;
+
+use crate::websocket::close_code::CloseCode;
+use compare::Comparison;
+use layout::Page;
+use std::io::{self, Write};
+
+/// Explains `codes` as text for people: each by itself, or two side by side.
+///
+/// `width` is the number of columns to fill; it is held between 72 and 100.
+///
+/// # Errors
+/// Whatever `out` refuses.
+pub fn write_text(out: &mut impl Write, codes: &[CloseCode], width: usize) -> io::Result<()> {
+    let mut page = Page::new(out, width);
+    if let [first, second] = codes
+        && first != second
+    {
+        return side_by_side(&mut page, &Comparison::new(*first, *second));
+    }
+    for (position, code) in codes.iter().enumerate() {
+        if position > 0 {
+            page.blank()?;
+        }
+        one(&mut page, *code)?;
+    }
+    Ok(())
+}
+
+/// `1006 Abnormal Closure`, or `4123 (private use: 4000-4999)`.
+fn title(code: CloseCode) -> String {
+    match code.name() {
+        Some(name) => format!("{code} {name}"),
+        None => format!("{code} ({})", code.info().name),
+    }
+}
+
+/// What is said of one code: a label and a text each.
+fn paragraphs(code: CloseCode) -> Vec<(&'static str, String)> {
+    let info = code.info();
+    let mut paragraphs = vec![
+        ("Category", info.category.text().to_owned()),
+        ("Meaning", info.meaning.to_owned()),
+        ("Appears", info.appears.to_owned()),
+        ("Fix", info.fix.to_owned()),
+        ("On the wire", info.on_wire.text().to_owned()),
+        ("Sent by", info.sender.text().to_owned()),
+        ("Peer sees", info.peer_sees.text().to_owned()),
+        ("Reconnect", info.reconnect.text().to_owned()),
+        ("Reference", info.reference.to_owned()),
+    ];
+    let uses: Vec<String> = code
+        .known_uses()
+        .map(|known| format!("{} in subprotocol {}", known.name, known.subprotocol))
+        .collect();
+    if !uses.is_empty() {
+        paragraphs.push(("Known use", uses.join("; ")));
+    }
+    paragraphs
+}
+
+fn one(page: &mut Page<'_, impl Write>, code: CloseCode) -> io::Result<()> {
+    page.line(&title(code))?;
+    paragraphs(code).iter().try_for_each(|(label, text)| page.paragraph(label, text))
+}
+
+fn side_by_side(page: &mut Page<'_, impl Write>, comparison: &Comparison) -> io::Result<()> {
+    let (first, second) = (comparison.first, comparison.second);
+    page.columns("", &title(first), &title(second))?;
+    page.rule()?;
+    let right = paragraphs(second);
+    let text_of = |label: &str, of: &[(&str, String)]| {
+        of.iter().find(|(name, _)| *name == label).map(|(_, text)| text.clone()).unwrap_or_default()
+    };
+    let left = paragraphs(first);
+    let only_right = right.iter().filter(|(label, _)| left.iter().all(|(name, _)| name != label));
+    for (label, _) in left.iter().chain(only_right) {
+        page.columns(label, &text_of(label, &left), &text_of(label, &right))?;
+    }
+    page.blank()?;
+    differences(page, comparison)
+}
+
+fn differences(page: &mut Page<'_, impl Write>, comparison: &Comparison) -> io::Result<()> {
+    page.line("Key differences")?;
+    if let Some(note) = comparison.note {
+        page.bullet(note)?;
+    }
+    if comparison.differences.is_empty() {
+        page.bullet(
+            "Only the number: both fall in the same range and are alike in all that the protocol says.",
+        )?;
+    }
+    for difference in &comparison.differences {
+        page.bullet(&difference.sentence(comparison.first, comparison.second))?;
+    }
+    page.blank()?;
+    page.line("Which applies when")?;
+    for code in [comparison.first, comparison.second] {
+        page.bullet(&format!("{code} when {}.", code.info().applies_when))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(codes: &[u16], width: usize) -> String {
+        let codes: Vec<CloseCode> = codes.iter().copied().map(CloseCode).collect();
+        let mut out = Vec::new();
+        write_text(&mut out, &codes, width).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    /// The text with all runs of space and line breaks made one space.
+    fn flat(text: &str) -> String {
+        text.split_whitespace().collect::<Vec<_>>().join(" ")
+    }
+
+    #[track_caller]
+    fn says(text: &str, statements: &[&str]) {
+        let flat = flat(text);
+        for statement in statements {
+            assert!(flat.contains(statement), "lacks {statement:?}:\n{text}");
+        }
+    }
+
+    #[test]
+    fn code_1001_tells_of_a_departure_and_how_to_reconnect() {
+        says(
+            &text(&[1001], 100),
+            &[
+                "1001 Going Away",
+                "Category planned departure of one endpoint",
+                "An endpoint is going away: a server shuts down, or a browser leaves the page.",
+                "Reconnect automatically with exponential backoff, after a short delay when the server restarts",
+                "On the wire yes, it may be sent in a Close frame",
+                "Reference RFC 6455 §7.4.1",
+            ],
+        );
+    }
+
+    #[test]
+    fn code_1006_is_never_sent_and_names_causes_and_remedies() {
+        says(
+            &text(&[1006], 100),
+            &[
+                "1006 Abnormal Closure",
+                "lost without a Close frame. It is never sent",
+                "A crash or a killed process; a pulled cable",
+                "a firewall, NAT or load balancer that killed an idle connection",
+                "Reconnect with exponential backoff",
+                "Use ping/pong to detect dead connections early",
+                "Check network timeouts and load-balancer idle limits",
+                "On the wire no, never",
+                "Reference RFC 6455 §7.1.5, §7.4.1",
+            ],
+        );
+    }
+
+    #[test]
+    fn codes_1001_and_1006_side_by_side_say_which_applies_when() {
+        let text = text(&[1001, 1006], 100);
+        assert!(
+            text.lines()
+                .any(|line| line.contains("1001 Going Away") && line.contains("1006 Abnormal Closure"))
+        );
+        says(
+            &text,
+            &[
+                "Key differences",
+                "1001 is a farewell that was sent; 1006 is the lack of one.",
+                "On the wire: 1001 yes, it may be sent in a Close frame; 1006 no, never:",
+                "Sent by: 1001 client or server; 1006 nobody",
+                "Which applies when",
+                "1001 when an endpoint left on purpose and said so in a Close frame",
+                "1006 when the connection ended and no Close frame had been received",
+            ],
+        );
+    }
+
+    #[test]
+    fn an_unknown_code_is_explained_by_its_range() {
+        says(
+            &text(&[4123], 80),
+            &["4123 (private use: 4000-4999)", "yes, it may be sent", "RFC 6455 §7.4.2"],
+        );
+        says(&text(&[2500], 80), &["2500 (reserved for the protocol: 1000-2999)", "it has no meaning yet"]);
+        says(&text(&[7], 80), &["7 (unused range 0-999)", "it lies outside the ranges"]);
+    }
+
+    #[test]
+    fn a_private_code_with_a_known_use_names_its_subprotocol() {
+        says(&text(&[4401], 80), &["Known use Unauthorized in subprotocol graphql-transport-ws"]);
+        says(&text(&[4401, 4123], 80), &["Known use Unauthorized in"]);
+        says(&text(&[4123, 4401], 80), &["Known use Unauthorized in"]);
+    }
+
+    #[test]
+    fn two_codes_of_one_range_differ_only_in_number() {
+        says(&text(&[4123, 4124], 80), &["Only the number"]);
+        says(&text(&[1002, 1007], 80), &["Only what happened"]);
+    }
+
+    #[test]
+    fn no_line_is_wider_than_asked_for_within_the_bounds() {
+        for (asked, most) in [(0, 72), (72, 72), (90, 90), (100, 100), (400, 100)] {
+            for codes in [&[1001, 1006][..], &[1010, 3000], &[1011], &[4401, 65_535], &[1000, 1001, 1002]] {
+                for line in text(codes, asked).lines() {
+                    assert!(line.chars().count() <= most, "{asked}: {line:?}");
+                    assert_eq!(line, line.trim_end(), "stray space at the end");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_same_code_twice_is_no_comparison() {
+        assert!(!text(&[1006, 1006], 80).contains("Key differences"));
+    }
+
+    #[test]
+    fn every_pair_of_codes_can_be_compared() {
+        let all: Vec<u16> =
+            CloseCode::registered().map(|code| code.0).chain([7, 2500, 3500, 4500, 5500]).collect();
+        for first in &all {
+            for second in all.iter().filter(|second| *second != first) {
+                let text = flat(&text(&[*first, *second], 100));
+                assert!(text.contains(&format!("{first} when ")), "{first} {second}");
+                assert!(text.contains(&format!("{second} when ")), "{first} {second}");
+                assert!(
+                    !text.contains("Only the number"),
+                    "{first} {second}: rows of two kinds can't be alike"
+                );
+            }
+        }
+    }
+}

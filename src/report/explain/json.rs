@@ -1,0 +1,141 @@
+//! `wsclose explain --format json`.
+
+use super::compare::Comparison;
+use crate::websocket::close_code::{CloseCode, KnownUse};
+use serde::Serialize;
+use std::io::{self, Write};
+
+/// The document: schema `wsclose.explain/1`.
+#[derive(Serialize)]
+struct Document {
+    schema: &'static str,
+    codes: Vec<Explanation>,
+    comparison: Option<CodeComparison>,
+}
+
+/// One code, with the attributes both as stable names and as text.
+#[derive(Serialize)]
+struct Explanation {
+    code: u16,
+    /// Null for a code without an entry of its own.
+    name: Option<&'static str>,
+    /// The numbers that the explanation holds for: the code itself, or its range.
+    range: [u16; 2],
+    category: &'static str,
+    meaning: &'static str,
+    appears: &'static str,
+    fix: &'static str,
+    applies_when: &'static str,
+    may_be_sent: bool,
+    on_wire: Attribute,
+    sender: Attribute,
+    peer_sees: Attribute,
+    reconnect: Attribute,
+    reference: &'static str,
+    known_uses: Vec<&'static KnownUse>,
+}
+
+#[derive(Serialize)]
+struct Attribute {
+    value: &'static str,
+    text: &'static str,
+}
+
+#[derive(Serialize)]
+struct CodeComparison {
+    codes: [u16; 2],
+    #[serde(flatten)]
+    comparison: Comparison,
+}
+
+impl Explanation {
+    fn new(code: CloseCode) -> Explanation {
+        let info = code.info();
+        Explanation {
+            code: code.0,
+            name: code.name(),
+            range: [info.first, info.last],
+            category: info.category.name(),
+            meaning: info.meaning,
+            appears: info.appears,
+            fix: info.fix,
+            applies_when: info.applies_when,
+            may_be_sent: code.is_valid_on_wire(),
+            on_wire: Attribute { value: info.on_wire.name(), text: info.on_wire.text() },
+            sender: Attribute { value: info.sender.name(), text: info.sender.text() },
+            peer_sees: Attribute { value: info.peer_sees.name(), text: info.peer_sees.text() },
+            reconnect: Attribute { value: info.reconnect.name(), text: info.reconnect.text() },
+            reference: info.reference,
+            known_uses: code.known_uses().collect(),
+        }
+    }
+}
+
+/// Explains `codes` as one JSON document; with two different ones, their differences as well.
+///
+/// # Errors
+/// Whatever `out` refuses.
+pub fn write_json(out: &mut impl Write, codes: &[CloseCode]) -> io::Result<()> {
+    let comparison = match codes {
+        [first, second] if first != second => {
+            Some(CodeComparison { codes: [first.0, second.0], comparison: Comparison::new(*first, *second) })
+        }
+        _ => None,
+    };
+    let codes = codes.iter().map(|code| Explanation::new(*code)).collect();
+    serde_json::to_writer_pretty(&mut *out, &Document { schema: "wsclose.explain/1", codes, comparison })?;
+    out.write_all(b"\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn document(codes: &[u16]) -> Value {
+        let codes: Vec<CloseCode> = codes.iter().copied().map(CloseCode).collect();
+        let mut out = Vec::new();
+        write_json(&mut out, &codes).unwrap();
+        assert_eq!(out.last(), Some(&b'\n'));
+        serde_json::from_slice(&out).unwrap()
+    }
+
+    #[test]
+    fn one_code_has_its_row_and_no_comparison() {
+        let document = document(&[1006]);
+        assert_eq!(document["schema"], "wsclose.explain/1");
+        assert_eq!(document["comparison"], Value::Null);
+        let code = &document["codes"][0];
+        assert_eq!(code["code"], 1006);
+        assert_eq!(code["name"], "Abnormal Closure");
+        assert_eq!(code["category"], "abnormal");
+        assert_eq!(code["may_be_sent"], false);
+        assert_eq!(code["on_wire"]["value"], "local_only");
+        assert_eq!(code["reconnect"]["value"], "backoff");
+    }
+
+    #[test]
+    fn two_codes_are_compared() {
+        let document = document(&[1001, 1006]);
+        assert_eq!(document["comparison"]["codes"], json!([1001, 1006]));
+        assert!(document["comparison"]["note"].as_str().unwrap().starts_with("1001 is a farewell"));
+        let attributes: Vec<_> = document["comparison"]["differences"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|difference| difference["attribute"].as_str().unwrap())
+            .collect();
+        assert_eq!(attributes, ["category", "on_wire", "sender", "peer_sees", "reconnect", "reference"]);
+    }
+
+    #[test]
+    fn an_unknown_code_has_no_name_but_its_range() {
+        let code = &document(&[4401])["codes"][0];
+        assert_eq!(code["name"], Value::Null);
+        assert_eq!(code["range"], json!([4000, 4999]));
+        assert_eq!(
+            code["known_uses"],
+            json!([{ "code": 4401, "name": "Unauthorized", "subprotocol": "graphql-transport-ws" }])
+        );
+    }
+}

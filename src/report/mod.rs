@@ -1,0 +1,3 @@
+//! Findings for people and programs, written to any `std::io::Write`.
+
+pub mod explain;
