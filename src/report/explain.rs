@@ -96,9 +96,7 @@ fn differences(page: &mut Page<'_, impl Write>, comparison: &Comparison) -> io::
         page.bullet(note)?;
     }
     if comparison.differences.is_empty() {
-        page.bullet(
-            "Only the number: both fall in the same range and are alike in all that the protocol says.",
-        )?;
+        page.bullet(comparison.alike())?;
     }
     for difference in &comparison.differences {
         page.bullet(&difference.sentence(comparison.first, comparison.second))?;

@@ -256,7 +256,7 @@ attribute! {
         /// Yes, backing off.
         Backoff = "backoff", "yes, automatically, with exponential backoff and jitter";
         /// Yes, after a first pause.
-        DelayThenBackoff = "delay_then_backoff", "yes, after a first delay with jitter, then with exponential backoff";
+        DelayThenBackoff = "delay_then_backoff", "yes, automatically: after a first delay with jitter, then with exponential backoff";
         /// Not before something was changed.
         AfterFix = "after_fix", "not before the cause is fixed: the same will happen again";
         /// The application's documents say.

@@ -59,14 +59,13 @@ impl Comparison {
 }
 
 /// The attributes that are compared: field, label, text.
-fn attributes(info: &CodeInfo) -> [(&'static str, &'static str, &'static str); 6] {
+fn attributes(info: &CodeInfo) -> [(&'static str, &'static str, &'static str); 5] {
     [
         ("category", "Kind of ending", info.category.text()),
         ("on_wire", "On the wire", info.on_wire.text()),
         ("sender", "Sent by", info.sender.text()),
         ("peer_sees", "The other end sees", info.peer_sees.text()),
         ("reconnect", "Reconnect", info.reconnect.text()),
-        ("reference", "Defined in", info.reference),
     ]
 }
 
@@ -99,9 +98,9 @@ const NOTES: &[(u16, u16, &str)] = &[
         1001,
         1006,
         "1001 is a farewell that was sent; 1006 is the lack of one. A server that is stopped in order says 1001; the \
-         same server killed says nothing, and its clients report 1006. After 1001 the sender's state is known; after \
-         1006 nobody knows which of the last messages arrived. 1001 needs no search for a fault; 1006 does, when it \
-         repeats.",
+         same server killed says nothing, and its clients report 1006. After 1001 the receiver knows that nothing more \
+         was to come; after 1006 nobody knows which of the last messages arrived. 1001 needs no search for a fault; \
+         1006 does, when it repeats.",
     ),
     (
         1001,

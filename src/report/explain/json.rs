@@ -125,7 +125,7 @@ mod tests {
             .iter()
             .map(|difference| difference["attribute"].as_str().unwrap())
             .collect();
-        assert_eq!(attributes, ["category", "on_wire", "sender", "peer_sees", "reconnect", "reference"]);
+        assert_eq!(attributes, ["category", "on_wire", "sender", "peer_sees", "reconnect"]);
     }
 
     #[test]
