@@ -74,7 +74,7 @@ fn without_comment(line: &str) -> &str {
     let end = line
         .match_indices("//")
         .map(|(at, _)| at)
-        .find(|at| line[..*at].matches('"').count() % 2 == 0)
+        .find(|at| line[..*at].matches('"').count().is_multiple_of(2))
         .unwrap_or(line.len());
     &line[..end]
 }

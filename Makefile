@@ -1,0 +1,52 @@
+# The commands of this project. `make demo` and `make test` work from a bare clone on Debian or Ubuntu with cargo:
+# what they miss of system packages they install (with sudo, if you are not root), and say so.
+
+.DEFAULT_GOAL := demo
+.PHONY: demo test fixtures bench lint deps cargo
+
+# What a build needs, and what the tests need besides.
+BUILD_PACKAGES := gcc libc6-dev libpcap-dev
+TEST_PACKAGES  := tshark
+
+# The scenarios that the demo shows: of each, one recorded capture.
+DEMO_SCENARIOS := close-codes close-empty-by-client close-unanswered-by-server close-then-reset fin-by-server \
+                  reset-by-server sigkill-server handshake-refused
+DEMO_CAPTURES  := $(foreach scenario,$(DEMO_SCENARIOS),$(firstword $(sort $(wildcard fixtures/captures/$(scenario)/*.pcap*))))
+
+TARGET := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)
+
+## Build wsclose and let it read a few of the recorded captures.
+demo: cargo
+	@.ci/need $(BUILD_PACKAGES)
+	@test -n "$(strip $(DEMO_CAPTURES))" || { echo "fixtures/captures holds none of: $(DEMO_SCENARIOS)" >&2; exit 1; }
+	cargo build --locked --release
+	$(TARGET)/release/wsclose analyze $(DEMO_CAPTURES)
+
+## Run every test. Needs no root.
+test: deps
+	cargo test --locked
+
+## Record the fixtures anew from real endpoints. Needs root, for network namespaces.
+fixtures: deps
+	tests/lab/setup.sh
+	tests/lab/record.sh
+
+## Measure packets per second, GB per second and peak memory.
+bench: deps
+	cargo bench --locked
+
+## Check format and lints.
+lint: deps
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	cargo clippy --locked --all-targets --no-default-features -- -D warnings
+
+## Install what building and testing need.
+deps: cargo
+	@.ci/need $(BUILD_PACKAGES) $(TEST_PACKAGES)
+
+cargo:
+	@command -v cargo >/dev/null || { \
+	  echo "cargo is missing. Install Rust with:" >&2; \
+	  echo "  curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh" >&2; \
+	  exit 1; }
