@@ -9,8 +9,8 @@ BUILD_PACKAGES := gcc libc6-dev libpcap-dev
 TEST_PACKAGES  := tshark
 
 # The scenarios that the demo shows: of each, one recorded capture.
-DEMO_SCENARIOS := close-codes close-empty-by-client close-unanswered-by-server close-then-reset fin-by-server \
-                  reset-by-server sigkill-server handshake-refused
+DEMO_SCENARIOS := close-codes close-crossed close-empty-by-client close-unanswered-by-server close-then-reset \
+                  fin-by-server reset-by-server sigkill-server network-drop-ping handshake-refused still-open
 DEMO_CAPTURES  := $(foreach scenario,$(DEMO_SCENARIOS),$(firstword $(sort $(wildcard fixtures/captures/$(scenario)/*.pcap*))))
 
 TARGET := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)
