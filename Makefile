@@ -8,11 +8,13 @@
 BUILD_PACKAGES := gcc libc6-dev libpcap-dev
 TEST_PACKAGES  := tshark
 
-# The scenarios that the demo shows: of each, one recorded capture.
+# The scenarios that the demo shows: of each, one recorded capture, by preference the server's.
 DEMO_SCENARIOS := close-codes close-crossed close-empty-by-client close-unanswered-by-server close-then-reset \
                   fin-by-server reset-by-server sigkill-server network-drop-ping handshake-refused still-open
-DEMO_CAPTURES  := $(foreach scenario,$(DEMO_SCENARIOS),$(firstword $(sort $(wildcard fixtures/captures/$(scenario)/*.pcap*))))
+captures_of     = $(sort $(wildcard fixtures/captures/$(1)/*.server.pcap*)) $(sort $(wildcard fixtures/captures/$(1)/*.pcap*))
+DEMO_CAPTURES  := $(foreach scenario,$(DEMO_SCENARIOS),$(firstword $(call captures_of,$(scenario))))
 
+SUDO   := $(if $(filter-out 0,$(shell id -u)),sudo)
 TARGET := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)
 
 ## Build wsclose and let it read a few of the recorded captures.
@@ -29,7 +31,7 @@ test: deps
 ## Record the fixtures anew from real endpoints. Needs root, for network namespaces.
 fixtures: deps
 	tests/lab/setup.sh
-	tests/lab/record.sh
+	$(SUDO) python3 tests/lab/record.py
 
 ## Measure packets per second, GB per second and peak memory.
 bench: deps

@@ -60,9 +60,20 @@ impl Source {
         self.text.lines().enumerate().map(|(index, line)| (index + 1, without_comment(line)))
     }
 
-    /// The same, up to its tests.
+    /// Is it a module of tests, `tests.rs` or a file in `tests/`?
+    fn is_test(&self) -> bool {
+        self.path.split('/').any(|part| part == "tests" || part == "tests.rs")
+    }
+
+    /// The same, up to its inline module of tests.
     fn code_before_tests(&self) -> impl Iterator<Item = (usize, &str)> {
-        self.code().take_while(|(_, line)| line.trim() != "#[cfg(test)]")
+        let all = if self.is_test() { 0 } else { self.text.lines().count() };
+        let lines: Vec<&str> = self.text.lines().collect();
+        let is_start = |pair: &[&str]| {
+            pair[0].trim() == "#[cfg(test)]" && pair[1].starts_with("mod ") && pair[1].ends_with('{')
+        };
+        let end = lines.windows(2).position(is_start).unwrap_or(all).min(all);
+        self.code().take(end)
     }
 
     fn violation(&self, line: usize, what: &str) -> Violation {
@@ -367,6 +378,9 @@ fn planted_uses_of_the_outside_world_are_found() {
     assert_eq!(grouped, ["src/side.rs:1: uses std::thread"]);
     none(&no_outside_world(&planted("capture/file.rs", "use std::fs::File;\n")));
     none(&no_outside_world(&planted("side.rs", "#[cfg(test)]\nmod tests {\n    use std::fs;\n}\n")));
+    let declared = planted("side.rs", "#[cfg(test)]\nmod tests;\nuse std::fs;\n");
+    assert_eq!(no_outside_world(&declared), ["src/side.rs:3: uses std::fs"]);
+    none(&no_outside_world(&planted("side/tests.rs", "use std::fs;\n")));
 }
 
 #[test]
