@@ -227,6 +227,8 @@ attribute! {
         Gateway = "gateway", "a gateway or proxy in front of the server";
         /// Nobody: the receiver's own library makes it up.
         Nobody = "nobody", "nobody: the library of the endpoint that reports it makes it up";
+        /// Nobody who keeps to the protocol.
+        InError = "in_error", "nobody who keeps to the protocol";
     }
 }
 
@@ -333,6 +335,15 @@ mod tests {
             assert_eq!(never, matches!(row.first, 1005 | 1006 | 1015), "{}", row.first);
             assert!(!never || row.sender == Sender::Nobody, "{}", row.first);
             assert!(!never || row.peer_sees != PeerSees::ThisCode, "{}", row.first);
+        }
+    }
+
+    #[test]
+    fn a_code_without_meaning_is_sent_in_error_alone() {
+        for row in rows() {
+            let meaningless = matches!(row.on_wire, OnWire::Unassigned | OnWire::Invalid);
+            assert_eq!(meaningless, row.sender == Sender::InError, "{}", row.first);
+            assert_eq!(meaningless, row.peer_sees == PeerSees::Error, "{}", row.first);
         }
     }
 
