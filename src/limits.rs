@@ -11,6 +11,10 @@ pub struct Limits {
     pub packet_bytes: u32,
     /// Interfaces kept for one pcapng section.
     pub interfaces: usize,
+    /// Decryption secrets taken from one file, in bytes. A key log line has some 200 bytes.
+    pub secrets_bytes: usize,
+    /// Memory a zstd frame may ask for as its window, in bytes: what the zstd tool itself accepts.
+    pub zstd_window_bytes: u64,
     // -- decode
     /// Nested encapsulations (tunnels, VLAN stacks, MPLS stacks count one each) inside one packet.
     pub encapsulation_depth: usize,
@@ -65,6 +69,8 @@ impl Default for Limits {
         Limits {
             packet_bytes: 16 << 20,
             interfaces: 65_536,
+            secrets_bytes: 16 << 20,
+            zstd_window_bytes: 128 << 20,
             encapsulation_depth: 8,
             encapsulations: 65_536,
             fragment_datagrams: 4_096,

@@ -1,6 +1,24 @@
 //! Packets from files and interfaces: the only library layer with I/O.
 
 pub mod link_type;
+mod compression;
+mod format;
+mod pcap_format;
+mod interface;
+mod pcapng_format;
+mod unrecognized;
+mod info;
+pub mod file;
+pub mod merge;
+#[cfg(feature = "live")]
+pub mod filter;
+#[cfg(feature = "live")]
+pub mod live;
+
+#[cfg(test)]
+mod tests;
+
+pub use info::{InputError, InputInfo};
 
 use crate::moment::Moment;
 use link_type::LinkType;
@@ -24,16 +42,19 @@ pub struct PacketRef {
 /// A run of packets with the bytes they lie in. Recycled between reads, so that reading allocates nothing.
 ///
 /// ```text
-/// bytes    |hdr|packet 1|hdr|packet 2|...|packet n|start of packet n+1|
+/// bytes    |hdr|packet 1|hdr|packet 2|...|packet n|start of packet n+1| left from earlier reads |
 /// packets       ^range       ^range        ^range   (carried over by the source)
 /// ```
+///
+/// Only the ranges of `packets` mean anything: `bytes` keeps its length over reads, since shrinking it would
+/// have it zeroed again each time it grows.
 #[derive(Debug, Default)]
 pub struct Block {
-    /// File bytes, record headers included.
+    /// Room for file bytes, record headers included.
     pub bytes: Vec<u8>,
     /// The packets that lie whole in `bytes`.
     pub packets: Vec<PacketRef>,
-    /// Decryption secrets found between them (pcapng Decryption Secrets Blocks), as they stand.
+    /// TLS key logs found between them (pcapng Decryption Secrets Blocks), as they stand.
     pub secrets: Vec<Vec<u8>>,
 }
 
@@ -44,9 +65,8 @@ impl Block {
         self.bytes.get(packet.range.start as usize..packet.range.end as usize).unwrap_or_default()
     }
 
-    /// Forgets all packets and secrets; keeps the memory.
+    /// Forgets all packets and secrets; keeps the memory, and `bytes` as they are.
     pub fn clear(&mut self) {
-        self.bytes.clear();
         self.packets.clear();
         self.secrets.clear();
     }
@@ -55,7 +75,7 @@ impl Block {
 /// Is there more to read?
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum More {
-    /// The block was filled; read again.
+    /// Read again. The block may be empty where a live source had nothing within its wait.
     Yes,
     /// The input has ended; the block may still hold its last packets.
     No,
@@ -74,8 +94,12 @@ pub struct Losses {
 pub trait Source {
     /// Fills `block` (cleared first) with the next packets.
     ///
+    /// Waits for input, but returns as soon as there is a packet, without waiting for a full block: a pipe's
+    /// packets arrive as they are written.
+    ///
     /// # Errors
-    /// The input can't be read on. What was read before the damage is in `block` all the same.
+    /// The input can't be read on. What was read before the damage is in `block` all the same, and is valid.
+    /// After an error the source has ended: the next call gives an empty block and [`More::No`].
     fn read_block(&mut self, block: &mut Block) -> Result<More, CaptureError>;
 
     /// What the capture says it lost so far.
@@ -99,6 +123,16 @@ pub enum CaptureError {
         /// What was found, and what was expected.
         reason: String,
     },
+    /// A capture filter does not compile.
+    #[error("the filter {expression:?} is not valid for {link_type}: {reason}")]
+    Filter {
+        /// The expression as given.
+        expression: String,
+        /// What it was to be used on: link types differ in what can be asked of them.
+        link_type: LinkType,
+        /// libpcap's answer.
+        reason: String,
+    },
     /// It ends in the middle of a record.
     #[error("cut short at byte {offset}: {reason}")]
     Truncated {
@@ -115,4 +149,15 @@ pub enum CaptureError {
         /// What was expected and what was found.
         reason: String,
     },
+}
+
+impl CaptureError {
+    /// Offset of the damage in the (decompressed) file, where there is one.
+    #[must_use]
+    pub fn offset(&self) -> Option<u64> {
+        match self {
+            CaptureError::Truncated { offset, .. } | CaptureError::Corrupt { offset, .. } => Some(*offset),
+            CaptureError::Io { .. } | CaptureError::Unrecognized { .. } | CaptureError::Filter { .. } => None,
+        }
+    }
 }

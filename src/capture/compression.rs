@@ -1,0 +1,250 @@
+//! Decompression behind `Read`, told by magic and never by name.
+//!
+//! The decoders' own readers end silently at a cut file's block boundary (lz4) or read a single frame (zstd, lz4), so
+//! both are wrapped: all frames are read, and an input that ends inside one is an `UnexpectedEof`.
+
+use flate2::bufread::MultiGzDecoder;
+use lz4_flex::frame::FrameDecoder as Lz4Decoder;
+use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
+use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder as ZstdDecoder};
+use std::io::{self, BufRead, BufReader, Cursor, ErrorKind, Read};
+
+/// Compressed bytes read at a time.
+const BUFFER: usize = 64 << 10;
+
+/// The compressions that are undone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Compression {
+    Gzip,
+    Zstd,
+    Lz4,
+}
+
+impl Compression {
+    /// By the first four bytes of the file.
+    pub(super) fn recognize(start: [u8; 4]) -> Option<Compression> {
+        match start {
+            [0x1f, 0x8b, _, _] => Some(Compression::Gzip),
+            [0x28, 0xb5, 0x2f, 0xfd] => Some(Compression::Zstd),
+            [0x04, 0x22, 0x4d, 0x18] => Some(Compression::Lz4),
+            // A skippable frame looks alike in zstd and lz4; pzstd begins with one, lz4 does not.
+            _ if is_skippable(start) => Some(Compression::Zstd),
+            _ => None,
+        }
+    }
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Compression::Gzip => "gzip",
+            Compression::Zstd => "zstd",
+            Compression::Lz4 => "lz4",
+        }
+    }
+
+    /// What `input`, of which `start` has been read already, decompresses to.
+    pub(super) fn undo(self, start: &[u8], input: Box<dyn Read + Send>, zstd_window: u64) -> Box<dyn Read + Send> {
+        let input = Watched::new(Cursor::new(start.to_vec()).chain(input));
+        match self {
+            Compression::Gzip => Box::new(MultiGzDecoder::new(input)),
+            Compression::Zstd => Box::new(ZstdFrames::new(input, zstd_window)),
+            Compression::Lz4 => Box::new(Lz4Frames::new(input)),
+        }
+    }
+}
+
+/// Skippable frames (RFC 8878 §3.1.2) begin with `5?2a4d18` and a 32-bit length.
+fn is_skippable(start: [u8; 4]) -> bool {
+    u32::from_le_bytes(start) & 0xffff_fff0 == 0x184d_2a50
+}
+
+/// A buffered input that remembers whether its end was run into.
+struct Watched<R> {
+    input: BufReader<R>,
+    ran_out: bool,
+}
+
+impl<R: Read> Watched<R> {
+    fn new(input: R) -> Self {
+        Watched { input: BufReader::with_capacity(BUFFER, input), ran_out: false }
+    }
+
+    fn is_at_end(&mut self) -> io::Result<bool> {
+        Ok(self.fill_buf()?.is_empty())
+    }
+
+    fn skip(&mut self, length: u64) -> io::Result<()> {
+        let skipped = io::copy(&mut self.take(length), &mut io::sink())?;
+        if skipped == length { Ok(()) } else { Err(ErrorKind::UnexpectedEof.into()) }
+    }
+}
+
+impl<R: Read> Read for Watched<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.input.read(buffer)?;
+        self.ran_out |= read == 0 && !buffer.is_empty();
+        Ok(read)
+    }
+}
+
+impl<R: Read> BufRead for Watched<R> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.input.fill_buf()
+    }
+
+    fn consume(&mut self, amount: usize) {
+        self.input.consume(amount);
+    }
+}
+
+/// All frames of a zstd file.
+struct ZstdFrames<R> {
+    input: Watched<R>,
+    decoder: ZstdDecoder,
+    in_frame: bool,
+    /// Damage met; told once what was decoded before it is delivered.
+    damage: Option<io::Error>,
+}
+
+impl<R: Read> ZstdFrames<R> {
+    fn new(input: Watched<R>, window: u64) -> Self {
+        let mut decoder = ZstdDecoder::new();
+        decoder.set_max_window_size(window);
+        ZstdFrames { input, decoder, in_frame: false, damage: None }
+    }
+
+    /// Begins the next frame. `false`: there is none.
+    fn begin(&mut self) -> io::Result<bool> {
+        while !self.input.is_at_end()? {
+            match self.decoder.reset(&mut self.input) {
+                Ok(()) => return Ok(true),
+                Err(FrameDecoderError::ReadFrameHeaderError(ReadFrameHeaderError::SkipFrame { length, .. })) => {
+                    self.input.skip(u64::from(length))?;
+                }
+                Err(error) => return Err(self.error(&error)),
+            }
+        }
+        Ok(false)
+    }
+
+    /// Decodes one block.
+    ///
+    /// The decoder holds back the last window of a frame that is not finished. So on damage it is handed an empty last
+    /// block in place of the damaged one: then it hands out all it has.
+    fn decode(&mut self) {
+        /// Last block, raw, of no bytes; then room for a checksum.
+        const LAST_BLOCK: [u8; 7] = [1, 0, 0, 0, 0, 0, 0];
+        if let Err(error) = self.decoder.decode_blocks(&mut self.input, BlockDecodingStrategy::UptoBlocks(1)) {
+            self.damage = Some(self.error(&error));
+            if self.decoder.decode_blocks(LAST_BLOCK.as_slice(), BlockDecodingStrategy::UptoBlocks(1)).is_err() {
+                self.in_frame = false;
+            }
+        }
+    }
+
+    /// Ends the frame, all of which has been handed out.
+    fn finish(&mut self) -> io::Result<()> {
+        self.in_frame = false;
+        let stored = self.decoder.get_checksum_from_data();
+        match self.damage.take() {
+            Some(damage) => Err(damage),
+            None if stored.is_some() && stored != self.decoder.get_calculated_checksum() => {
+                Err(io::Error::new(ErrorKind::InvalidData, "the zstd frame's checksum does not match its content"))
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn error(&self, error: &FrameDecoderError) -> io::Error {
+        let kind = if self.input.ran_out { ErrorKind::UnexpectedEof } else { ErrorKind::InvalidData };
+        io::Error::new(kind, error.to_string())
+    }
+}
+
+impl<R: Read> Read for ZstdFrames<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            if !self.in_frame {
+                if let Some(damage) = self.damage.take() {
+                    return Err(damage);
+                }
+                self.in_frame = self.begin()?;
+                if !self.in_frame {
+                    return Ok(0);
+                }
+            } else if self.decoder.can_collect() > 0 {
+                return self.decoder.read(buffer);
+            } else if self.decoder.is_finished() {
+                self.finish()?;
+            } else {
+                self.decode();
+            }
+        }
+    }
+}
+
+/// What an [`Lz4Decoder`] reads: a frame's magic, which was looked at before, and then the input.
+struct AfterMagic<R> {
+    magic: Cursor<[u8; 4]>,
+    input: Watched<R>,
+}
+
+impl<R: Read> Read for AfterMagic<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self.magic.read(buffer)? {
+            0 => self.input.read(buffer),
+            read => Ok(read),
+        }
+    }
+}
+
+/// All frames of an lz4 file.
+struct Lz4Frames<R: Read> {
+    decoder: Lz4Decoder<AfterMagic<R>>,
+    in_frame: bool,
+}
+
+impl<R: Read> Lz4Frames<R> {
+    fn new(input: Watched<R>) -> Self {
+        let mut magic = Cursor::new([0; 4]);
+        magic.set_position(4);
+        Lz4Frames { decoder: Lz4Decoder::new(AfterMagic { magic, input }), in_frame: false }
+    }
+
+    /// Begins the next frame. `false`: there is none.
+    fn begin(&mut self) -> io::Result<bool> {
+        let source = self.decoder.get_mut();
+        while !source.input.is_at_end()? {
+            let mut magic = [0; 4];
+            source.input.read_exact(&mut magic)?;
+            if !is_skippable(magic) {
+                source.magic = Cursor::new(magic);
+                return Ok(true);
+            }
+            let mut length = [0; 4];
+            source.input.read_exact(&mut length)?;
+            source.input.skip(u64::from(u32::from_le_bytes(length)))?;
+        }
+        Ok(false)
+    }
+}
+
+impl<R: Read> Read for Lz4Frames<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            if !self.in_frame {
+                self.in_frame = self.begin()?;
+                if !self.in_frame {
+                    return Ok(0);
+                }
+            }
+            match self.decoder.read(buffer) {
+                // The decoder reads nothing after a frame's end mark, so whoever ran out did so inside a frame.
+                Ok(0) if self.decoder.get_ref().input.ran_out => return Err(ErrorKind::UnexpectedEof.into()),
+                Ok(0) => self.in_frame = false,
+                Ok(read) => return Ok(read),
+                Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Err(error),
+                Err(error) => return Err(io::Error::new(ErrorKind::InvalidData, error)),
+            }
+        }
+    }
+}
