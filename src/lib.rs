@@ -24,5 +24,10 @@ pub mod limits;
 
 pub mod capture;
 pub mod decode;
+pub mod flow;
+pub mod tcp;
+pub mod http;
 pub mod websocket;
+pub mod verdict;
+pub mod analyzer;
 pub mod report;

@@ -52,6 +52,12 @@ impl Timestamp {
         self.nanos_since(earlier) as f64 / 1e9
     }
 
+    /// The moment `wait` later, saturating.
+    #[must_use]
+    pub fn saturating_add(self, wait: Duration) -> Timestamp {
+        Timestamp(self.0.saturating_add(i64::try_from(wait.as_nanos()).unwrap_or(i64::MAX)))
+    }
+
     /// Is `self` at least `wait` later than `earlier`?
     #[must_use]
     pub fn has_passed(self, wait: Duration, earlier: Timestamp) -> bool {

@@ -104,7 +104,13 @@ impl Decoder {
 }
 
 impl State {
-    fn packet<'a>(&mut self, at: Moment, link_type: LinkType, span: Span<'a>, context: Context) -> Outcome<'a> {
+    fn packet<'a>(
+        &mut self,
+        at: Moment,
+        link_type: LinkType,
+        span: Span<'a>,
+        context: Context,
+    ) -> Outcome<'a> {
         match link::first(link_type, span) {
             Ok(layer) => self.walk(at, layer, context),
             Err(anomaly) => {
@@ -170,7 +176,12 @@ impl State {
     }
 
     /// What an IP datagram holds, unless it is a tunnel.
-    fn datagram<'a>(&mut self, at: Moment, datagram: &Datagram<'a>, context: &Context) -> Option<Outcome<'a>> {
+    fn datagram<'a>(
+        &mut self,
+        at: Moment,
+        datagram: &Datagram<'a>,
+        context: &Context,
+    ) -> Option<Outcome<'a>> {
         if datagram.piece.is_some() {
             return Some(self.fragment(at, datagram, context));
         }

@@ -1,3 +1,12 @@
 //! Findings for people and programs, written to any `std::io::Write`.
 
 pub mod explain;
+pub mod model;
+mod evidence;
+pub mod build;
+pub mod summary;
+pub mod filter;
+mod escape;
+pub mod text;
+pub mod json;
+pub mod ndjson;

@@ -1,2 +1,45 @@
 //! The `wsclose` command.
-fn main() {}
+
+mod args;
+mod explain;
+#[cfg(feature = "live")]
+mod live;
+mod offline;
+mod output;
+
+use args::{Cli, Command};
+use clap::Parser as _;
+use std::process::ExitCode;
+
+/// Wrong usage, or an output that can't be written.
+const EXIT_USAGE: u8 = 2;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let result = match &cli.command {
+        None => offline::run(&cli.analyze),
+        Some(Command::Analyze(args)) => offline::run(args),
+        #[cfg(feature = "live")]
+        Some(Command::Live(args)) => live::run(args),
+        #[cfg(feature = "live")]
+        Some(Command::Interfaces) => live::interfaces(),
+        Some(Command::Explain(args)) => explain::run(args),
+    };
+    match result {
+        Ok(code) => code,
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            anstream::eprintln!("wsclose: {error:#}");
+            EXIT_USAGE.into()
+        }
+    }
+}
+
+/// The reader of our output has gone (`wsclose ... | head`): no fault.
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause
+            .downcast_ref::<std::io::Error>()
+            .is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+    })
+}

@@ -1,0 +1,259 @@
+//! One TCP connection with what runs on it, from its first packet to its verdict.
+
+use super::record::ConnectionRecord;
+use super::upper::Upper;
+use crate::anomaly::AnomalySet;
+use crate::decode::segment::{EncapsulationId, Endpoint, Segment};
+use crate::limits::Limits;
+use crate::moment::Moment;
+use crate::side::{PerSide, Side};
+use crate::tcp::connection::Connection;
+use crate::tcp::stream_event::{GapCause, StreamEvent, StreamSink};
+use crate::time::Timestamp;
+use crate::verdict::judge::judge;
+use crate::verdict::teardown::{Answer, Blind, Lost, Observed, Opening, Sight, Teardown};
+use crate::websocket::session::{Direction, HiddenCause};
+
+/// A TCP connection and the protocol on top of it.
+#[derive(Debug)]
+pub(super) struct Conversation {
+    tcp: Connection,
+    upper: Upper,
+    client: Endpoint,
+    server: Endpoint,
+    encapsulation: EncapsulationId,
+    tcp_stream: Option<u32>,
+    serial: u64,
+    /// Payload seen before the latest event that could end TCP.
+    idle_since: Option<Moment>,
+    server_told: bool,
+}
+
+struct Sink<'a> {
+    upper: &'a mut Upper,
+    limits: &'a Limits,
+}
+
+impl StreamSink for Sink<'_> {
+    fn stream(&mut self, side: Side, event: StreamEvent<'_>) {
+        // Until TCP is told that the roles are reversed, its sides are the wrong way round.
+        let side = if self.upper.reversed { side.other() } else { side };
+        self.upper.stream(side, event, self.limits);
+    }
+}
+
+impl Conversation {
+    pub(super) fn begin(
+        segment: &Segment<'_>,
+        tcp_stream: Option<u32>,
+        serial: u64,
+        no_midstream: bool,
+    ) -> Self {
+        let from_server = segment.flags.syn() && segment.flags.ack();
+        let (client, server) = if from_server {
+            (segment.destination, segment.source)
+        } else {
+            (segment.source, segment.destination)
+        };
+        Conversation {
+            tcp: Connection::new(segment.at),
+            upper: Upper::new(segment.flags.syn(), no_midstream),
+            client,
+            server,
+            encapsulation: segment.encapsulation,
+            tcp_stream,
+            serial,
+            idle_since: None,
+            server_told: false,
+        }
+    }
+
+    pub(super) fn handle_segment(&mut self, segment: &Segment<'_>, limits: &Limits) {
+        let side = if segment.source == self.client { Side::Client } else { Side::Server };
+        if !self.has_tcp_end() {
+            self.idle_since =
+                Side::BOTH.into_iter().filter_map(|side| self.tcp.halves[side].last_payload).max();
+        }
+        let mut sink = Sink { upper: &mut self.upper, limits };
+        self.tcp.handle_segment(side, segment, limits, &mut sink);
+        self.settle_roles();
+    }
+
+    /// Tells TCP if content has shown that the roles were guessed wrongly.
+    fn settle_roles(&mut self) {
+        if self.upper.reversed {
+            self.upper.reversed = false;
+            self.tcp.swap_sides();
+            std::mem::swap(&mut self.client, &mut self.server);
+        }
+    }
+
+    /// Gives up all holes: what is held is delivered.
+    pub(super) fn flush(&mut self, limits: &Limits) {
+        let mut sink = Sink { upper: &mut self.upper, limits };
+        self.tcp.flush(&mut sink);
+        self.settle_roles();
+    }
+
+    /// Is `segment`, a SYN, one of this connection's own?
+    pub(super) fn is_same_syn(&self, segment: &Segment<'_>) -> bool {
+        let side = if segment.source == self.client { Side::Client } else { Side::Server };
+        let (own, peer) = (&self.tcp.halves[side], &self.tcp.halves[side.other()]);
+        match own.initial_seq() {
+            Some(initial) => initial == segment.seq,
+            // The other side's SYN of a simultaneous open, or a first SYN that arrives behind other packets.
+            None if own.packets == 0 => peer.syn.is_some() && peer.packets < 4,
+            None => own.offset_of(segment.seq) == Some(-1) && own.next <= 1,
+        }
+    }
+
+    pub(super) fn held_bytes(&self) -> usize {
+        self.tcp.held_bytes()
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        self.tcp.has_ended()
+    }
+
+    fn has_tcp_end(&self) -> bool {
+        Side::BOTH.into_iter().any(|side| {
+            let half = &self.tcp.halves[side];
+            half.fin.is_some() || half.reset.is_some()
+        })
+    }
+
+    pub(super) fn last_at(&self) -> Timestamp {
+        self.tcp.last_at()
+    }
+
+    pub(super) fn serial(&self) -> u64 {
+        self.serial
+    }
+
+    pub(super) fn server(&self) -> Endpoint {
+        self.server
+    }
+
+    /// Was an Upgrade asked for, answered, or were frames recognised?
+    pub(super) fn is_websocket(&self) -> bool {
+        self.upper.is_websocket
+    }
+
+    /// The server, once, when the connection turns out to be a WebSocket.
+    pub(super) fn take_server(&mut self) -> Option<Endpoint> {
+        let tell = self.upper.is_websocket && !self.server_told;
+        self.server_told |= tell;
+        tell.then_some(self.server)
+    }
+
+    /// Could it have failed before any HTTP?
+    pub(super) fn may_have_failed(&self) -> bool {
+        self.tcp.halves.client.syn.is_some() && self.upper.is_before_http()
+    }
+
+    pub(super) fn anomalies(&self) -> AnomalySet {
+        let mut all = self.tcp.anomalies;
+        all.extend(self.upper.anomalies);
+        all
+    }
+
+    /// Judges it.
+    pub(super) fn finish(mut self, observed: Observed, limits: &Limits) -> ConnectionRecord {
+        let last = self.tcp.last;
+        if let Some(session) = self.upper.session_mut() {
+            session.finish(last, limits);
+        }
+        let teardown = self.teardown(observed, limits);
+        let verdict = judge(&teardown);
+        let mut anomalies = self.anomalies();
+        let mut traffic = PerSide::default();
+        if let Some(session) = self.upper.session_mut() {
+            anomalies.extend(session.anomalies);
+            traffic = PerSide::from_fn(|side| session.sides[side].traffic);
+        }
+        let last_payload = Side::BOTH.into_iter().filter_map(|side| self.tcp.halves[side].last_payload).max();
+        ConnectionRecord {
+            tcp_stream: self.tcp_stream,
+            client: self.client,
+            server: self.server,
+            encapsulation: self.encapsulation,
+            opened: self.tcp.opened,
+            last,
+            last_payload,
+            idle_since: self.idle_since.or(last_payload),
+            handshake: self.upper.handshake,
+            traffic,
+            teardown,
+            verdict,
+            anomalies,
+        }
+    }
+
+    fn teardown(&mut self, observed: Observed, limits: &Limits) -> Teardown {
+        let opening = self.opening();
+        let joined = self.upper.joined;
+        let session = self.upper.session_mut();
+        let halves = &self.tcp.halves;
+        let mut close = PerSide::default();
+        let mut sight = PerSide::from_fn(|side| {
+            let unseen = halves[side].packets == 0;
+            if unseen { lost(Blind::OneSided, None, 0) } else { Sight::Full }
+        });
+        if let Some(session) = session {
+            for side in Side::BOTH {
+                let direction = session.sides.get_mut(side);
+                *close.get_mut(side) = direction.close.take();
+                if sight[side] == Sight::Full {
+                    *sight.get_mut(side) = sight_of(direction, joined);
+                }
+            }
+        }
+        Teardown {
+            opening,
+            close,
+            fin: PerSide::from_fn(|side| halves[side].fin),
+            reset: PerSide::from_fn(|side| halves[side].reset.as_deref().copied()),
+            sight,
+            acked: PerSide::from_fn(|side| halves[side].acked),
+            unanswered: PerSide::from_fn(|side| halves[side].unanswered),
+            last: PerSide::from_fn(|side| halves[side].last),
+            observed,
+            unanswered_limit: limits.unanswered_sendings,
+        }
+    }
+
+    fn opening(&self) -> Opening {
+        let handshake = &self.upper.handshake;
+        let response = handshake.response.as_ref().map(|response| Answer {
+            at: response.at,
+            status: response.status,
+            is_switch: response.status == 101 && response.is_websocket,
+            accept_valid: handshake.accept_valid(),
+            not_offered: handshake.subprotocol_not_offered() || handshake.extension_not_offered(),
+        });
+        Opening {
+            joined: self.upper.joined,
+            syn: self.tcp.halves.client.syn,
+            syn_ack: self.tcp.halves.server.syn,
+            request: handshake.request.as_ref().map(|request| request.at),
+            response,
+            frames: self.upper.frames(),
+        }
+    }
+}
+
+fn lost(blind: Blind, at: Option<Moment>, offset: u64) -> Sight {
+    Sight::Lost(Lost { blind, at, offset })
+}
+
+/// Could a Close of this direction have passed unseen?
+fn sight_of(direction: &Direction, joined: bool) -> Sight {
+    let Some(hidden) = direction.hidden else { return Sight::Full };
+    let blind = match hidden.cause {
+        HiddenCause::Gap(GapCause::Lost | GapCause::Limit) => Blind::Gap,
+        HiddenCause::Gap(GapCause::Truncated) => Blind::Truncated,
+        HiddenCause::Unframed if joined => Blind::StartedLate,
+        HiddenCause::Unframed => Blind::Desynchronized,
+    };
+    lost(blind, Some(hidden.at), hidden.offset)
+}

@@ -1,0 +1,88 @@
+//! Is a connection whose handshake is not in the capture a WebSocket?
+
+use crate::limits::Limits;
+use crate::side::{PerSide, Side};
+use crate::tcp::stream_event::StreamEvent;
+use crate::websocket::plausible;
+use crate::websocket::session::Session;
+
+/// A connection joined in mid-stream: frames are read on trial until enough of them prove a WebSocket.
+#[derive(Debug)]
+pub(super) struct Joining {
+    /// The frames read on trial.
+    pub session: Box<Session>,
+    /// Telling frames of each side: whole messages and control frames that end with their segment.
+    frames: PerSide<u32>,
+    /// Segments of each side looked at.
+    segments: PerSide<u32>,
+}
+
+/// What a segment makes of the trial.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Trial {
+    /// Undecided.
+    Undecided,
+    /// The masking shows that the roles were taken for each other; nothing was read yet.
+    RolesReversed,
+    /// It is a WebSocket.
+    Proved,
+    /// It is none, or nothing will tell.
+    GivenUp,
+}
+
+impl Joining {
+    pub(super) fn new() -> Self {
+        Joining {
+            session: Box::new(Session::joined()),
+            frames: PerSide::default(),
+            segments: PerSide::default(),
+        }
+    }
+
+    /// Takes what `side` sent.
+    pub(super) fn stream(&mut self, side: Side, event: StreamEvent<'_>, limits: &Limits) -> Trial {
+        if let StreamEvent::Data { bytes, .. } = event {
+            let segments = self.segments.get_mut(side);
+            *segments = segments.saturating_add(1);
+            let direction = &self.session.sides[side];
+            let at_boundary = direction.is_lost() || direction.is_at_boundary();
+            match plausible::chain(bytes)
+                .filter(|chain| at_boundary && (chain.beyond == 0 || chain.frames > 1))
+            {
+                Some(chain) if chain.masked != (side == Side::Client) => {
+                    if self.frames == PerSide::default() {
+                        return Trial::RolesReversed;
+                    }
+                    self.forget();
+                }
+                Some(chain) => *self.frames.get_mut(side) += chain.telling,
+                None if at_boundary && self.frames[side] > 0 => self.forget(),
+                None => {}
+            }
+        }
+        self.session.stream(side, event, limits);
+        self.outcome(limits)
+    }
+
+    /// The trial went wrong: starts over.
+    fn forget(&mut self) {
+        *self.session = Session::joined();
+        self.frames = PerSide::default();
+    }
+
+    fn outcome(&self, limits: &Limits) -> Trial {
+        let closes = Side::BOTH.iter().filter(|side| self.session.sides[**side].close.is_some()).count();
+        let both = self.frames.client > 0 && self.frames.server > 0;
+        let most = self.frames.client.max(self.frames.server);
+        let enough = most >= limits.midstream_frames
+            || (both && self.frames.client + self.frames.server >= limits.midstream_frames)
+            || (both && closes == 2);
+        if enough {
+            Trial::Proved
+        } else if Side::BOTH.iter().any(|side| self.segments[*side] > limits.midstream_segments) {
+            Trial::GivenUp
+        } else {
+            Trial::Undecided
+        }
+    }
+}

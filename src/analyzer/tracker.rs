@@ -1,0 +1,219 @@
+//! Follows all TCP connections: which segment belongs where, what is listed, what is dropped.
+
+use super::Options;
+use super::conversation::Conversation;
+use super::record::ConnectionRecord;
+use crate::anomaly::{Anomaly, AnomalyCounts};
+use crate::decode::segment::{Endpoint, Segment};
+use crate::flow::copies::CopyFilter;
+use crate::flow::key::FlowKey;
+use crate::flow::stream_number::StreamNumbers;
+use crate::flow::table::{FlowId, FlowTable};
+use crate::time::Timestamp;
+use crate::verdict::teardown::Observed;
+use crate::verdict::verdict::Kind;
+use std::collections::{HashSet, VecDeque};
+
+/// Connections looked at to find one to evict.
+const EVICTION_SAMPLE: usize = 64;
+/// Failed TCP connections kept until it is known whether their server carries WebSockets.
+const CANDIDATES_MAX: usize = 65_536;
+/// Addresses and ports remembered as carrying WebSockets.
+const SERVERS_MAX: usize = 65_536;
+
+/// All TCP connections of one capture.
+#[derive(Debug)]
+pub(super) struct Tracker {
+    options: Options,
+    copies: CopyFilter,
+    numbers: StreamNumbers,
+    table: FlowTable<Conversation>,
+    /// Ended connections, with the time at which their stragglers are no longer waited for.
+    lingering: VecDeque<(Timestamp, FlowId)>,
+    /// Failed TCP connections to servers that have not (yet) carried a WebSocket.
+    candidates: VecDeque<ConnectionRecord>,
+    /// Servers that carried one.
+    servers: HashSet<Endpoint>,
+    finished: VecDeque<ConnectionRecord>,
+    anomalies: AnomalyCounts,
+    held_bytes: usize,
+    eviction_cursor: usize,
+    opened: u64,
+    other_connections: u64,
+    now: Timestamp,
+}
+
+impl Tracker {
+    pub(super) fn new(options: Options) -> Self {
+        Tracker {
+            copies: CopyFilter::default(),
+            numbers: StreamNumbers::default(),
+            table: FlowTable::default(),
+            lingering: VecDeque::new(),
+            candidates: VecDeque::new(),
+            servers: HashSet::new(),
+            finished: VecDeque::new(),
+            anomalies: AnomalyCounts::default(),
+            held_bytes: 0,
+            eviction_cursor: 0,
+            opened: 0,
+            other_connections: 0,
+            now: Timestamp::MIN,
+            options,
+        }
+    }
+
+    /// Time passes: connections whose stragglers have had their time are finished.
+    pub(super) fn advance(&mut self, now: Timestamp) {
+        self.now = self.now.max(now);
+        self.expire();
+    }
+
+    /// Takes one TCP segment.
+    pub(super) fn handle_segment(&mut self, segment: &Segment<'_>) {
+        if self.copies.is_copy(segment, &self.options.limits) {
+            self.anomalies.count(Anomaly::PacketCopy);
+            return;
+        }
+        let Some(id) = self.conversation_of(segment) else { return };
+        let limits = &self.options.limits;
+        let Some((_, conversation)) = self.table.get_mut(id) else { return };
+        let held = conversation.held_bytes();
+        let had_ended = conversation.has_ended();
+        conversation.handle_segment(segment, limits);
+        if let Some(server) = conversation.take_server()
+            && self.servers.len() < SERVERS_MAX
+        {
+            self.servers.insert(server);
+        }
+        if !had_ended && conversation.has_ended() {
+            self.lingering.push_back((self.now.saturating_add(limits.linger), id));
+        }
+        self.held_bytes = (self.held_bytes + conversation.held_bytes()).saturating_sub(held);
+        if self.held_bytes > limits.out_of_order_total_bytes {
+            self.held_bytes = self.held_bytes.saturating_sub(conversation.held_bytes());
+            self.anomalies.count(Anomaly::TcpOutOfOrderLimit);
+            conversation.flush(limits);
+        }
+    }
+
+    /// The input is over: everything left is judged.
+    pub(super) fn finish(&mut self) {
+        let mut left: Vec<(u64, FlowId)> = self.table.iter().map(|(id, _, c)| (c.serial(), id)).collect();
+        left.sort_unstable();
+        for (_, id) in left {
+            self.finish_conversation(id, Observed::Whole);
+        }
+        for candidate in std::mem::take(&mut self.candidates) {
+            if self.servers.contains(&candidate.server) {
+                self.finished.push_back(candidate);
+            } else {
+                self.other_connections += 1;
+            }
+        }
+    }
+
+    /// The next judged connection.
+    pub(super) fn poll_record(&mut self) -> Option<ConnectionRecord> {
+        self.finished.pop_front()
+    }
+
+    /// Oddities of the TCP layer and above.
+    pub(super) fn anomalies(&self) -> &AnomalyCounts {
+        &self.anomalies
+    }
+
+    /// TCP connections that carried no WebSocket.
+    pub(super) fn other_connections(&self) -> u64 {
+        self.other_connections
+    }
+
+    /// The conversation `segment` belongs to, begun if need be. `None`: it opens nothing worth following.
+    fn conversation_of(&mut self, segment: &Segment<'_>) -> Option<FlowId> {
+        let key = FlowKey::of(segment);
+        let found = self.table.find(&key);
+        let is_syn = segment.flags.syn() && !segment.flags.ack();
+        if let Some(id) = found {
+            if !is_syn {
+                return Some(id);
+            }
+            let stream = self.numbers.number(segment, &self.options.limits);
+            let (_, conversation) = self.table.get_mut(id)?;
+            if conversation.is_same_syn(segment) {
+                return Some(id);
+            }
+            self.finish_conversation(id, Observed::Superseded(segment.at));
+            return Some(self.begin(key, segment, stream));
+        }
+        let stream = self.numbers.number(segment, &self.options.limits);
+        Some(self.begin(key, segment, stream))
+    }
+
+    fn begin(&mut self, key: FlowKey, segment: &Segment<'_>, stream: Option<u32>) -> FlowId {
+        while self.table.len() >= self.options.limits.connections.max(1) {
+            self.evict();
+        }
+        self.opened += 1;
+        let conversation = Conversation::begin(segment, stream, self.opened, self.options.no_midstream);
+        self.table.insert(key, conversation)
+    }
+
+    /// Drops the longest idle of a sample of connections.
+    fn evict(&mut self) {
+        let sample = self.table.sample(self.eviction_cursor, EVICTION_SAMPLE);
+        let oldest = sample.min_by_key(|(_, conversation)| conversation.last_at()).map(|(id, _)| id);
+        self.eviction_cursor = self.eviction_cursor.wrapping_add(EVICTION_SAMPLE);
+        if let Some(id) = oldest {
+            self.anomalies.count(Anomaly::FlowEvicted);
+            self.finish_conversation(id, Observed::Evicted);
+        }
+    }
+
+    /// Finishes connections whose stragglers have had their time.
+    fn expire(&mut self) {
+        while let Some((deadline, id)) = self.lingering.front().copied() {
+            if deadline > self.now {
+                break;
+            }
+            self.lingering.pop_front();
+            if self.table.get_mut(id).is_some_and(|(_, conversation)| conversation.has_ended()) {
+                self.finish_conversation(id, Observed::Whole);
+            }
+        }
+    }
+
+    fn finish_conversation(&mut self, id: FlowId, observed: Observed) {
+        let Some((_, mut conversation)) = self.table.remove(id) else { return };
+        self.held_bytes = self.held_bytes.saturating_sub(conversation.held_bytes());
+        conversation.flush(&self.options.limits);
+        let anomalies = conversation.anomalies();
+        for anomaly in anomalies.iter() {
+            self.anomalies.count(anomaly);
+        }
+        let is_websocket = conversation.is_websocket();
+        let may_have_failed = conversation.may_have_failed();
+        if !is_websocket && !may_have_failed {
+            self.other_connections += 1;
+            return;
+        }
+        let server = conversation.server();
+        let record = conversation.finish(observed, &self.options.limits);
+        if is_websocket {
+            self.finished.push_back(record);
+        } else if record.verdict.kind != Kind::Refused {
+            self.other_connections += 1;
+        } else if self.options.ws_ports.contains(&server.port) || self.servers.contains(&server) {
+            self.finished.push_back(record);
+        } else {
+            self.keep_candidate(record);
+        }
+    }
+
+    fn keep_candidate(&mut self, record: ConnectionRecord) {
+        if self.candidates.len() >= CANDIDATES_MAX {
+            self.candidates.pop_front();
+            self.other_connections += 1;
+        }
+        self.candidates.push_back(record);
+    }
+}

@@ -1,0 +1,305 @@
+//! What runs on top of one connection's bytes: HTTP until the Upgrade, then WebSocket.
+
+use super::joining::{Joining, Trial};
+use crate::anomaly::{Anomaly, AnomalySet};
+use crate::http::http1::{Http1, HttpEvent, looks_like_head};
+use crate::http::upgrade::{Handshake, Response};
+use crate::limits::Limits;
+use crate::moment::Moment;
+use crate::side::{PerSide, Side};
+use crate::tcp::stream_event::{Gap, StreamEvent, Wire};
+use crate::websocket::session::Session;
+
+/// The protocol above TCP.
+///
+/// ```text
+///  Http ---- Upgrade request ----> Upgrading ---- 101 ----> Open
+///   ^  \                            |    |
+///   |   +-- not HTTP --> Ignored    |    +-- another status --> Http
+///   |                               +-- frames without a 101 in sight --> Open, judged at the end
+///  Joining ---- enough frames ----> Open
+/// ```
+#[derive(Debug)]
+pub(super) enum Phase {
+    Http(Box<Http1>),
+    Upgrading(Box<Upgrading>),
+    /// No handshake in sight: frames on trial.
+    Joining(Box<Joining>),
+    Open(Box<Session>),
+    Ignored,
+}
+
+/// Between an Upgrade request and its answer.
+#[derive(Debug)]
+pub(super) struct Upgrading {
+    http: Http1,
+    /// Frames that come before the answer, or without it.
+    session: Session,
+    /// The answer may stand in a hole of the server's bytes.
+    answer_lost: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct Upper {
+    pub phase: Phase,
+    pub handshake: Handshake,
+    pub anomalies: AnomalySet,
+    /// An Upgrade was asked for or answered: the connection is listed.
+    pub is_websocket: bool,
+    /// Frames were recognised without a handshake.
+    pub joined: bool,
+    /// The roles turned out reversed while a segment was being delivered; TCP has still to be told.
+    pub reversed: bool,
+    may_join: bool,
+}
+
+/// Bytes in hand, with their place.
+#[derive(Clone, Copy)]
+struct Run<'a> {
+    at: Moment,
+    offset: u64,
+    bytes: &'a [u8],
+    wire: Wire,
+}
+
+impl<'a> Run<'a> {
+    fn event(self) -> StreamEvent<'a> {
+        StreamEvent::Data { at: self.at, offset: self.offset, bytes: self.bytes, wire: self.wire }
+    }
+
+    fn skip(self, used: usize) -> Self {
+        let bytes = self.bytes.get(used..).unwrap_or_default();
+        Run { offset: self.offset + used as u64, bytes, ..self }
+    }
+}
+
+impl Upper {
+    /// `from_start`: the connection's SYN was seen.
+    pub(super) fn new(from_start: bool, no_midstream: bool) -> Self {
+        let may_join = !no_midstream;
+        let phase = if from_start || !may_join {
+            Phase::Http(Box::default())
+        } else {
+            Phase::Joining(Box::new(Joining::new()))
+        };
+        Upper {
+            phase,
+            handshake: Handshake::default(),
+            anomalies: AnomalySet::default(),
+            is_websocket: false,
+            joined: false,
+            reversed: false,
+            may_join,
+        }
+    }
+
+    pub(super) fn stream(&mut self, side: Side, event: StreamEvent<'_>, limits: &Limits) {
+        match event {
+            StreamEvent::Data { at, offset, bytes, wire } => {
+                self.data(side, Run { at, offset, bytes, wire }, limits);
+            }
+            StreamEvent::Gap(gap) => self.gap(side, gap, limits),
+        }
+    }
+
+    /// The session, if one is under way.
+    pub(super) fn session_mut(&mut self) -> Option<&mut Session> {
+        match &mut self.phase {
+            Phase::Open(session) => Some(session),
+            Phase::Upgrading(upgrading) => Some(&mut upgrading.session),
+            Phase::Http(_) | Phase::Joining(_) | Phase::Ignored => None,
+        }
+    }
+
+    /// Was no HTTP message seen whole?
+    pub(super) fn is_before_http(&self) -> bool {
+        match &self.phase {
+            Phase::Http(http) => http.messages() == 0,
+            Phase::Joining(_) | Phase::Upgrading(_) | Phase::Open(_) | Phase::Ignored => false,
+        }
+    }
+
+    fn data(&mut self, side: Side, mut run: Run<'_>, limits: &Limits) {
+        let mut side = side;
+        // Each turn uses bytes or changes the phase; phases only move on, so the turns are few.
+        while !run.bytes.is_empty() {
+            match &mut self.phase {
+                Phase::Open(session) => {
+                    session.stream(side, run.event(), limits);
+                    return;
+                }
+                Phase::Ignored => return,
+                Phase::Http(http) => {
+                    let (used, event) = http.feed(side, run.at, run.bytes, limits);
+                    run = run.skip(used);
+                    if let Some(event) = event {
+                        side = self.http_event(side, event);
+                    }
+                }
+                Phase::Upgrading(_) => {
+                    let used = self.upgrading(side, run, limits);
+                    run = run.skip(used);
+                }
+                Phase::Joining(_) => match self.joining(side, run, limits) {
+                    Some(next) => side = next,
+                    None => return,
+                },
+            }
+        }
+    }
+
+    /// Takes an event of HTTP before any Upgrade; gives the side whose bytes are in hand.
+    fn http_event(&mut self, side: Side, event: HttpEvent) -> Side {
+        match event {
+            HttpEvent::Request(request) => {
+                self.is_websocket = true;
+                self.handshake = Handshake { request: Some(request), response: None };
+                let Phase::Http(http) = std::mem::replace(&mut self.phase, Phase::Ignored) else {
+                    return side;
+                };
+                let session = Session { rsv1_allowed: true, ..Session::default() };
+                self.phase =
+                    Phase::Upgrading(Box::new(Upgrading { http: *http, session, answer_lost: false }));
+            }
+            HttpEvent::Response(response) => {
+                // A 101 to a request that the capture lacks.
+                let mut session = Session::default();
+                session.lose(Side::Client);
+                self.take_response(response, session);
+            }
+            HttpEvent::NotHttp => self.phase = Phase::Ignored,
+            HttpEvent::HeadTooLong => {
+                self.anomalies.insert(Anomaly::HttpHeadTooLong);
+                self.phase = Phase::Ignored;
+            }
+            HttpEvent::RolesReversed => {
+                if let Phase::Http(http) = &mut self.phase {
+                    http.swap_sides();
+                }
+                self.reversed = !self.reversed;
+                return side.other();
+            }
+        }
+        side
+    }
+
+    /// Takes bytes between the Upgrade request and its answer; gives how many were used.
+    fn upgrading(&mut self, side: Side, run: Run<'_>, limits: &Limits) -> usize {
+        let Phase::Upgrading(upgrading) = &mut self.phase else { return run.bytes.len() };
+        let in_head = upgrading.http.has_partial_head(side) || looks_like_head(side, run.bytes);
+        let is_frames = match side {
+            Side::Client => !in_head,
+            Side::Server => upgrading.answer_lost && !in_head,
+        };
+        if is_frames {
+            upgrading.session.stream(side, run.event(), limits);
+            return run.bytes.len();
+        }
+        let (used, event) = upgrading.http.feed(side, run.at, run.bytes, limits);
+        match event {
+            Some(HttpEvent::Response(response)) => self.answer(response),
+            Some(HttpEvent::Request(request)) => self.handshake.request = Some(request),
+            Some(HttpEvent::NotHttp | HttpEvent::RolesReversed | HttpEvent::HeadTooLong) => {
+                upgrading.answer_lost = true;
+                upgrading.session.lose(side);
+                return run.bytes.len();
+            }
+            None => {}
+        }
+        used
+    }
+
+    /// The Upgrade request was answered.
+    fn answer(&mut self, response: Response) {
+        let Phase::Upgrading(upgrading) = std::mem::replace(&mut self.phase, Phase::Ignored) else { return };
+        let Upgrading { http, mut session, .. } = *upgrading;
+        if response.status == 101 && response.is_websocket {
+            if session.sides.client.traffic.frames > 0 {
+                self.anomalies.insert(Anomaly::FramesBeforeResponse);
+            }
+            session.rsv1_allowed = response.extensions.is_some();
+            self.take_response(response, session);
+        } else {
+            self.handshake.response = Some(response);
+            self.phase = Phase::Http(Box::new(http));
+        }
+    }
+
+    fn take_response(&mut self, response: Response, session: Session) {
+        self.is_websocket = true;
+        self.handshake.response = Some(response);
+        if self.handshake.accept_valid() == Some(false) {
+            self.anomalies.insert(Anomaly::AcceptInvalid);
+        }
+        if self.handshake.subprotocol_not_offered() {
+            self.anomalies.insert(Anomaly::SubprotocolNotOffered);
+        }
+        if self.handshake.extension_not_offered() {
+            self.anomalies.insert(Anomaly::ExtensionNotOffered);
+        }
+        self.phase = Phase::Open(Box::new(session));
+    }
+
+    /// Takes bytes of a connection joined in mid-stream. `Some(side)`: they are to be taken again.
+    fn joining(&mut self, side: Side, run: Run<'_>, limits: &Limits) -> Option<Side> {
+        let is_head = Side::BOTH.into_iter().any(|role| looks_like_head(role, run.bytes));
+        if is_head {
+            self.phase = Phase::Http(Box::default());
+            return Some(side);
+        }
+        let Phase::Joining(joining) = &mut self.phase else { return Some(side) };
+        match joining.stream(side, run.event(), limits) {
+            Trial::Undecided => None,
+            Trial::GivenUp => {
+                self.phase = Phase::Ignored;
+                None
+            }
+            Trial::RolesReversed => {
+                self.reversed = !self.reversed;
+                Some(side.other())
+            }
+            Trial::Proved => {
+                let session = std::mem::take(&mut joining.session);
+                self.phase = Phase::Open(session);
+                self.is_websocket = true;
+                self.joined = true;
+                None
+            }
+        }
+    }
+
+    fn gap(&mut self, side: Side, gap: Gap, limits: &Limits) {
+        match &mut self.phase {
+            Phase::Open(session) => session.stream(side, StreamEvent::Gap(gap), limits),
+            Phase::Joining(joining) => {
+                joining.stream(side, StreamEvent::Gap(gap), limits);
+            }
+            Phase::Upgrading(upgrading) => {
+                let in_frames = side == Side::Client || upgrading.answer_lost;
+                if in_frames {
+                    upgrading.session.stream(side, StreamEvent::Gap(gap), limits);
+                } else if !upgrading.http.gap(side, gap.len) {
+                    upgrading.answer_lost = true;
+                    upgrading.session.stream(side, StreamEvent::Gap(gap), limits);
+                }
+            }
+            Phase::Http(http) => {
+                // The request, or the answer to one, may stand in the hole: frames may follow.
+                if !http.gap(side, gap.len) && self.may_join {
+                    self.phase = Phase::Joining(Box::new(Joining::new()));
+                }
+            }
+            Phase::Ignored => {}
+        }
+    }
+
+    /// Which sides sent frames.
+    pub(super) fn frames(&self) -> PerSide<bool> {
+        let session = match &self.phase {
+            Phase::Open(session) => Some(&**session),
+            Phase::Upgrading(upgrading) => Some(&upgrading.session),
+            Phase::Http(_) | Phase::Joining(_) | Phase::Ignored => None,
+        };
+        PerSide::from_fn(|side| session.is_some_and(|session| session.sides[side].traffic.frames > 0))
+    }
+}

@@ -1,0 +1,66 @@
+//! `wsclose live`: an interface, each end as it happens.
+
+use crate::args::LiveArgs;
+use crate::offline::options;
+use crate::output::{Output, Selection};
+use anyhow::{Context as _, Result};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+use wsclose::analyzer::Analyzer;
+use wsclose::capture::live::{self, LiveOptions, LiveSource};
+use wsclose::capture::{Block, More, Source as _};
+
+pub(crate) fn run(args: &LiveArgs) -> Result<ExitCode> {
+    let selection = Selection::new(&args.common)?;
+    let stop = Arc::new(AtomicBool::new(false));
+    stop_on_signals(&stop)?;
+    let mut source = LiveSource::open(&live_options(args)?, Arc::clone(&stop))?;
+    let mut analyzer = Analyzer::new(options(&args.common));
+    let mut output = Output::open(&args.common, selection, &[source.info()])?.line_by_line();
+    let deadline = args.duration.map(|seconds| Instant::now() + Duration::from_secs(seconds));
+    let mut ended = 0;
+    let mut block = Block::default();
+    loop {
+        let more = source.read_block(&mut block)?;
+        analyzer.handle_block(&block);
+        ended += output.drain(&mut analyzer)?;
+        let enough = args.count.is_some_and(|count| ended >= count);
+        let late = deadline.is_some_and(|deadline| Instant::now() >= deadline);
+        if more == More::No || stop.load(Ordering::Relaxed) || enough || late {
+            break;
+        }
+    }
+    analyzer.finish();
+    output.finish(&mut analyzer, &[source.info()])?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// SIGINT and SIGTERM end the capture; what is open is then judged and the summary printed.
+fn stop_on_signals(stop: &Arc<AtomicBool>) -> Result<()> {
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        signal_hook::flag::register(signal, Arc::clone(stop)).context("installing a signal handler")?;
+    }
+    Ok(())
+}
+
+fn live_options(args: &LiveArgs) -> Result<LiveOptions> {
+    let bytes = args.buffer.checked_mul(1 << 20).and_then(|bytes| i32::try_from(bytes).ok());
+    Ok(LiveOptions {
+        interface: args.interface.clone(),
+        snaplen: i32::try_from(args.snaplen).context("--snaplen is too large")?,
+        buffer_bytes: bytes.context("--buffer is too large: at most 2047 MiB")?,
+        promiscuous: args.promiscuous,
+        filter: args.common.filter.clone(),
+        ..LiveOptions::default()
+    })
+}
+
+pub(crate) fn interfaces() -> Result<ExitCode> {
+    for interface in live::interfaces()? {
+        let addresses: Vec<String> = interface.addresses.iter().map(ToString::to_string).collect();
+        anstream::println!("{:<16} {}", interface.name, addresses.join(" "));
+    }
+    Ok(ExitCode::SUCCESS)
+}

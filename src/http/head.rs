@@ -1,0 +1,101 @@
+//! Parsing one HTTP head, by `httparse`.
+
+use super::body::BodyLength;
+use super::upgrade::{Request, Response};
+use crate::moment::Moment;
+use httparse::{EMPTY_HEADER, Header, Status};
+
+/// Headers looked at in one head; a head with more is not followed.
+const HEADERS_MAX: usize = 192;
+
+/// Outcome of parsing a head at the start of some bytes.
+#[derive(Debug)]
+pub(super) enum Parsed<T> {
+    /// The head, and its length in bytes.
+    Whole(T, usize),
+    /// More bytes are needed.
+    Partial,
+    /// This is no HTTP head.
+    Invalid,
+}
+
+/// A request head with the length of its body.
+pub(super) fn request(bytes: &[u8], at: Moment) -> Parsed<(Request, BodyLength)> {
+    let mut headers = [EMPTY_HEADER; HEADERS_MAX];
+    let mut parsed = httparse::Request::new(&mut headers);
+    match parsed.parse(bytes) {
+        Ok(Status::Partial) => Parsed::Partial,
+        Err(_) => Parsed::Invalid,
+        Ok(Status::Complete(len)) => {
+            let all = Headers(parsed.headers);
+            let request = Request {
+                at,
+                method: parsed.method.unwrap_or_default().into(),
+                target: parsed.path.unwrap_or_default().into(),
+                host: all.first("host"),
+                origin: all.first("origin"),
+                user_agent: all.first("user-agent"),
+                key: all.first("sec-websocket-key"),
+                subprotocols: all.joined("sec-websocket-protocol"),
+                extensions: all.joined("sec-websocket-extensions"),
+                wants_websocket: parsed.method == Some("GET") && all.has_token("upgrade", b"websocket"),
+            };
+            let body = all.body_length().unwrap_or(BodyLength::Known(0));
+            Parsed::Whole((request, body), len)
+        }
+    }
+}
+
+/// A response head with the length of its body, as the headers alone tell it (RFC 9112 §6.3).
+pub(super) fn response(bytes: &[u8], at: Moment) -> Parsed<(Response, BodyLength)> {
+    let mut headers = [EMPTY_HEADER; HEADERS_MAX];
+    let mut parsed = httparse::Response::new(&mut headers);
+    match parsed.parse(bytes) {
+        Ok(Status::Partial) => Parsed::Partial,
+        Err(_) => Parsed::Invalid,
+        Ok(Status::Complete(len)) => {
+            let all = Headers(parsed.headers);
+            let response = Response {
+                at,
+                status: parsed.code.unwrap_or_default(),
+                server: all.first("server"),
+                accept: all.first("sec-websocket-accept"),
+                subprotocol: all.first("sec-websocket-protocol"),
+                extensions: all.joined("sec-websocket-extensions"),
+                is_websocket: all.has_token("upgrade", b"websocket"),
+            };
+            Parsed::Whole((response, all.body_length().unwrap_or(BodyLength::UntilClose)), len)
+        }
+    }
+}
+
+struct Headers<'h, 'b>(&'h [Header<'b>]);
+
+impl Headers<'_, '_> {
+    fn values(&self, name: &str) -> impl Iterator<Item = &[u8]> {
+        self.0.iter().filter(move |header| header.name.eq_ignore_ascii_case(name)).map(|header| header.value)
+    }
+
+    fn first(&self, name: &str) -> Option<Vec<u8>> {
+        self.values(name).next().map(<[u8]>::to_vec)
+    }
+
+    fn joined(&self, name: &str) -> Option<Vec<u8>> {
+        let all: Vec<&[u8]> = self.values(name).collect();
+        (!all.is_empty()).then(|| all.join(&b", "[..]))
+    }
+
+    fn has_token(&self, name: &str, token: &[u8]) -> bool {
+        self.values(name)
+            .flat_map(|value| value.split(|byte| *byte == b','))
+            .any(|item| item.trim_ascii().eq_ignore_ascii_case(token))
+    }
+
+    fn body_length(&self) -> Option<BodyLength> {
+        if self.has_token("transfer-encoding", b"chunked") {
+            return Some(BodyLength::Chunked);
+        }
+        let text = std::str::from_utf8(self.values("content-length").next()?).ok()?;
+        text.trim().parse().ok().map(BodyLength::Known)
+    }
+}

@@ -1,0 +1,237 @@
+//! From a judged connection to its place in the report.
+
+use super::evidence;
+use super::model;
+use crate::analyzer::record::ConnectionRecord;
+use crate::capture::InputInfo;
+use crate::decode::segment::Endpoint;
+use crate::side::{PerSide, Side};
+use crate::verdict::teardown::TcpEndKind;
+use crate::verdict::verdict::{Kind, Verdict};
+use crate::websocket::close::{CloseBody, CloseFrame};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+/// What the report needs to know beside a record.
+#[derive(Clone, Copy, Debug)]
+pub struct Context<'a> {
+    /// Paths of the inputs, by file index.
+    pub files: &'a [String],
+    /// Drop query strings and header values.
+    pub redact: bool,
+}
+
+impl Context<'_> {
+    /// The path of input `file`.
+    #[must_use]
+    pub fn file(&self, file: u16) -> String {
+        self.files.get(usize::from(file)).cloned().unwrap_or_default()
+    }
+}
+
+/// Builds the report's entry for `record`, the `id`-th, whose encapsulation has these names.
+#[must_use]
+pub fn connection(
+    id: u64,
+    record: &ConnectionRecord,
+    encapsulation: Vec<String>,
+    context: Context<'_>,
+) -> model::Connection {
+    let end = record.teardown.tcp_end();
+    let ended = end.map_or(record.last, |end| end.at);
+    let idle = record.idle_since.map(|since| ended.at.seconds_since(since.at).max(0.0));
+    model::Connection {
+        id,
+        file: context.file(record.opened.file),
+        tcp_stream: record.tcp_stream,
+        h2_stream: None,
+        client: address(record.client),
+        server: address(record.server),
+        carrier: "tcp".to_owned(),
+        encapsulation,
+        handshake: handshake(record, context),
+        opened_at: record.opened.at.to_rfc3339(),
+        ended_at: ended.at.to_rfc3339(),
+        duration_s: ended.at.seconds_since(record.opened.at).max(0.0),
+        idle_before_end_s: idle,
+        close: sides(PerSide::from_fn(|side| {
+            record.teardown.close[side].as_ref().map(|frame| close(record, side, frame, context))
+        })),
+        teardown: model::Teardown {
+            kind: end.map_or("none", |end| tcp_end_name(end.kind)).to_owned(),
+            by: end.map(|end| end.by.name().to_owned()),
+            at: end.map(|end| end.at.at.to_rfc3339()),
+            packet: end.map(|end| end.at.packet),
+        },
+        verdict: verdict(&record.verdict),
+        traffic: sides(record.traffic.map(|traffic| model::Traffic {
+            frames: traffic.frames,
+            messages: traffic.messages,
+            pings: traffic.pings,
+            pongs: traffic.pongs,
+            payload_bytes: traffic.payload_bytes,
+        })),
+        evidence: evidence::of(record, context),
+        anomalies: record.anomalies.iter().map(|anomaly| anomaly.name().to_owned()).collect(),
+    }
+}
+
+/// Builds the report's entry for an input.
+#[must_use]
+pub fn input(info: &InputInfo) -> model::Input {
+    model::Input {
+        path: info.path.clone(),
+        format: info.format.map(str::to_owned),
+        compression: info.compression.map(str::to_owned),
+        packets: info.packets,
+        bytes: info.bytes,
+        first_packet_at: info.first_packet_at.map(|at| at.to_rfc3339()),
+        last_packet_at: info.last_packet_at.map(|at| at.to_rfc3339()),
+        link_types: info.link_types.iter().map(ToString::to_string).collect(),
+        dropped_packets: info.dropped_packets,
+        complete: info.complete,
+        error: info
+            .error
+            .as_ref()
+            .map(|error| model::InputError { offset: error.offset, reason: error.reason.clone() }),
+    }
+}
+
+fn verdict(verdict: &Verdict) -> model::Verdict {
+    let (code, cause, blind) = match verdict.kind {
+        Kind::Coded(code) => (code.map(|code| code.0), None, None),
+        Kind::Abnormal(cause) => (Some(1006), Some(cause.name()), None),
+        Kind::Unknown(blind) => (None, None, Some(blind.name())),
+        Kind::Refused | Kind::Open => (None, None, None),
+    };
+    model::Verdict {
+        label: verdict.kind.label(),
+        kind: verdict.kind.name().to_owned(),
+        code,
+        cause: cause.map(str::to_owned),
+        closed_by: verdict.closed_by.map(|by| by.name().to_owned()),
+        blind: blind.map(str::to_owned),
+        clean: verdict.clean,
+        why: verdict.why.clone(),
+    }
+}
+
+fn close(record: &ConnectionRecord, side: Side, frame: &CloseFrame, context: Context<'_>) -> model::Close {
+    let teardown = &record.teardown;
+    let proof = if teardown.close_answered(side) {
+        "answered"
+    } else if teardown.close_delivered(side) {
+        "acknowledged"
+    } else {
+        "sent"
+    };
+    let (reason, reason_base64) = text(&frame.reason);
+    model::Close {
+        code: frame.code.map(|code| code.0),
+        body: body_name(frame.body).to_owned(),
+        reason,
+        reason_base64,
+        at: frame.at.at.to_rfc3339(),
+        file: context.file(frame.at.file),
+        packet: frame.at.packet,
+        proof: proof.to_owned(),
+    }
+}
+
+fn handshake(record: &ConnectionRecord, context: Context<'_>) -> model::Handshake {
+    let (request, response) = (record.handshake.request.as_ref(), record.handshake.response.as_ref());
+    let seen = match (request, response) {
+        (Some(_), Some(_)) => "both",
+        (Some(_), None) => "request",
+        (None, Some(_)) => "response",
+        (None, None) => "none",
+    };
+    let value = |bytes: Option<&[u8]>| -> (Option<String>, Option<String>) {
+        match bytes {
+            Some(_) if context.redact => (Some("(redacted)".to_owned()), None),
+            Some(bytes) => {
+                let (text, base64) = text(bytes);
+                (Some(text), base64)
+            }
+            None => (None, None),
+        }
+    };
+    let path =
+        request.map(|request| if context.redact { without_query(request.path()) } else { request.path() });
+    let (path, path_base64) = path.map_or((None, None), |path| {
+        let (text, base64) = text(path);
+        (Some(text), base64)
+    });
+    let (host, host_base64) = value(request.and_then(|request| request.host()));
+    let (origin, origin_base64) = value(request.and_then(|request| request.origin.as_deref()));
+    let (user_agent, user_agent_base64) = value(request.and_then(|request| request.user_agent.as_deref()));
+    let (server, server_base64) = value(response.and_then(|response| response.server.as_deref()));
+    let (subprotocol, subprotocol_base64) =
+        value(response.and_then(|response| response.subprotocol.as_deref()));
+    model::Handshake {
+        seen: seen.to_owned(),
+        status: response.map(|response| response.status),
+        method: request.map(|request| text(&request.method).0),
+        host,
+        host_base64,
+        path,
+        path_base64,
+        origin,
+        origin_base64,
+        user_agent,
+        user_agent_base64,
+        server,
+        server_base64,
+        subprotocol,
+        subprotocol_base64,
+        extensions: extensions(response.and_then(|response| response.extensions.as_deref()), context),
+        accept_valid: record.handshake.accept_valid(),
+        request_packet: request.map(|request| request.at.packet),
+        response_packet: response.map(|response| response.at.packet),
+    }
+}
+
+fn extensions(value: Option<&[u8]>, context: Context<'_>) -> Vec<String> {
+    match value {
+        Some(_) if context.redact => vec!["(redacted)".to_owned()],
+        Some(value) => value.split(|byte| *byte == b',').map(|item| text(item.trim_ascii()).0).collect(),
+        None => Vec::new(),
+    }
+}
+
+/// A path up to its query.
+fn without_query(path: &[u8]) -> &[u8] {
+    path.split(|byte| *byte == b'?' || *byte == b'#').next().unwrap_or_default()
+}
+
+/// Bytes as text, bad UTF-8 replaced by U+FFFD, then with the exact bytes in base64.
+fn text(bytes: &[u8]) -> (String, Option<String>) {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => (text.to_owned(), None),
+        Err(_) => (String::from_utf8_lossy(bytes).into_owned(), Some(STANDARD.encode(bytes))),
+    }
+}
+
+fn address(endpoint: Endpoint) -> model::Address {
+    model::Address { address: endpoint.address.to_string(), port: endpoint.port }
+}
+
+fn sides<T>(both: PerSide<T>) -> model::Sides<T> {
+    model::Sides { client: both.client, server: both.server }
+}
+
+fn tcp_end_name(kind: TcpEndKind) -> &'static str {
+    match kind {
+        TcpEndKind::Fin => "fin",
+        TcpEndKind::Rst => "rst",
+    }
+}
+
+fn body_name(body: CloseBody) -> &'static str {
+    match body {
+        CloseBody::Empty => "empty",
+        CloseBody::Code => "code",
+        CloseBody::Malformed => "malformed",
+        CloseBody::Missing => "missing",
+    }
+}

@@ -1,0 +1,64 @@
+//! `--format json`: one document, written as the connections come.
+
+use super::model::{Connection, Generator, Input, SCHEMA, Summary};
+use crate::anomaly::AnomalyCounts;
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+
+/// This program, as reports name it.
+#[must_use]
+pub fn generator() -> Generator {
+    Generator { name: "wsclose".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() }
+}
+
+/// The anomalies by name.
+#[must_use]
+pub fn anomalies(counts: &AnomalyCounts) -> BTreeMap<String, u64> {
+    counts.iter().map(|(anomaly, count)| (anomaly.name().to_owned(), count)).collect()
+}
+
+/// Writes one JSON document without holding any connection.
+#[derive(Debug)]
+pub struct JsonWriter<W: Write> {
+    out: W,
+    empty: bool,
+}
+
+impl<W: Write> JsonWriter<W> {
+    /// Begins the document.
+    ///
+    /// # Errors
+    /// The output can't be written.
+    pub fn begin(mut out: W) -> io::Result<Self> {
+        write!(out, "{{\n  \"schema\": {:?},\n  \"generator\": ", SCHEMA)?;
+        serde_json::to_writer(&mut out, &generator())?;
+        write!(out, ",\n  \"connections\": [")?;
+        Ok(JsonWriter { out, empty: true })
+    }
+
+    /// Adds a connection.
+    ///
+    /// # Errors
+    /// The output can't be written.
+    pub fn connection(&mut self, connection: &Connection) -> io::Result<()> {
+        self.out.write_all(if self.empty { b"\n    " } else { b",\n    " })?;
+        self.empty = false;
+        serde_json::to_writer(&mut self.out, connection)?;
+        Ok(())
+    }
+
+    /// Ends the document.
+    ///
+    /// # Errors
+    /// The output can't be written.
+    pub fn finish(&mut self, inputs: &[Input], summary: &Summary, counts: &AnomalyCounts) -> io::Result<()> {
+        write!(self.out, "{}],\n  \"inputs\": ", if self.empty { "" } else { "\n  " })?;
+        serde_json::to_writer(&mut self.out, inputs)?;
+        write!(self.out, ",\n  \"summary\": ")?;
+        serde_json::to_writer(&mut self.out, summary)?;
+        write!(self.out, ",\n  \"anomalies\": ")?;
+        serde_json::to_writer(&mut self.out, &anomalies(counts))?;
+        self.out.write_all(b"\n}\n")?;
+        self.out.flush()
+    }
+}

@@ -1,0 +1,311 @@
+//! The report as data, schema `wsclose.report/1`. `docs/report-format.md` documents each field;
+//! `docs/report.schema.json` is generated from these types.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The schema's name and version.
+pub const SCHEMA: &str = "wsclose.report/1";
+
+/// A whole report (`--format json`).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Report {
+    /// `wsclose.report/1`.
+    pub schema: String,
+    /// What wrote it.
+    pub generator: Generator,
+    /// The connections, in the order in which their ends became final.
+    pub connections: Vec<Connection>,
+    /// The inputs, in the order given.
+    pub inputs: Vec<Input>,
+    /// Totals.
+    pub summary: Summary,
+    /// How often each oddity was seen, over the whole capture.
+    pub anomalies: BTreeMap<String, u64>,
+}
+
+/// The program that wrote a report.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Generator {
+    /// `wsclose`.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+}
+
+/// One input file, pipe or interface.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Input {
+    /// Path as given; `-` is standard input.
+    pub path: String,
+    /// `pcap`, `pcapng` or `live`.
+    pub format: Option<String>,
+    /// `gzip`, `zstd` or `lz4`.
+    pub compression: Option<String>,
+    /// Packets read.
+    pub packets: u64,
+    /// Bytes read, compressed where the input is.
+    pub bytes: u64,
+    /// Earliest packet time, RFC 3339.
+    pub first_packet_at: Option<String>,
+    /// Latest packet time, RFC 3339.
+    pub last_packet_at: Option<String>,
+    /// Link types in order of appearance, by their registered names.
+    pub link_types: Vec<String>,
+    /// Packets that the capture says it lost.
+    pub dropped_packets: u64,
+    /// Read to its proper end?
+    pub complete: bool,
+    /// Why not.
+    pub error: Option<InputError>,
+}
+
+/// Why an input could not be read whole.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct InputError {
+    /// Byte offset of the damage in the (decompressed) file.
+    pub offset: Option<u64>,
+    /// What was expected and what was found.
+    pub reason: String,
+}
+
+/// Totals over all connections.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Summary {
+    /// Connections listed.
+    pub connections: u64,
+    /// By `verdict.kind`.
+    pub by_kind: BTreeMap<String, u64>,
+    /// By `verdict.label`.
+    pub by_label: BTreeMap<String, u64>,
+    /// Abnormal ends by `verdict.cause`.
+    pub by_cause: BTreeMap<String, u64>,
+    /// By `verdict.closed_by`.
+    pub by_closed_by: BTreeMap<String, u64>,
+    /// TCP connections that are not listed.
+    pub other_tcp_connections: u64,
+}
+
+/// One WebSocket connection, or one that failed to become one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Connection {
+    /// Number in this report, from 1.
+    pub id: u64,
+    /// The input that holds its first packet.
+    pub file: String,
+    /// Wireshark's `tcp.stream` in that file.
+    pub tcp_stream: Option<u32>,
+    /// HTTP/2 stream, where it has one.
+    pub h2_stream: Option<u32>,
+    /// Who opened it.
+    pub client: Address,
+    /// Who accepted it.
+    pub server: Address,
+    /// `tcp`, `tls`, `h2` or `tls+h2`.
+    pub carrier: String,
+    /// VLANs and tunnels, outermost first.
+    pub encapsulation: Vec<String>,
+    /// The opening handshake.
+    pub handshake: Handshake,
+    /// Time of its first packet.
+    pub opened_at: String,
+    /// Time of the event in `teardown`, else of its last packet.
+    pub ended_at: String,
+    /// From the one to the other, in seconds.
+    pub duration_s: f64,
+    /// From the last payload before its end to that end, in seconds.
+    pub idle_before_end_s: Option<f64>,
+    /// Each side's first Close frame.
+    pub close: Sides<Option<Close>>,
+    /// The first event that ended TCP.
+    pub teardown: Teardown,
+    /// How it ended.
+    pub verdict: Verdict,
+    /// What each side sent.
+    pub traffic: Sides<Traffic>,
+    /// The packets that prove it, in order.
+    pub evidence: Vec<Evidence>,
+    /// Its oddities.
+    pub anomalies: Vec<String>,
+}
+
+/// One value for each side.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Sides<T> {
+    /// The client's.
+    pub client: T,
+    /// The server's.
+    pub server: T,
+}
+
+/// An IP address and a TCP port.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Address {
+    /// IPv4 or IPv6.
+    pub address: String,
+    /// TCP port.
+    pub port: u16,
+}
+
+/// The opening handshake, as far as it was seen. A field `<name>_base64` holds the exact bytes of `<name>` where
+/// they are not UTF-8.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Handshake {
+    /// `both`, `request`, `response` or `none`.
+    pub seen: String,
+    /// Status of the answer.
+    pub status: Option<u16>,
+    /// Method of the request.
+    pub method: Option<String>,
+    /// Host asked for.
+    pub host: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[allow(missing_docs, reason = "see the type")]
+    pub host_base64: Option<String>,
+    /// Path with its query.
+    pub path: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[allow(missing_docs, reason = "see the type")]
+    pub path_base64: Option<String>,
+    /// `Origin`.
+    pub origin: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[allow(missing_docs, reason = "see the type")]
+    pub origin_base64: Option<String>,
+    /// `User-Agent`.
+    pub user_agent: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[allow(missing_docs, reason = "see the type")]
+    pub user_agent_base64: Option<String>,
+    /// `Server`.
+    pub server: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[allow(missing_docs, reason = "see the type")]
+    pub server_base64: Option<String>,
+    /// Subprotocol agreed on.
+    pub subprotocol: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[allow(missing_docs, reason = "see the type")]
+    pub subprotocol_base64: Option<String>,
+    /// Extensions agreed on.
+    pub extensions: Vec<String>,
+    /// Does `Sec-WebSocket-Accept` match the key?
+    pub accept_valid: Option<bool>,
+    /// Packet that completed the request.
+    pub request_packet: Option<u32>,
+    /// Packet that completed the answer.
+    pub response_packet: Option<u32>,
+}
+
+/// A Close frame.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Close {
+    /// The code on the wire; null where the body is empty, malformed or not in the capture.
+    pub code: Option<u16>,
+    /// `empty`, `code`, `malformed` or `missing`.
+    pub body: String,
+    /// The reason.
+    pub reason: String,
+    /// Its exact bytes, where they are not UTF-8.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub reason_base64: Option<String>,
+    /// Time of the packet that completed it.
+    pub at: String,
+    /// Input of that packet.
+    pub file: String,
+    /// That packet.
+    pub packet: u32,
+    /// `answered`, `acknowledged`, `arrived` or `sent`.
+    pub proof: String,
+}
+
+/// The first event that ended TCP.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Teardown {
+    /// `fin`, `rst` or `none`.
+    pub kind: String,
+    /// `client`, `server`, `middlebox` or `unknown`.
+    pub by: Option<String>,
+    /// Its time.
+    pub at: Option<String>,
+    /// Its packet.
+    pub packet: Option<u32>,
+}
+
+/// How a connection ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Verdict {
+    /// `1001`, `1006`, `refused`, `open`, `unknown`, ...
+    pub label: String,
+    /// `coded`, `abnormal`, `refused`, `open` or `unknown`.
+    pub kind: String,
+    /// The code of the first Close on the wire; 1006 for an abnormal end.
+    pub code: Option<u16>,
+    /// `rst`, `fin` or `timeout`, for an abnormal end.
+    pub cause: Option<String>,
+    /// Who began it: `client`, `server`, `both`, `network`, `proxy` or `unknown`.
+    pub closed_by: Option<String>,
+    /// Why nothing is claimed, for `unknown`.
+    pub blind: Option<String>,
+    /// Both Close frames seen and delivered before TCP ended.
+    pub clean: bool,
+    /// The reasons in one sentence.
+    pub why: String,
+}
+
+/// What one side sent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Traffic {
+    /// Frames of any kind.
+    pub frames: u64,
+    /// Messages.
+    pub messages: u64,
+    /// Pings.
+    pub pings: u64,
+    /// Pongs.
+    pub pongs: u64,
+    /// Payload bytes of data frames.
+    pub payload_bytes: u64,
+}
+
+/// One packet that proves something.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Evidence {
+    /// Its input.
+    pub file: String,
+    /// Its number there, as Wireshark's `frame.number`.
+    pub packet: u32,
+    /// Its time.
+    pub at: String,
+    /// Who sent it.
+    pub from: String,
+    /// What it shows.
+    pub what: String,
+}
+
+/// One line of `--format ndjson`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Line {
+    /// First.
+    Begin {
+        /// `wsclose.report/1`.
+        schema: String,
+        /// What writes it.
+        generator: Generator,
+        /// Inputs, as far as known then.
+        inputs: Vec<Input>,
+    },
+    /// A connection whose verdict is final.
+    Connection(Box<Connection>),
+    /// Last.
+    Summary {
+        /// Inputs, as read.
+        inputs: Vec<Input>,
+        /// Totals.
+        summary: Summary,
+        /// Oddities.
+        anomalies: BTreeMap<String, u64>,
+    },
+}

@@ -1,0 +1,47 @@
+//! `--format ndjson`: one object a line, each written whole and flushed.
+
+use super::json::{anomalies, generator};
+use super::model::{Connection, Input, Line, SCHEMA, Summary};
+use crate::anomaly::AnomalyCounts;
+use std::io::{self, Write};
+
+/// Writes one JSON object a line.
+#[derive(Debug)]
+pub struct NdjsonWriter<W: Write> {
+    out: W,
+}
+
+impl<W: Write> NdjsonWriter<W> {
+    /// Writes the first line.
+    ///
+    /// # Errors
+    /// The output can't be written.
+    pub fn begin(out: W, inputs: Vec<Input>) -> io::Result<Self> {
+        let mut writer = NdjsonWriter { out };
+        writer.line(&Line::Begin { schema: SCHEMA.to_owned(), generator: generator(), inputs })?;
+        Ok(writer)
+    }
+
+    /// Writes a connection.
+    ///
+    /// # Errors
+    /// The output can't be written.
+    pub fn connection(&mut self, connection: Connection) -> io::Result<()> {
+        self.line(&Line::Connection(Box::new(connection)))
+    }
+
+    /// Writes the last line.
+    ///
+    /// # Errors
+    /// The output can't be written.
+    pub fn finish(&mut self, inputs: Vec<Input>, summary: Summary, counts: &AnomalyCounts) -> io::Result<()> {
+        self.line(&Line::Summary { inputs, summary, anomalies: anomalies(counts) })
+    }
+
+    fn line(&mut self, line: &Line) -> io::Result<()> {
+        let mut text = serde_json::to_vec(line)?;
+        text.push(b'\n');
+        self.out.write_all(&text)?;
+        self.out.flush()
+    }
+}

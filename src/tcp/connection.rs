@@ -1,0 +1,371 @@
+//! One TCP connection: takes its segments, delivers both directions in order, keeps the evidence of its end.
+
+use super::half::{Fin, Half};
+use super::reassembly::Held;
+use super::reset::{self, Reset, ResetValidity};
+use super::stream_event::{Gap, GapCause, StreamEvent, StreamSink, Wire};
+use crate::anomaly::{Anomaly, AnomalySet};
+use crate::decode::segment::Segment;
+use crate::limits::Limits;
+use crate::moment::Moment;
+use crate::side::{PerSide, Side};
+use crate::time::Timestamp;
+
+/// A TCP connection as a passive observer follows it (RFC 9293).
+///
+/// It never holds payload that arrives in order. The first SYN's sender is the client; without a SYN the first
+/// packet's sender is taken for it until content says otherwise ([`Connection::swap_sides`]).
+#[derive(Debug)]
+pub struct Connection {
+    /// What each side sent.
+    pub halves: PerSide<Half>,
+    /// First packet.
+    pub opened: Moment,
+    /// Latest packet.
+    pub last: Moment,
+    /// Packets so far, copies not counted.
+    pub packets: u64,
+    /// Oddities.
+    pub anomalies: AnomalySet,
+}
+
+impl Connection {
+    /// A connection whose first packet is `at`.
+    #[must_use]
+    pub fn new(at: Moment) -> Self {
+        Connection {
+            halves: PerSide::default(),
+            opened: at,
+            last: at,
+            packets: 0,
+            anomalies: AnomalySet::default(),
+        }
+    }
+
+    /// Content shows that the roles were guessed wrongly.
+    pub fn swap_sides(&mut self) {
+        self.halves.swap();
+    }
+
+    /// Takes a segment sent by `side` and hands what it completes to `sink`.
+    pub fn handle_segment<S: StreamSink>(
+        &mut self,
+        side: Side,
+        segment: &Segment<'_>,
+        limits: &Limits,
+        sink: &mut S,
+    ) {
+        self.packets += 1;
+        self.last = segment.at;
+        let peer_acked = self.take_acknowledgment(side, segment);
+        let half = self.halves.get_mut(side);
+        half.packets += 1;
+        half.last = Some(segment.at);
+        if segment.flags.rst() {
+            self.take_reset(side, segment, peer_acked);
+        } else {
+            self.take_numbering(side, segment);
+            self.take_liveness(side, segment);
+            self.take_payload(side, segment, peer_acked, limits, sink);
+            self.take_fin(side, segment, peer_acked);
+        }
+        self.halves.get_mut(side.other()).unanswered.answered();
+        for side in Side::BOTH {
+            self.give_up_lost(side, segment.at, limits, sink);
+        }
+    }
+
+    /// Delivers all that is held, with its holes as gaps: nothing more will come.
+    pub fn flush<S: StreamSink>(&mut self, sink: &mut S) {
+        for side in Side::BOTH {
+            let at = self.last;
+            while self.skip_hole(side, at, GapCause::Lost, sink) {}
+            let half = self.halves.get_mut(side);
+            // One unseen byte at the end is a FIN that the capture lost; no frame is that short.
+            if half.unseen() > 1 && half.is_known() {
+                let gap = Gap { at, offset: half.next, len: half.unseen(), cause: GapCause::Lost };
+                half.next = half.shown;
+                sink.stream(side, StreamEvent::Gap(gap));
+            }
+        }
+    }
+
+    /// Bytes held out of order.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        Side::BOTH
+            .iter()
+            .filter_map(|side| self.halves[*side].recovery.as_ref())
+            .map(|r| r.queue.bytes())
+            .sum()
+    }
+
+    /// Has TCP ended: by a reset, or by both FINs acknowledged?
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.halves.client.reset.is_some()
+            || self.halves.server.reset.is_some()
+            || (self.halves.client.fin_acked() && self.halves.server.fin_acked())
+    }
+
+    /// Notes the acknowledgment; gives its offset in the peer's stream.
+    fn take_acknowledgment(&mut self, side: Side, segment: &Segment<'_>) -> Option<u64> {
+        let ack = segment.ack?;
+        let peer = self.halves.get_mut(side.other());
+        if !peer.is_known() && !segment.flags.rst() {
+            // The peer's direction has not been seen: its numbering starts at what was acknowledged first.
+            peer.begin(ack, false);
+        }
+        let offset = peer.acked_offset(ack)?;
+        // A reset, perhaps a forged one, acknowledges whatever drew it: that proves nothing about receipt.
+        if !segment.flags.rst() {
+            peer.acknowledge(offset);
+            self.undo_defied_reset(side);
+        }
+        Some(offset)
+    }
+
+    /// A reset by `side` that the peer talked past, with `side` acknowledging the new bytes, reached nobody.
+    fn undo_defied_reset(&mut self, side: Side) {
+        let peer_acked = self.halves[side.other()].acked;
+        let half = self.halves.get_mut(side);
+        if half.reset.as_ref().is_some_and(|reset| peer_acked > reset.peer_sent) {
+            half.reset = None;
+            self.anomalies.insert(Anomaly::TcpResetIgnored);
+        }
+    }
+
+    fn take_numbering(&mut self, side: Side, segment: &Segment<'_>) {
+        let half = self.halves.get_mut(side);
+        if segment.flags.syn() {
+            half.begin(segment.seq.advance(1), true);
+            half.syn.get_or_insert(segment.at);
+        } else {
+            half.begin(segment.seq, false);
+        }
+    }
+
+    fn take_liveness(&mut self, side: Side, segment: &Segment<'_>) {
+        let half = self.halves.get_mut(side);
+        let Some(offset) = half.offset_of(segment.seq) else { return };
+        let offset_plus_one = u64::try_from(offset.saturating_add(1)).unwrap_or(0);
+        let is_probe = offset_plus_one > 0 && offset_plus_one == half.end();
+        if segment.payload_len() > 0 || segment.flags.fin() || segment.flags.syn() || is_probe {
+            half.unanswered.sent(offset_plus_one, segment.at);
+        }
+        if segment.payload_len() > 0 && !is_probe {
+            half.last_payload = Some(segment.at);
+        }
+    }
+
+    fn take_payload<S: StreamSink>(
+        &mut self,
+        side: Side,
+        segment: &Segment<'_>,
+        peer_acked: Option<u64>,
+        limits: &Limits,
+        sink: &mut S,
+    ) {
+        let half = self.halves.get_mut(side);
+        let len = u64::from(segment.payload_len());
+        let syn = i64::from(segment.flags.syn());
+        let Some(offset) = half.offset_of(segment.seq).map(|offset| offset + syn) else { return };
+        if !half.in_window(offset) {
+            self.anomalies.insert(Anomaly::TcpOutOfWindow);
+            return;
+        }
+        let end = u64::try_from(offset).unwrap_or(0).saturating_add(len);
+        if len == 0 {
+            // A bare segment shows how far its sender has come.
+            half.show(end);
+            return;
+        }
+        if half.fin.is_some_and(|fin| end > fin.offset) {
+            self.anomalies.insert(Anomaly::TcpDataAfterFin);
+            return;
+        }
+        half.sent = half.sent.max(end);
+        half.shown = half.shown.max(end);
+        if end <= half.next {
+            return; // sent before
+        }
+        let skip = half.next.saturating_sub(u64::try_from(offset).unwrap_or(0));
+        if offset <= i64::try_from(half.next).unwrap_or(i64::MAX) && half.recovery.is_none() {
+            let start = if offset < 0 { skip.saturating_add(offset.unsigned_abs()) } else { skip };
+            let bytes =
+                segment.payload.get(usize::try_from(start).unwrap_or(usize::MAX)..).unwrap_or_default();
+            Self::deliver(half, side, segment.at, bytes, end, peer_acked, sink);
+        } else {
+            self.hold(side, segment, offset, peer_acked, limits, sink);
+        }
+    }
+
+    /// Delivers `bytes`, which stand at `half.next`, and a gap from their end to `end` if the snaplen cut them.
+    fn deliver<S: StreamSink>(
+        half: &mut Half,
+        side: Side,
+        at: Moment,
+        bytes: &[u8],
+        end: u64,
+        peer_acked: Option<u64>,
+        sink: &mut S,
+    ) {
+        let offset = half.next;
+        half.next = end;
+        let captured_end = offset + bytes.len() as u64;
+        if !bytes.is_empty() {
+            let wire = Wire { end: captured_end, peer_acked };
+            sink.stream(side, StreamEvent::Data { at, offset, bytes, wire });
+        }
+        if captured_end < end {
+            let gap = Gap { at, offset: captured_end, len: end - captured_end, cause: GapCause::Truncated };
+            sink.stream(side, StreamEvent::Gap(gap));
+        }
+    }
+
+    /// Holds a segment that lies beyond a hole, then delivers what has become ready.
+    fn hold<S: StreamSink>(
+        &mut self,
+        side: Side,
+        segment: &Segment<'_>,
+        offset: i64,
+        peer_acked: Option<u64>,
+        limits: &Limits,
+        sink: &mut S,
+    ) {
+        let half = self.halves.get_mut(side);
+        let next = i64::try_from(half.next).unwrap_or(i64::MAX);
+        let cut = usize::try_from(next.saturating_sub(offset).max(0)).unwrap_or(usize::MAX);
+        let bytes = segment.payload.get(cut..).unwrap_or_default();
+        let cut_missing = u32::try_from(cut.saturating_sub(segment.payload.len())).unwrap_or(u32::MAX);
+        let held = Held {
+            at: segment.at,
+            peer_acked,
+            bytes: bytes.into(),
+            missing: segment.missing.saturating_sub(cut_missing),
+        };
+        let start = u64::try_from(offset.max(next)).unwrap_or(0);
+        let recovery = half.recovery.get_or_insert_default();
+        if recovery.queue.insert(start, &held).differs {
+            self.anomalies.insert(Anomaly::TcpOverlapDiffers);
+        }
+        let full = recovery.queue.bytes() > limits.out_of_order_bytes
+            || recovery.queue.len() > limits.out_of_order_segments;
+        Self::deliver_ready(half, side, sink);
+        if full {
+            self.anomalies.insert(Anomaly::TcpOutOfOrderLimit);
+            self.skip_hole(side, segment.at, GapCause::Limit, sink);
+        }
+    }
+
+    /// Delivers held segments that stand at `next`; forgets the queue once it is empty.
+    fn deliver_ready<S: StreamSink>(half: &mut Half, side: Side, sink: &mut S) {
+        while let Some(recovery) = half.recovery.as_mut() {
+            let Some((offset, held)) = recovery.queue.take_ready(half.next) else { break };
+            let end = offset + held.bytes.len() as u64 + u64::from(held.missing);
+            let skip = usize::try_from(half.next - offset).unwrap_or(usize::MAX);
+            let bytes = held.bytes.get(skip..).unwrap_or_default();
+            if end > half.next {
+                Self::deliver(half, side, held.at, bytes, end, held.peer_acked, sink);
+            }
+        }
+        if half.recovery.as_ref().is_some_and(|r| r.queue.is_empty()) && half.unseen() == 0 {
+            half.recovery = None;
+        }
+    }
+
+    /// Gives the first hole up and delivers what waited behind it. False: there is none.
+    fn skip_hole<S: StreamSink>(&mut self, side: Side, at: Moment, cause: GapCause, sink: &mut S) -> bool {
+        let half = self.halves.get_mut(side);
+        let Some(recovery) = half.recovery.as_mut() else { return false };
+        recovery.lost_since = None;
+        let Some(to) = recovery.queue.first_offset() else {
+            half.recovery = None;
+            return false;
+        };
+        if to > half.next {
+            let gap = Gap { at, offset: half.next, len: to - half.next, cause };
+            half.next = to;
+            if cause == GapCause::Lost {
+                self.anomalies.insert(Anomaly::TcpGap);
+            }
+            sink.stream(side, StreamEvent::Gap(gap));
+        }
+        Self::deliver_ready(half, side, sink);
+        true
+    }
+
+    /// Gives up bytes that were acknowledged but never seen, after some patience: the capture lost them.
+    fn give_up_lost<S: StreamSink>(&mut self, side: Side, now: Moment, limits: &Limits, sink: &mut S) {
+        let packets = self.packets;
+        let half = self.halves.get_mut(side);
+        if half.acked <= half.next || half.unseen() == 0 {
+            return;
+        }
+        let recovery = half.recovery.get_or_insert_default();
+        let (since, packets_then) = *recovery.lost_since.get_or_insert((now.at, packets));
+        let waited = packets.saturating_sub(packets_then) >= u64::from(limits.gap_patience_packets)
+            || now.at.has_passed(limits.gap_patience, since);
+        if !waited {
+            return;
+        }
+        recovery.lost_since = None;
+        let held_from = recovery.queue.first_offset().unwrap_or(u64::MAX);
+        let to = half.acked.min(half.shown).min(held_from);
+        if to > half.next {
+            let gap = Gap { at: now, offset: half.next, len: to - half.next, cause: GapCause::Lost };
+            half.next = to;
+            self.anomalies.insert(Anomaly::TcpGap);
+            sink.stream(side, StreamEvent::Gap(gap));
+        }
+        Self::deliver_ready(self.halves.get_mut(side), side, sink);
+    }
+
+    fn take_fin(&mut self, side: Side, segment: &Segment<'_>, peer_acked: Option<u64>) {
+        let half = self.halves.get_mut(side);
+        if !segment.flags.fin() || half.fin.is_some() {
+            return;
+        }
+        let syn = i64::from(segment.flags.syn());
+        let Some(offset) = half.offset_of(segment.seq) else { return };
+        let end = offset.saturating_add(syn).saturating_add(i64::from(segment.payload_len()));
+        let Ok(end) = u64::try_from(end) else { return };
+        if half.in_window(offset) && end >= half.sent {
+            half.fin = Some(Fin { at: segment.at, offset: end, peer_acked });
+            half.shown = end.max(half.sent);
+        }
+    }
+
+    fn take_reset(&mut self, side: Side, segment: &Segment<'_>, peer_acked: Option<u64>) {
+        let (sender, peer) = (&self.halves[side], &self.halves[side.other()]);
+        let (validity, offset) = reset::validity(sender, peer, segment);
+        if validity == ResetValidity::Outside {
+            self.anomalies.insert(Anomaly::TcpResetIgnored);
+            return;
+        }
+        if sender.reset.is_some() {
+            return;
+        }
+        let reset = Reset {
+            at: segment.at,
+            validity,
+            offset,
+            acked: segment.ack.and(peer_acked),
+            window: segment.window,
+            ttl: segment.ttl,
+            ip_id: segment.ip_id,
+            peer_sent: peer.end(),
+        };
+        let half = self.halves.get_mut(side);
+        if let (ResetValidity::Ahead, Some(Ok(offset))) = (validity, offset.map(u64::try_from)) {
+            half.show(offset);
+        }
+        half.reset = Some(Box::new(reset));
+    }
+
+    /// When the connection was last heard of.
+    #[must_use]
+    pub fn last_at(&self) -> Timestamp {
+        self.last.at
+    }
+}

@@ -1,0 +1,190 @@
+//! One direction of a TCP connection: what this side sent, and how much of it the peer acknowledged.
+
+use super::liveness::Unanswered;
+use super::reassembly::OutOfOrder;
+use super::reset::Reset;
+use crate::moment::Moment;
+use crate::seq::SeqNum;
+use crate::time::Timestamp;
+
+/// Farthest distance, in bytes, between what is expected and what is believed: the largest window RFC 7323 allows.
+const WINDOW_MAX: i64 = 1 << 30;
+
+/// A FIN as it was first seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fin {
+    /// The packet.
+    pub at: Moment,
+    /// Stream offset it stands at: the length of its sender's stream.
+    pub offset: u64,
+    /// What its sender had received by then, as an offset in the peer's stream.
+    pub peer_acked: Option<u64>,
+}
+
+/// One direction.
+///
+/// ```text
+///  0            delivered ^next        ^sent         ^shown
+///  |---------------------|---held---|--|-- unseen ----|
+///                 ^acked (may stand anywhere: the peer's receipt)
+/// ```
+///
+/// Offsets count payload bytes from the one behind the SYN; a FIN takes one more.
+#[derive(Debug, Default)]
+pub struct Half {
+    /// Sequence number of stream offset 0, once known.
+    base: Option<SeqNum>,
+    /// Was `base` taken from a SYN (and not guessed in mid-stream)?
+    pub from_syn: bool,
+    /// Delivered, or given up, up to here.
+    pub next: u64,
+    /// End of the furthest payload byte that the capture holds.
+    pub sent: u64,
+    /// Furthest acknowledgment by the peer; counts a FIN as one byte.
+    pub acked: u64,
+    /// Furthest offset that any packet shows to have been sent, captured or not.
+    pub shown: u64,
+    /// Packets of this side.
+    pub packets: u64,
+    /// First SYN.
+    pub syn: Option<Moment>,
+    /// First FIN.
+    pub fin: Option<Fin>,
+    /// First reset that its receiver must honour.
+    pub reset: Option<Box<Reset>>,
+    /// The side's last packet.
+    pub last: Option<Moment>,
+    /// The side's last payload.
+    pub last_payload: Option<Moment>,
+    /// Its sendings that drew no answer.
+    pub unanswered: Unanswered,
+    /// Held segments and the hole before them, while there is one.
+    pub(crate) recovery: Option<Box<Recovery>>,
+}
+
+/// A hole in one direction and what waits behind it.
+#[derive(Debug, Default)]
+pub(crate) struct Recovery {
+    pub queue: OutOfOrder,
+    /// When bytes turned out acknowledged but not seen, and the connection's packet count then.
+    pub lost_since: Option<(Timestamp, u64)>,
+}
+
+impl Half {
+    /// Sets the numbering from a SYN, unless it is known already.
+    pub(crate) fn begin(&mut self, first: SeqNum, from_syn: bool) {
+        if self.base.is_none() {
+            self.base = Some(first);
+        }
+        self.from_syn |= from_syn && self.base == Some(first);
+    }
+
+    /// Is the numbering known?
+    #[must_use]
+    pub fn is_known(&self) -> bool {
+        self.base.is_some()
+    }
+
+    /// The sequence number of the SYN that set the numbering.
+    #[must_use]
+    pub fn initial_seq(&self) -> Option<SeqNum> {
+        self.base.filter(|_| self.from_syn).map(|base| SeqNum(base.0.wrapping_sub(1)))
+    }
+
+    /// Signed stream offset of `seq`, the one nearest to what is expected next; `None` before any numbering.
+    #[must_use]
+    #[expect(
+        clippy::cast_possible_wrap,
+        clippy::cast_possible_truncation,
+        reason = "modulo 2^32 is the meaning"
+    )]
+    pub fn offset_of(&self, seq: SeqNum) -> Option<i64> {
+        let expected = self.base?.advance(self.next as u32);
+        Some((self.next as i64).saturating_add(i64::from(seq.distance_from(expected))))
+    }
+
+    /// Stream offset of an acknowledgment for this side's bytes, if it lies in a believable window.
+    #[must_use]
+    pub fn acked_offset(&self, ack: SeqNum) -> Option<u64> {
+        let offset = self.offset_of(ack)?;
+        self.in_window(offset).then_some(()).and_then(|()| u64::try_from(offset).ok())
+    }
+
+    /// Could a segment at `offset` belong to this stream now?
+    #[must_use]
+    #[expect(clippy::cast_possible_wrap, reason = "a stream of 2^63 bytes does not exist")]
+    pub fn in_window(&self, offset: i64) -> bool {
+        (offset - self.next as i64).abs() <= WINDOW_MAX
+    }
+
+    /// Where the side's stream ends with its FIN counted: the next sequence number's offset, as far as seen.
+    #[must_use]
+    pub fn end(&self) -> u64 {
+        match self.fin {
+            Some(fin) if fin.offset >= self.sent => fin.offset + 1,
+            _ => self.sent,
+        }
+    }
+
+    /// The peer acknowledged up to `offset`.
+    pub(crate) fn acknowledge(&mut self, offset: u64) {
+        if offset > self.acked {
+            self.acked = offset;
+            self.show(offset);
+        }
+    }
+
+    /// A packet shows that the stream reaches `offset`, a FIN perhaps counted.
+    pub(crate) fn show(&mut self, offset: u64) {
+        let fin_counted = self.fin.is_some_and(|fin| offset == fin.offset + 1);
+        let payload = offset - u64::from(fin_counted);
+        self.shown = self.shown.max(payload);
+    }
+
+    /// Bytes that some packet shows to exist beyond what was delivered.
+    ///
+    /// An unseen FIN looks like one more byte; so does a byte of data.
+    #[must_use]
+    pub fn unseen(&self) -> u64 {
+        self.shown.saturating_sub(self.next)
+    }
+
+    /// Has the peer acknowledged the whole stream with its FIN?
+    #[must_use]
+    pub fn fin_acked(&self) -> bool {
+        self.fin.is_some_and(|fin| self.acked > fin.offset)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn offsets_pass_the_wrap_of_sequence_numbers() {
+        let mut half = Half::default();
+        half.begin(SeqNum(u32::MAX - 9), true);
+        assert_eq!(half.offset_of(SeqNum(10)), Some(20));
+        half.next = (1 << 32) + 5;
+        assert_eq!(half.offset_of(SeqNum(u32::MAX - 9).advance(6)), Some((1 << 32) + 6));
+        assert_eq!(half.offset_of(SeqNum(u32::MAX - 9).advance(4)), Some((1 << 32) + 4));
+    }
+
+    #[test]
+    fn an_acknowledged_fin_shows_no_unseen_byte() {
+        let mut half = Half::default();
+        half.begin(SeqNum(1), true);
+        (half.next, half.sent) = (10, 10);
+        half.fin = Some(Fin { at: Moment::default(), offset: 10, peer_acked: None });
+        half.acknowledge(11);
+        assert_eq!((half.unseen(), half.fin_acked()), (0, true));
+    }
+
+    #[test]
+    fn an_acknowledgment_beyond_what_was_seen_shows_a_hole() {
+        let mut half = Half::default();
+        half.begin(SeqNum(1), true);
+        half.acknowledge(8);
+        assert_eq!(half.unseen(), 8);
+    }
+}

@@ -1,0 +1,161 @@
+//! Out-of-order segments of one direction, held until the hole before them fills or is given up.
+
+use crate::moment::Moment;
+use std::collections::BTreeMap;
+
+/// A segment's payload that waits for the bytes before it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Held {
+    /// The packet that carried it.
+    pub at: Moment,
+    /// The acknowledgment it carried, as an offset in the peer's stream.
+    pub peer_acked: Option<u64>,
+    /// The bytes captured.
+    pub bytes: Box<[u8]>,
+    /// Bytes behind them that the snaplen cut.
+    pub missing: u32,
+}
+
+impl Held {
+    fn len(&self) -> u64 {
+        self.bytes.len() as u64 + u64::from(self.missing)
+    }
+}
+
+/// Segments beyond a hole, keyed by the stream offset of their first byte; they never overlap.
+///
+/// ```text
+///  delivered | hole |  held  | hole |  held  |
+///            next   ^offset         ^offset
+/// ```
+#[derive(Clone, Debug, Default)]
+pub(crate) struct OutOfOrder {
+    segments: BTreeMap<u64, Held>,
+    bytes: usize,
+}
+
+/// What became of a segment offered to [`OutOfOrder::insert`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Inserted {
+    /// It overlapped bytes held already, and differed from them.
+    pub differs: bool,
+    /// Bytes of memory the queue grew by.
+    pub grown: usize,
+}
+
+impl OutOfOrder {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.segments.is_empty()
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.segments.len()
+    }
+
+    /// Offset of the first held byte.
+    pub(crate) fn first_offset(&self) -> Option<u64> {
+        self.segments.keys().next().copied()
+    }
+
+    /// Holds the parts of `segment` that are not held yet: the bytes seen first win.
+    pub(crate) fn insert(&mut self, offset: u64, segment: &Held) -> Inserted {
+        let before = self.bytes;
+        let end = offset + segment.len();
+        let mut differs = false;
+        let mut at = offset;
+        while at < end {
+            // What stands at or before `at` and reaches beyond it?
+            if let Some((start, held)) = self.segments.range(..=at).next_back()
+                && start + held.len() > at
+            {
+                differs |= overlap_differs(offset, segment, *start, held);
+                at = start + held.len();
+                continue;
+            }
+            let next = self.segments.range(at..end).next().map_or(end, |(start, _)| *start);
+            self.hold(at, segment, offset, next);
+            at = next;
+        }
+        Inserted { differs, grown: self.bytes.saturating_sub(before) }
+    }
+
+    /// Holds bytes `from..to` of `segment`, whose first byte stands at `offset`.
+    fn hold(&mut self, from: u64, segment: &Held, offset: u64, to: u64) {
+        let captured = segment.bytes.len();
+        let start = usize::try_from(from - offset).unwrap_or(captured).min(captured);
+        let end = usize::try_from(to - offset).unwrap_or(captured).min(captured);
+        let bytes: Box<[u8]> = segment.bytes.get(start..end).unwrap_or_default().into();
+        let missing = u32::try_from((to - from).saturating_sub(bytes.len() as u64)).unwrap_or(u32::MAX);
+        self.bytes += bytes.len();
+        self.segments.insert(from, Held { at: segment.at, peer_acked: segment.peer_acked, bytes, missing });
+    }
+
+    /// Takes the first held segment if it starts at or before `next`.
+    pub(crate) fn take_ready(&mut self, next: u64) -> Option<(u64, Held)> {
+        let entry = self.segments.first_entry()?;
+        if *entry.key() > next {
+            return None;
+        }
+        let (offset, held) = entry.remove_entry();
+        self.bytes = self.bytes.saturating_sub(held.bytes.len());
+        Some((offset, held))
+    }
+}
+
+/// Do the captured bytes of two segments differ where they overlap?
+fn overlap_differs(a_offset: u64, a: &Held, b_offset: u64, b: &Held) -> bool {
+    let from = a_offset.max(b_offset);
+    let to = (a_offset + a.bytes.len() as u64).min(b_offset + b.bytes.len() as u64);
+    let part = |offset: u64, held: &Held| -> Option<Vec<u8>> {
+        let start = usize::try_from(from.checked_sub(offset)?).ok()?;
+        let end = usize::try_from(to.checked_sub(offset)?).ok()?;
+        held.bytes.get(start..end).map(<[u8]>::to_vec)
+    };
+    from < to && part(a_offset, a) != part(b_offset, b)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn held(bytes: &[u8]) -> Held {
+        Held { at: Moment::default(), peer_acked: None, bytes: bytes.into(), missing: 0 }
+    }
+
+    fn drain(queue: &mut OutOfOrder) -> Vec<(u64, Vec<u8>)> {
+        std::iter::from_fn(|| queue.take_ready(u64::MAX))
+            .map(|(at, held)| (at, held.bytes.to_vec()))
+            .collect()
+    }
+
+    #[test]
+    fn first_bytes_win_over_a_later_overlap() {
+        let mut queue = OutOfOrder::default();
+        queue.insert(10, &held(b"bbb"));
+        let inserted = queue.insert(8, &held(b"AABXBCC"));
+        assert!(inserted.differs);
+        assert_eq!(drain(&mut queue), [(8, b"AA".to_vec()), (10, b"bbb".to_vec()), (13, b"CC".to_vec())]);
+        assert_eq!(queue.bytes(), 0);
+    }
+
+    #[test]
+    fn a_segment_inside_another_adds_nothing() {
+        let mut queue = OutOfOrder::default();
+        queue.insert(0, &held(b"abcdef"));
+        assert_eq!(queue.insert(2, &held(b"cd")), Inserted { differs: false, grown: 0 });
+    }
+
+    #[test]
+    fn bytes_cut_by_the_snaplen_keep_their_place() {
+        let mut queue = OutOfOrder::default();
+        let cut = Held { missing: 4, ..held(b"ab") };
+        queue.insert(5, &cut);
+        queue.insert(11, &held(b"z"));
+        assert_eq!(queue.take_ready(5).map(|(at, held)| (at, held.missing)), Some((5, 4)));
+        assert_eq!(queue.take_ready(11).map(|(at, _)| at), Some(11));
+    }
+}

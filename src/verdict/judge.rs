@@ -1,0 +1,160 @@
+//! The one place that decides: evidence in, verdict out.
+
+use super::teardown::{Answer, Blind, Lost, Observed, Sight, TcpEnd, TcpEndKind, Teardown};
+use super::verdict::{Cause, ClosedBy, Kind, Verdict};
+use super::why;
+use crate::side::Side;
+use crate::websocket::close::{CloseBody, CloseFrame};
+
+/// Judges one connection. Pure and total: the same evidence gives the same verdict.
+///
+/// 1. It did not open: `refused` (or `open`, while the answer is awaited).
+/// 2. A Close was on the wire: `coded`, by the first one's sender, whatever TCP did afterwards.
+/// 3. One end had stopped answering: `abnormal`, timeout.
+/// 4. TCP ended: `abnormal`, by the first FIN or reset, if no Close can have passed unseen.
+/// 5. Otherwise it is `open`.
+///
+/// Wherever the packets could hide what would change the answer, it is `unknown` with the reason.
+#[must_use]
+pub fn judge(teardown: &Teardown) -> Verdict {
+    if let Some(verdict) = judge_opening(teardown) {
+        return verdict;
+    }
+    let first = Side::BOTH
+        .into_iter()
+        .filter(|side| !teardown.close_answers_fin(*side))
+        .filter_map(|side| teardown.close[side].as_ref().map(|close| (side, close)))
+        .min_by_key(|(_, close)| close.at);
+    match first {
+        Some((side, close)) => judge_close(teardown, side, close),
+        None => judge_end(teardown),
+    }
+}
+
+/// The verdict on a connection that did not open; `None`: it did.
+fn judge_opening(teardown: &Teardown) -> Option<Verdict> {
+    let opening = &teardown.opening;
+    if opening.joined {
+        return None;
+    }
+    let Some(answer) = opening.response else {
+        let has_frames = opening.frames.client || opening.frames.server;
+        return if opening.request.is_some() && has_frames { None } else { Some(judge_unanswered(teardown)) };
+    };
+    if !answer.is_switch {
+        let why = why::refused_by_status(&answer);
+        return Some(verdict(Kind::Refused, Some(ClosedBy::Server), why));
+    }
+    client_rejects(teardown, &answer)
+        .then(|| verdict(Kind::Refused, Some(ClosedBy::Client), why::refused_by_client(teardown, &answer)))
+}
+
+/// Did the client have to reject this `101` (RFC 6455 §4.1), and did it act so?
+fn client_rejects(teardown: &Teardown, answer: &Answer) -> bool {
+    if teardown.opening.frames.client {
+        return false;
+    }
+    let dropped = teardown.tcp_end().is_some_and(|end| end.by == Side::Client);
+    answer.accept_valid == Some(false) || (answer.not_offered && dropped)
+}
+
+/// No answer to the request, or no request at all.
+fn judge_unanswered(teardown: &Teardown) -> Verdict {
+    if teardown.observed == Observed::Evicted {
+        return unknown(Blind::Evicted, why::evicted());
+    }
+    let timed_out = teardown.timed_out();
+    let end = teardown.tcp_end();
+    let closed_by = match (timed_out, end) {
+        (Some(_), _) => ClosedBy::Network,
+        (None, Some(end)) => end.by.into(),
+        (None, None) => return verdict(Kind::Open, None, why::waiting(teardown)),
+    };
+    if let (Some(end), Sight::Lost(lost), None) = (end, teardown.sight.server, timed_out)
+        && teardown.opening.request.is_some()
+    {
+        // The answer itself may be what the capture lacks.
+        return unknown(lost.blind, why::blind_opening(&end, &lost));
+    }
+    verdict(Kind::Refused, Some(closed_by), why::refused_without_answer(teardown, end, timed_out))
+}
+
+/// A Close frame came first.
+fn judge_close(teardown: &Teardown, side: Side, close: &CloseFrame) -> Verdict {
+    let peer = side.other();
+    if let (Sight::Lost(lost), None) = (teardown.sight[peer], &teardown.close[peer])
+        && close.sender_had_received(lost.offset + 1) != Some(false)
+    {
+        return unknown(lost.blind, why::close_may_be_an_answer(side, close, &lost));
+    }
+    let crossed = teardown.close[peer].as_ref().is_some_and(|other| {
+        !teardown.close_answers_fin(peer) && other.sender_had_received(close.wire.end) == Some(false)
+    });
+    let closed_by = if crossed { ClosedBy::Both } else { side.into() };
+    if close.body == CloseBody::Missing {
+        let why = why::close_without_its_code(side, close);
+        return Verdict { closed_by: Some(closed_by), ..unknown(Blind::Truncated, why) };
+    }
+    let clean = Side::BOTH.iter().all(|side| teardown.close_delivered(*side));
+    let why = why::coded(teardown, side, close, crossed);
+    Verdict { clean, ..verdict(Kind::Coded(close.code), Some(closed_by), why) }
+}
+
+/// No Close frame was seen.
+fn judge_end(teardown: &Teardown) -> Verdict {
+    if let Some((side, unanswered)) = teardown.timed_out() {
+        if let Some((side, lost)) = blind_side(teardown) {
+            return unknown(lost.blind, why::blind(teardown, side, &lost));
+        }
+        let why = why::timeout(teardown, side, &unanswered);
+        return verdict(Kind::Abnormal(Cause::Timeout), Some(ClosedBy::Network), why);
+    }
+    let Some(end) = teardown.tcp_end() else {
+        return judge_unfinished(teardown);
+    };
+    if let Some((side, lost)) = blind_side(teardown).or_else(|| unconfirmed(teardown, &end)) {
+        return Verdict {
+            closed_by: Some(end.by.into()),
+            ..unknown(lost.blind, why::blind(teardown, side, &lost))
+        };
+    }
+    let cause = match end.kind {
+        TcpEndKind::Fin => Cause::Fin,
+        TcpEndKind::Rst => Cause::Rst,
+    };
+    verdict(Kind::Abnormal(cause), Some(end.by.into()), why::abnormal(teardown, &end))
+}
+
+/// Neither a Close nor an end of TCP.
+fn judge_unfinished(teardown: &Teardown) -> Verdict {
+    match teardown.observed {
+        Observed::Evicted => unknown(Blind::Evicted, why::evicted()),
+        Observed::Superseded(at) => unknown(Blind::Gap, why::superseded(at)),
+        Observed::Whole => verdict(Kind::Open, None, why::open(teardown)),
+    }
+}
+
+/// The side, if any, of which a Close may have passed unseen.
+fn blind_side(teardown: &Teardown) -> Option<(Side, Lost)> {
+    Side::BOTH.into_iter().find_map(|side| match teardown.sight[side] {
+        Sight::Lost(lost) => Some((side, lost)),
+        Sight::Full => None,
+    })
+}
+
+/// After a FIN the peer's next packet shows how much it had sent. Without one, a Close of its own may have crossed
+/// the FIN unseen.
+fn unconfirmed(teardown: &Teardown, end: &TcpEnd) -> Option<(Side, Lost)> {
+    let peer = end.by.other();
+    let spoke = teardown.last[peer].is_some_and(|last| last > end.at);
+    let lost = Lost { blind: Blind::OneSided, at: Some(end.at), offset: teardown.acked[peer] };
+    (end.kind == TcpEndKind::Fin && !spoke).then_some((peer, lost))
+}
+
+fn verdict(kind: Kind, closed_by: Option<ClosedBy>, why: String) -> Verdict {
+    Verdict { kind, closed_by, clean: false, why }
+}
+
+fn unknown(blind: Blind, why: String) -> Verdict {
+    verdict(Kind::Unknown(blind), Some(ClosedBy::Unknown), why)
+}

@@ -1,0 +1,190 @@
+//! All evidence about one connection's end, without any opinion.
+
+use crate::moment::Moment;
+use crate::side::{PerSide, Side};
+use crate::tcp::half::Fin;
+use crate::tcp::liveness::Unanswered;
+use crate::tcp::reset::Reset;
+use crate::websocket::close::CloseFrame;
+
+/// The evidence about one connection's end: what [`judge`](super::judge::judge) judges.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Teardown {
+    /// The opening handshake.
+    pub opening: Opening,
+    /// Each side's first Close.
+    pub close: PerSide<Option<CloseFrame>>,
+    /// Each side's FIN.
+    pub fin: PerSide<Option<Fin>>,
+    /// Each side's first reset that counts.
+    pub reset: PerSide<Option<Reset>>,
+    /// Could a Close of that side have passed unseen?
+    pub sight: PerSide<Sight>,
+    /// How far the peer acknowledged that side's stream.
+    pub acked: PerSide<u64>,
+    /// That side's sendings that drew no answer.
+    pub unanswered: PerSide<Unanswered>,
+    /// That side's last packet.
+    pub last: PerSide<Option<Moment>>,
+    /// Why observation ended.
+    pub observed: Observed,
+    /// Sendings without an answer that prove a dead peer ([`Limits`](crate::limits::Limits)).
+    pub unanswered_limit: u32,
+}
+
+/// What is known of the opening handshake.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Opening {
+    /// Frames were recognised without a handshake.
+    pub joined: bool,
+    /// The first SYN.
+    pub syn: Option<Moment>,
+    /// The server's answer to it.
+    pub syn_ack: Option<Moment>,
+    /// The Upgrade request.
+    pub request: Option<Moment>,
+    /// Its answer.
+    pub response: Option<Answer>,
+    /// Which sides sent frames.
+    pub frames: PerSide<bool>,
+}
+
+/// The answer to an Upgrade request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The packet that completed its head.
+    pub at: Moment,
+    /// Status code.
+    pub status: u16,
+    /// Does it switch to `websocket`?
+    pub is_switch: bool,
+    /// Does `Sec-WebSocket-Accept` match? `None`: the request was not seen.
+    pub accept_valid: Option<bool>,
+    /// Does it choose a subprotocol or an extension that was not offered?
+    pub not_offered: bool,
+}
+
+/// Could a Close frame of one side have passed unseen?
+///
+/// 1006 is the claim that *no* Close was sent; it takes full sight of that side's last bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sight {
+    /// Every byte up to its last was read.
+    #[default]
+    Full,
+    /// Some were not.
+    Lost(Lost),
+}
+
+/// Where sight was lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lost {
+    /// Why.
+    pub blind: Blind,
+    /// The packet that shows it, if one does.
+    pub at: Option<Moment>,
+    /// Stream offset from which bytes are unknown.
+    pub offset: u64,
+}
+
+/// Why sight was lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Blind {
+    /// The capture lacks bytes.
+    Gap,
+    /// The bytes are encrypted.
+    Encrypted,
+    /// The snaplen cut them.
+    Truncated,
+    /// The capture holds only one direction.
+    OneSided,
+    /// The capture began too late.
+    StartedLate,
+    /// Frame boundaries were lost.
+    Desynchronized,
+    /// The connection's state was dropped to keep within the limits.
+    Evicted,
+    /// The capture reports drops at the time.
+    Dropped,
+}
+
+/// Why nothing more was seen of a connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Observed {
+    /// The capture ended, or TCP had.
+    #[default]
+    Whole,
+    /// A new connection took its addresses and ports.
+    Superseded(Moment),
+    /// Its state was dropped to keep within the limits.
+    Evicted,
+}
+
+/// How TCP ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TcpEnd {
+    /// By FIN or by reset.
+    pub kind: TcpEndKind,
+    /// Whose.
+    pub by: Side,
+    /// The packet.
+    pub at: Moment,
+}
+
+/// How one side ended TCP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TcpEndKind {
+    /// In order.
+    Fin,
+    /// Abruptly.
+    Rst,
+}
+
+impl Teardown {
+    /// The first event that ended TCP.
+    #[must_use]
+    pub fn tcp_end(&self) -> Option<TcpEnd> {
+        let fins = Side::BOTH.iter().filter_map(|side| {
+            self.fin[*side].map(|fin| TcpEnd { kind: TcpEndKind::Fin, by: *side, at: fin.at })
+        });
+        let resets = Side::BOTH.iter().filter_map(|side| {
+            self.reset[*side].map(|reset| TcpEnd { kind: TcpEndKind::Rst, by: *side, at: reset.at })
+        });
+        fins.chain(resets).min_by_key(|end| end.at)
+    }
+
+    /// The side whose sendings went unanswered until the end: the other one, or the path, is dead.
+    #[must_use]
+    pub fn timed_out(&self) -> Option<(Side, Unanswered)> {
+        Side::BOTH.iter().copied().find_map(|side| {
+            let unanswered = self.unanswered[side];
+            let silent = side.other();
+            let has_closed = self.fin[silent].is_some() || self.reset[silent].is_some();
+            (unanswered.sendings >= self.unanswered_limit.max(1) && !has_closed).then_some((side, unanswered))
+        })
+    }
+
+    /// Was `side`'s Close sent after it had received the other side's FIN? Such a Close ended nothing.
+    #[must_use]
+    pub fn close_answers_fin(&self, side: Side) -> bool {
+        let (Some(close), Some(fin)) = (&self.close[side], self.fin[side.other()]) else { return false };
+        close.at > fin.at && close.sender_had_received(fin.offset + 1) == Some(true)
+    }
+
+    /// Did `side`'s Close reach the peer: acknowledged, or answered by a Close sent after it?
+    #[must_use]
+    pub fn close_delivered(&self, side: Side) -> bool {
+        let Some(close) = &self.close[side] else { return false };
+        let reset_acked = self.reset[side.other()].and_then(|reset| reset.acked).unwrap_or(0);
+        self.acked[side].max(reset_acked) >= close.wire.end || self.close_answered(side)
+    }
+
+    /// Did the peer send its Close after it had received `side`'s?
+    #[must_use]
+    pub fn close_answered(&self, side: Side) -> bool {
+        let (Some(close), Some(answer)) = (&self.close[side], &self.close[side.other()]) else {
+            return false;
+        };
+        answer.at > close.at && answer.sender_had_received(close.wire.end) == Some(true)
+    }
+}

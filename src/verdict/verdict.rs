@@ -1,0 +1,149 @@
+//! What is claimed of a connection.
+
+use super::teardown::Blind;
+use crate::moment::Moment;
+use crate::side::Side;
+use crate::websocket::close_code::CloseCode;
+
+/// How a connection ended, by whom, and why that is believed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// The kind of end.
+    pub kind: Kind,
+    /// Who began it; `None` for a connection that is open.
+    pub closed_by: Option<ClosedBy>,
+    /// Both Close frames seen and delivered before TCP ended (RFC 6455 §7.1.4).
+    pub clean: bool,
+    /// The reasons in one sentence, with packet numbers.
+    pub why: String,
+}
+
+/// The kind of end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// A Close frame was on the wire; `None`: it had no code (1005 to the application).
+    Coded(Option<CloseCode>),
+    /// It opened and ended, and no Close was sent: 1006.
+    Abnormal(Cause),
+    /// The opening handshake failed.
+    Refused,
+    /// Still open when the capture ended.
+    Open,
+    /// A Close may have passed unseen.
+    Unknown(Blind),
+}
+
+impl Kind {
+    /// `coded`, `abnormal`, `refused`, `open` or `unknown`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Kind::Coded(_) => "coded",
+            Kind::Abnormal(_) => "abnormal",
+            Kind::Refused => "refused",
+            Kind::Open => "open",
+            Kind::Unknown(_) => "unknown",
+        }
+    }
+
+    /// The short answer: `1001`, `1006`, `refused`, ...
+    #[must_use]
+    pub fn label(self) -> String {
+        match self {
+            Kind::Coded(code) => code.unwrap_or(CloseCode::NO_STATUS_RECEIVED).0.to_string(),
+            Kind::Abnormal(_) => CloseCode::ABNORMAL.0.to_string(),
+            Kind::Refused | Kind::Open | Kind::Unknown(_) => self.name().to_owned(),
+        }
+    }
+}
+
+/// The root cause of an abnormal end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Cause {
+    /// A reset.
+    Rst,
+    /// A FIN without a Close.
+    Fin,
+    /// One end's TCP, or the path to it, had stopped answering.
+    Timeout,
+}
+
+impl Cause {
+    /// `rst`, `fin` or `timeout`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Cause::Rst => "rst",
+            Cause::Fin => "fin",
+            Cause::Timeout => "timeout",
+        }
+    }
+}
+
+/// Who began the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum ClosedBy {
+    /// The client.
+    Client,
+    /// The server.
+    Server,
+    /// Both at once: crossed Close frames.
+    Both,
+    /// Neither: a dead path, or a reset that neither end sent.
+    Network,
+    /// A proxy between two legs.
+    Proxy,
+    /// The packets can't tell.
+    Unknown,
+}
+
+impl ClosedBy {
+    /// The name in reports.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            ClosedBy::Client => "client",
+            ClosedBy::Server => "server",
+            ClosedBy::Both => "both",
+            ClosedBy::Network => "network",
+            ClosedBy::Proxy => "proxy",
+            ClosedBy::Unknown => "unknown",
+        }
+    }
+}
+
+impl From<Side> for ClosedBy {
+    fn from(side: Side) -> Self {
+        match side {
+            Side::Client => ClosedBy::Client,
+            Side::Server => ClosedBy::Server,
+        }
+    }
+}
+
+impl Blind {
+    /// The name in reports.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Blind::Gap => "gap",
+            Blind::Encrypted => "encrypted",
+            Blind::Truncated => "truncated",
+            Blind::OneSided => "one-sided",
+            Blind::StartedLate => "started-late",
+            Blind::Desynchronized => "desynchronized",
+            Blind::Evicted => "evicted",
+            Blind::Dropped => "dropped",
+        }
+    }
+}
+
+/// `packet 12`, or `packet 12 of file 3` where there are several.
+#[must_use]
+pub(super) fn packet(at: Moment) -> String {
+    if at.file == 0 {
+        format!("packet {}", at.packet)
+    } else {
+        format!("packet {} of file {}", at.packet, at.file + 1)
+    }
+}

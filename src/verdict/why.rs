@@ -1,0 +1,178 @@
+//! The reasons of a verdict, in one sentence each, with packet numbers.
+
+use super::teardown::{Answer, Blind, Lost, TcpEnd, TcpEndKind, Teardown};
+use super::verdict::packet;
+use crate::moment::Moment;
+use crate::side::Side;
+use crate::tcp::liveness::Unanswered;
+use crate::websocket::close::{CloseBody, CloseFrame};
+
+fn close_text(close: &CloseFrame) -> String {
+    match (close.code, close.body) {
+        (Some(code), CloseBody::Malformed) => format!("Close {} with a reason that is not UTF-8", code.0),
+        (Some(code), _) => format!("Close {}", code.0),
+        (None, CloseBody::Malformed) => "a Close with a one-byte body".to_owned(),
+        (None, CloseBody::Missing) => "a Close whose code the capture lacks".to_owned(),
+        (None, _) => "an empty Close".to_owned(),
+    }
+}
+
+fn end_text(end: &TcpEnd) -> String {
+    let what = match end.kind {
+        TcpEndKind::Fin => "FIN",
+        TcpEndKind::Rst => "RST",
+    };
+    format!("{what} by {} in {}", end.by, packet(end.at))
+}
+
+pub(super) fn coded(teardown: &Teardown, side: Side, close: &CloseFrame, crossed: bool) -> String {
+    let peer = side.other();
+    let mut why = format!("{side} sent {} in {}", close_text(close), packet(close.at));
+    match &teardown.close[peer] {
+        Some(other) if crossed => {
+            why += &format!("; it crossed {peer}'s {} in {}", close_text(other), packet(other.at));
+        }
+        Some(other) => {
+            why += &format!("; {peer} answered with {} in {}", close_text(other), packet(other.at))
+        }
+        None => why += &format!("; {peer} did not answer"),
+    }
+    match teardown.tcp_end() {
+        Some(end) if end.at < close.at => why += &format!("; it crossed {}", end_text(&end)),
+        Some(end) => why += &format!("; then {}", end_text(&end)),
+        None => why += "; TCP had not ended when the capture did",
+    }
+    why
+}
+
+pub(super) fn abnormal(teardown: &Teardown, end: &TcpEnd) -> String {
+    let late =
+        Side::BOTH.into_iter().find_map(|side| teardown.close[side].as_ref().map(|close| (side, close)));
+    match late {
+        Some((side, close)) => format!(
+            "{} without a Close; {side}'s {} in {} only answered it",
+            end_text(end),
+            close_text(close),
+            packet(close.at)
+        ),
+        None => format!("{}; neither side had sent a Close", end_text(end)),
+    }
+}
+
+pub(super) fn timeout(teardown: &Teardown, side: Side, unanswered: &Unanswered) -> String {
+    let silent = side.other();
+    let since = teardown.last[silent].map_or_else(String::new, |last| format!(" after {}", packet(last)));
+    format!(
+        "nothing came from {silent}{since}, though {side} sent the same bytes {} times from {} to {}; no Close was sent",
+        unanswered.sendings,
+        packet(unanswered.first),
+        packet(unanswered.last)
+    )
+}
+
+pub(super) fn refused_by_status(answer: &Answer) -> String {
+    match answer.status {
+        101 => format!(
+            "server answered 101 in {}, but switched to something else than websocket",
+            packet(answer.at)
+        ),
+        status => {
+            format!("server answered the Upgrade request with status {status} in {}", packet(answer.at))
+        }
+    }
+}
+
+pub(super) fn refused_by_client(teardown: &Teardown, answer: &Answer) -> String {
+    let fault = if answer.accept_valid == Some(false) {
+        "with a Sec-WebSocket-Accept that does not match the key"
+    } else {
+        "with a subprotocol or extension that was not offered"
+    };
+    let end = teardown.tcp_end().map_or_else(String::new, |end| format!("; then {}", end_text(&end)));
+    format!("server answered 101 in {} {fault}, and client sent no frame{end}", packet(answer.at))
+}
+
+pub(super) fn refused_without_answer(
+    teardown: &Teardown,
+    end: Option<TcpEnd>,
+    timed_out: Option<(Side, Unanswered)>,
+) -> String {
+    let opening = &teardown.opening;
+    let stage = match (opening.request, opening.syn_ack) {
+        (Some(request), _) => format!("the Upgrade request in {} was never answered", packet(request)),
+        (None, Some(_)) => "no complete Upgrade request was sent".to_owned(),
+        (None, None) => "TCP was never established".to_owned(),
+    };
+    match (timed_out, end) {
+        (Some((side, unanswered)), _) => format!(
+            "{stage}: {side} sent the same bytes {} times up to {} without any answer",
+            unanswered.sendings,
+            packet(unanswered.last)
+        ),
+        (None, Some(end)) => format!("{stage}; {}", end_text(&end)),
+        (None, None) => stage,
+    }
+}
+
+pub(super) fn blind_opening(end: &TcpEnd, lost: &Lost) -> String {
+    format!(
+        "no answer to the Upgrade request was seen before {}, but {}",
+        end_text(end),
+        lost_text(Side::Server, lost)
+    )
+}
+
+pub(super) fn waiting(teardown: &Teardown) -> String {
+    match teardown.opening.request {
+        Some(at) => {
+            format!("the Upgrade request in {} was still unanswered when the capture ended", packet(at))
+        }
+        None => "no Upgrade request had been sent when the capture ended".to_owned(),
+    }
+}
+
+pub(super) fn close_may_be_an_answer(side: Side, close: &CloseFrame, lost: &Lost) -> String {
+    let peer = side.other();
+    format!(
+        "{side} sent {} in {}, but it may answer a Close of {peer}: {}",
+        close_text(close),
+        packet(close.at),
+        lost_text(peer, lost)
+    )
+}
+
+pub(super) fn close_without_its_code(side: Side, close: &CloseFrame) -> String {
+    format!("{side} sent a Close that ended in {}, but the capture does not hold its code", packet(close.at))
+}
+
+pub(super) fn blind(teardown: &Teardown, side: Side, lost: &Lost) -> String {
+    let end = teardown.tcp_end().map_or_else(|| "no answer".to_owned(), |end| end_text(&end));
+    format!("{end} and no Close was seen, but {}", lost_text(side, lost))
+}
+
+fn lost_text(side: Side, lost: &Lost) -> String {
+    let at = lost.at.map_or_else(String::new, |at| format!(" (shown by {})", packet(at)));
+    match lost.blind {
+        Blind::Gap => format!("the capture lacks bytes of {side}{at}"),
+        Blind::Encrypted => format!("{side}'s bytes are encrypted{at}"),
+        Blind::Truncated => format!("the snaplen cut bytes of {side}{at}"),
+        Blind::OneSided => format!("no later packet of {side} shows what it had sent{at}"),
+        Blind::StartedLate => format!("the capture began before {side}'s frames could be told{at}"),
+        Blind::Desynchronized => format!("{side}'s frame boundaries were lost{at}"),
+        Blind::Evicted => format!("{side}'s state was dropped to keep within the limits{at}"),
+        Blind::Dropped => format!("the capture reports dropped packets{at}"),
+    }
+}
+
+pub(super) fn open(teardown: &Teardown) -> String {
+    let last = Side::BOTH.into_iter().filter_map(|side| teardown.last[side]).max();
+    last.map_or_else(String::new, |at| format!("nothing ended it up to its last packet, {}", packet(at)))
+}
+
+pub(super) fn superseded(at: Moment) -> String {
+    format!("a new connection took its addresses and ports in {} before any end was seen", packet(at))
+}
+
+pub(super) fn evicted() -> String {
+    "its state was dropped to keep within the limits before any end was seen".to_owned()
+}

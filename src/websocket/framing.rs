@@ -1,0 +1,310 @@
+//! Frames of one direction: finds the headers, skips the payloads, collects control frames.
+
+use super::close::CloseFrame;
+use super::frame::{CONTROL_PAYLOAD_MAX, FrameHeader, HEADER_MAX, frame_header};
+use super::mask;
+use super::opcode::Opcode;
+use super::plausible;
+use crate::limits::Limits;
+use crate::moment::Moment;
+use crate::tcp::stream_event::{Gap, GapCause, Wire};
+
+/// Bytes of a control frame's payload that are kept: what RFC 6455 allows, and an over-long Close reason.
+const CONTROL_KEPT: usize = 2_048;
+
+/// What a direction holds, in order.
+#[derive(Debug, PartialEq, Eq)]
+pub enum FrameEvent<'a> {
+    /// A data frame (or one of a reserved opcode) has begun; its payload is skipped.
+    Data {
+        /// The packet that completed the header.
+        at: Moment,
+        /// Its header.
+        header: FrameHeader,
+    },
+    /// A Ping, a Pong or a reserved control frame is whole.
+    Control {
+        /// The packet that completed it.
+        at: Moment,
+        /// Its header.
+        header: FrameHeader,
+        /// Its payload, unmasked, as far as it is kept.
+        payload: &'a [u8],
+    },
+    /// A Close frame is whole.
+    Close {
+        /// Its header.
+        header: FrameHeader,
+        /// The frame.
+        close: CloseFrame,
+    },
+    /// After a hole, frames were found again.
+    Resynchronized(Moment),
+    /// A hole took the place of a frame boundary.
+    Lost(Gap),
+}
+
+/// Where a direction stands between two frames.
+///
+/// ```text
+///            header whole              payload skipped or collected
+///  Header ------------------> Payload / Control ------------------> Header
+///    |                            |
+///    +---- hole ----> Lost <------+ hole beyond the frame's end
+///                      |
+///                      +---- plausible frames at a segment's start ----> Header
+/// ```
+#[derive(Debug)]
+enum State {
+    /// Collecting a header, of which `len` bytes are in `bytes`.
+    Header { bytes: [u8; HEADER_MAX], len: u8 },
+    /// Skipping a payload.
+    Payload { remaining: u64 },
+    /// Collecting a control frame's payload.
+    Control(Box<Control>),
+    /// Somewhere inside frames.
+    Lost,
+}
+
+#[derive(Debug)]
+struct Control {
+    header: FrameHeader,
+    payload: Vec<u8>,
+    remaining: u64,
+    is_whole: bool,
+}
+
+const HEADER_START: State = State::Header { bytes: [0; HEADER_MAX], len: 0 };
+
+/// The frames of one direction.
+#[derive(Debug)]
+pub struct Framing {
+    state: State,
+    /// Headers since framing was found again after a hole, up to where they are trusted like any other.
+    on_probation: u8,
+}
+
+impl Default for Framing {
+    fn default() -> Self {
+        Framing { state: HEADER_START, on_probation: 0 }
+    }
+}
+
+/// Plausible headers in a row after which a recovered framing is trusted.
+const PROBATION: u8 = 8;
+
+impl Framing {
+    /// A direction whose frame boundaries are not known yet.
+    #[must_use]
+    pub fn lost() -> Self {
+        Framing { state: State::Lost, on_probation: 0 }
+    }
+
+    /// Is the next frame boundary unknown?
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        matches!(self.state, State::Lost)
+    }
+
+    /// Does the direction stand exactly between two frames?
+    #[must_use]
+    pub fn is_at_boundary(&self) -> bool {
+        matches!(self.state, State::Header { len: 0, .. })
+    }
+
+    /// Takes bytes that arrived in `at`, ending at `wire`; hands each frame to `out`.
+    pub fn feed(
+        &mut self,
+        at: Moment,
+        bytes: &[u8],
+        wire: Wire,
+        expects_mask: bool,
+        limits: &Limits,
+        out: &mut impl FnMut(FrameEvent<'_>),
+    ) {
+        let mut rest = bytes;
+        if self.is_lost() && !self.find_frames(at, rest, expects_mask, out) {
+            return;
+        }
+        while !rest.is_empty() {
+            let step = match &mut self.state {
+                State::Header { .. } => self.feed_header(at, rest, wire, limits, out),
+                State::Payload { remaining } => {
+                    let step = rest.len().min(usize::try_from(*remaining).unwrap_or(usize::MAX));
+                    *remaining -= step as u64;
+                    if *remaining == 0 {
+                        self.state = HEADER_START;
+                    }
+                    step
+                }
+                State::Control(_) => self.feed_control(at, rest, wire, limits, out),
+                State::Lost => return,
+            };
+            rest = rest.get(step..).unwrap_or_default();
+        }
+    }
+
+    /// Takes a hole.
+    pub fn gap(&mut self, gap: Gap, limits: &Limits, out: &mut impl FnMut(FrameEvent<'_>)) {
+        match &mut self.state {
+            State::Payload { remaining } if gap.len < *remaining => *remaining -= gap.len,
+            State::Payload { remaining } if gap.len == *remaining => self.state = HEADER_START,
+            State::Control(control) if gap.len <= control.remaining => {
+                control.remaining -= gap.len;
+                control.is_whole = false;
+                if control.remaining == 0 {
+                    self.finish_control(
+                        gap.at,
+                        Wire { end: gap.offset + gap.len, peer_acked: None },
+                        limits,
+                        out,
+                    );
+                }
+            }
+            State::Lost => {}
+            State::Header { .. } | State::Payload { .. } => self.lose(gap, out),
+            State::Control(control) => {
+                // The frame's end lies in the hole: what is known of it is kept, what follows is not.
+                control.is_whole = false;
+                let end = gap.offset + control.remaining;
+                self.finish_control(gap.at, Wire { end, peer_acked: None }, limits, out);
+                self.lose(gap, out);
+            }
+        }
+    }
+
+    /// The stream is over: a control frame whose end the capture does not hold is handed on as it is.
+    pub fn finish(&mut self, at: Moment, limits: &Limits, out: &mut impl FnMut(FrameEvent<'_>)) {
+        if let State::Control(control) = &mut self.state
+            && !control.is_whole
+        {
+            self.finish_control(at, Wire { end: u64::MAX, peer_acked: None }, limits, out);
+        }
+    }
+
+    fn lose(&mut self, gap: Gap, out: &mut impl FnMut(FrameEvent<'_>)) {
+        self.state = State::Lost;
+        out(FrameEvent::Lost(gap));
+    }
+
+    /// Looks for frames at the start of a segment.
+    fn find_frames(
+        &mut self,
+        at: Moment,
+        bytes: &[u8],
+        expects_mask: bool,
+        out: &mut impl FnMut(FrameEvent<'_>),
+    ) -> bool {
+        let found = plausible::chain(bytes)
+            .is_some_and(|chain| chain.masked == expects_mask && (chain.beyond == 0 || chain.frames > 1));
+        if found {
+            self.state = HEADER_START;
+            self.on_probation = PROBATION;
+            out(FrameEvent::Resynchronized(at));
+        }
+        found
+    }
+
+    fn feed_header(
+        &mut self,
+        at: Moment,
+        rest: &[u8],
+        wire: Wire,
+        limits: &Limits,
+        out: &mut impl FnMut(FrameEvent<'_>),
+    ) -> usize {
+        let State::Header { bytes, len } = &mut self.state else { return 0 };
+        let held = usize::from(*len);
+        let parsed = if held == 0 {
+            frame_header(rest).map(|(after, header)| (rest.len() - after.len(), header))
+        } else {
+            let room = bytes.get_mut(held..).unwrap_or_default();
+            let copied = room.len().min(rest.len());
+            if let (Some(to), Some(from)) = (room.get_mut(..copied), rest.get(..copied)) {
+                to.copy_from_slice(from);
+            }
+            let input = bytes.get(..held + copied).unwrap_or_default();
+            frame_header(input).map(|(after, header)| (copied - after.len(), header))
+        };
+        let Ok((used, header)) = parsed else {
+            for (to, from) in bytes.iter_mut().skip(held).zip(rest) {
+                *to = *from;
+            }
+            *len = u8::try_from(held + rest.len()).unwrap_or(0);
+            return rest.len();
+        };
+        if self.on_probation > 0 && !plausible::is_plausible(&header) {
+            let gap =
+                Gap { at, offset: wire.end.saturating_sub(rest.len() as u64), len: 0, cause: GapCause::Lost };
+            self.lose(gap, out);
+            return rest.len();
+        }
+        self.on_probation = self.on_probation.saturating_sub(1);
+        let frame_wire = Wire { end: wire.end.saturating_sub((rest.len() - used) as u64), ..wire };
+        self.begin(at, header, frame_wire, limits, out);
+        used
+    }
+
+    /// A header is whole.
+    fn begin(
+        &mut self,
+        at: Moment,
+        header: FrameHeader,
+        wire: Wire,
+        limits: &Limits,
+        out: &mut impl FnMut(FrameEvent<'_>),
+    ) {
+        let remaining = header.payload_len;
+        if !header.opcode.is_control() {
+            out(FrameEvent::Data { at, header });
+            self.state = if remaining == 0 { HEADER_START } else { State::Payload { remaining } };
+            return;
+        }
+        self.state =
+            State::Control(Box::new(Control { header, payload: Vec::new(), remaining, is_whole: true }));
+        if remaining == 0 {
+            self.finish_control(at, wire, limits, out);
+        }
+    }
+
+    fn feed_control(
+        &mut self,
+        at: Moment,
+        rest: &[u8],
+        wire: Wire,
+        limits: &Limits,
+        out: &mut impl FnMut(FrameEvent<'_>),
+    ) -> usize {
+        let State::Control(control) = &mut self.state else { return 0 };
+        let step = rest.len().min(usize::try_from(control.remaining).unwrap_or(usize::MAX));
+        let kept = step.min(CONTROL_KEPT.saturating_sub(control.payload.len()));
+        if control.is_whole {
+            control.payload.extend_from_slice(rest.get(..kept).unwrap_or_default());
+        }
+        control.remaining -= step as u64;
+        if control.remaining == 0 {
+            let end = wire.end.saturating_sub((rest.len() - step) as u64);
+            self.finish_control(at, Wire { end, ..wire }, limits, out);
+        }
+        step
+    }
+
+    fn finish_control(
+        &mut self,
+        at: Moment,
+        wire: Wire,
+        limits: &Limits,
+        out: &mut impl FnMut(FrameEvent<'_>),
+    ) {
+        let State::Control(mut control) = std::mem::replace(&mut self.state, HEADER_START) else { return };
+        let header = control.header;
+        mask::apply(header.mask, &mut control.payload);
+        let is_whole = control.is_whole || control.payload.len() as u64 > CONTROL_PAYLOAD_MAX;
+        if header.opcode == Opcode::CLOSE {
+            let close = CloseFrame::read(at, wire, &control.payload, is_whole, limits);
+            out(FrameEvent::Close { header, close });
+        } else {
+            out(FrameEvent::Control { at, header, payload: &control.payload });
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! One WebSocket: both directions' frames, counted, with each side's first Close.
+
+use super::close::{CloseBody, CloseFrame};
+use super::frame::{CONTROL_PAYLOAD_MAX, FrameHeader};
+use super::framing::{FrameEvent, Framing};
+use super::opcode::Opcode;
+use crate::anomaly::{Anomaly, AnomalySet};
+use crate::limits::Limits;
+use crate::moment::Moment;
+use crate::side::{PerSide, Side};
+use crate::tcp::stream_event::{Gap, GapCause, StreamEvent};
+
+/// What one side sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Frames of any kind.
+    pub frames: u64,
+    /// Messages begun: data frames that are no continuation.
+    pub messages: u64,
+    /// Pings.
+    pub pings: u64,
+    /// Pongs.
+    pub pongs: u64,
+    /// Payload bytes of data frames, as their headers say it.
+    pub payload_bytes: u64,
+}
+
+/// Bytes that may hide a Close: no data frame has followed them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hidden {
+    /// The packet that showed it.
+    pub at: Moment,
+    /// Stream offset of the first such byte.
+    pub offset: u64,
+    /// Why they can't be read.
+    pub cause: HiddenCause,
+}
+
+/// Why bytes can't be read as frames.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HiddenCause {
+    /// They are missing.
+    Gap(GapCause),
+    /// They are there, but no frame boundary is known.
+    Unframed,
+}
+
+/// One direction.
+#[derive(Debug, Default)]
+pub struct Direction {
+    framing: Framing,
+    /// Inside a fragmented message?
+    in_message: bool,
+    /// What it carried.
+    pub traffic: Traffic,
+    /// Its first Close.
+    pub close: Option<CloseFrame>,
+    /// Its last data frame.
+    pub last_data: Option<Moment>,
+    /// Unreadable bytes since its last data frame: a Close may stand in them.
+    pub hidden: Option<Hidden>,
+}
+
+impl Direction {
+    /// Is the next frame boundary unknown?
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        self.framing.is_lost()
+    }
+
+    /// Does it stand exactly between two frames?
+    #[must_use]
+    pub fn is_at_boundary(&self) -> bool {
+        self.framing.is_at_boundary()
+    }
+}
+
+/// Both directions of a WebSocket.
+#[derive(Debug, Default)]
+pub struct Session {
+    /// What each side sent.
+    pub sides: PerSide<Direction>,
+    /// May messages be compressed (RSV1)? Unknown where the handshake was not seen.
+    pub rsv1_allowed: bool,
+    /// Oddities.
+    pub anomalies: AnomalySet,
+}
+
+impl Session {
+    /// Joined in mid-stream: neither direction's boundaries are known.
+    #[must_use]
+    pub fn joined() -> Self {
+        let mut session = Session { rsv1_allowed: true, ..Session::default() };
+        for side in Side::BOTH {
+            session.lose(side);
+        }
+        session
+    }
+
+    /// Forgets where `side`'s frames stand: they begin somewhere.
+    pub fn lose(&mut self, side: Side) {
+        self.sides.get_mut(side).framing = Framing::lost();
+    }
+
+    /// Takes what `side` sent.
+    pub fn stream(&mut self, side: Side, event: StreamEvent<'_>, limits: &Limits) {
+        let expects_mask = side == Side::Client;
+        let Session { sides, rsv1_allowed, anomalies } = self;
+        let direction = sides.get_mut(side);
+        // The framing is lent out, so that what it finds can be noted in the rest of the direction.
+        let mut framing = std::mem::take(&mut direction.framing);
+        let mut note = |event: FrameEvent<'_>| direction.take(side, event, *rsv1_allowed, anomalies);
+        match event {
+            StreamEvent::Data { at, bytes, wire, offset } => {
+                framing.feed(at, bytes, wire, expects_mask, limits, &mut note);
+                if framing.is_lost() {
+                    direction.hidden.get_or_insert(Hidden { at, offset, cause: HiddenCause::Unframed });
+                }
+            }
+            StreamEvent::Gap(gap) => framing.gap(gap, limits, &mut note),
+        }
+        direction.framing = framing;
+    }
+
+    /// Nothing more will come.
+    pub fn finish(&mut self, at: Moment, limits: &Limits) {
+        for side in Side::BOTH {
+            let Session { sides, rsv1_allowed, anomalies } = self;
+            let direction = sides.get_mut(side);
+            let mut framing = std::mem::take(&mut direction.framing);
+            framing.finish(at, limits, &mut |event| direction.take(side, event, *rsv1_allowed, anomalies));
+            if framing.is_lost() {
+                anomalies.insert(Anomaly::FramingLost);
+            }
+            direction.framing = framing;
+        }
+    }
+}
+
+impl Direction {
+    fn take(&mut self, side: Side, event: FrameEvent<'_>, rsv1_allowed: bool, anomalies: &mut AnomalySet) {
+        match event {
+            FrameEvent::Data { at, header } => {
+                self.check(side, &header, rsv1_allowed, anomalies);
+                self.take_data(at, &header, anomalies);
+            }
+            FrameEvent::Control { header, .. } => {
+                self.check(side, &header, rsv1_allowed, anomalies);
+                self.traffic.frames += 1;
+                match header.opcode {
+                    Opcode::PING => self.traffic.pings += 1,
+                    Opcode::PONG => self.traffic.pongs += 1,
+                    _ => {}
+                }
+            }
+            FrameEvent::Close { header, close } => {
+                self.check(side, &header, rsv1_allowed, anomalies);
+                self.traffic.frames += 1;
+                self.take_close(close, anomalies);
+            }
+            FrameEvent::Resynchronized(_) => anomalies.insert(Anomaly::FramingResynchronized),
+            FrameEvent::Lost(Gap { at, offset, cause, .. }) => {
+                self.hidden.get_or_insert(Hidden { at, offset, cause: HiddenCause::Gap(cause) });
+            }
+        }
+    }
+
+    fn take_data(&mut self, at: Moment, header: &FrameHeader, anomalies: &mut AnomalySet) {
+        if self.close.is_some() {
+            anomalies.insert(Anomaly::DataAfterClose);
+        } else {
+            // After a Close no data may follow: data shows that no Close stood in the hole before it.
+            self.hidden = None;
+        }
+        let is_continuation = header.opcode == Opcode::CONTINUATION;
+        if is_continuation != self.in_message && !header.opcode.is_reserved() {
+            anomalies.insert(Anomaly::FragmentationError);
+        }
+        self.in_message = !header.fin;
+        self.last_data = Some(at);
+        self.traffic.frames += 1;
+        self.traffic.messages += u64::from(!is_continuation);
+        self.traffic.payload_bytes = self.traffic.payload_bytes.saturating_add(header.payload_len);
+    }
+
+    fn take_close(&mut self, close: CloseFrame, anomalies: &mut AnomalySet) {
+        if self.close.is_some() {
+            anomalies.insert(Anomaly::CloseRepeated);
+            return;
+        }
+        if close.body == CloseBody::Malformed {
+            anomalies.insert(Anomaly::CloseBodyMalformed);
+        }
+        if close.code.is_some_and(|code| !code.is_valid_on_wire()) {
+            anomalies.insert(Anomaly::CloseCodeReserved);
+        }
+        self.close = Some(close);
+    }
+
+    fn check(&self, side: Side, header: &FrameHeader, rsv1_allowed: bool, anomalies: &mut AnomalySet) {
+        match side {
+            Side::Client if header.mask.is_none() => anomalies.insert(Anomaly::UnmaskedClientFrame),
+            Side::Server if header.mask.is_some() => anomalies.insert(Anomaly::MaskedServerFrame),
+            _ => {}
+        }
+        if header.opcode.is_control() && !header.fin {
+            anomalies.insert(Anomaly::FragmentedControlFrame);
+        }
+        if header.opcode.is_control() && header.payload_len > CONTROL_PAYLOAD_MAX {
+            anomalies.insert(Anomaly::OversizedControlFrame);
+        }
+        if header.opcode.is_reserved() {
+            anomalies.insert(Anomaly::ReservedOpcode);
+        }
+        let starts_message = matches!(header.opcode, Opcode::TEXT | Opcode::BINARY);
+        let explained = header.rsv == FrameHeader::RSV1 && rsv1_allowed && starts_message;
+        if header.rsv != 0 && !explained {
+            anomalies.insert(Anomaly::ReservedBits);
+        }
+        if !header.is_minimal {
+            anomalies.insert(Anomaly::NonMinimalLength);
+        }
+    }
+}
