@@ -33,7 +33,8 @@ impl Interface {
             link_type: LinkType(u16::try_from(block.linktype.0).unwrap_or(u16::MAX)),
             snaplen: block.snaplen,
             fcs_len: byte(options, IF_FCSLEN).map_or(0, fcs_bytes),
-            resolution: byte(options, OptionCode::IfTsresol).map_or(Resolution::MICROSECONDS, Resolution::new),
+            resolution: byte(options, OptionCode::IfTsresol)
+                .map_or(Resolution::MICROSECONDS, Resolution::new),
             offset_nanos: offset.saturating_mul(1_000_000_000),
             dropped_between: 0,
             dropped_in_all: 0,
