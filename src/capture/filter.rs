@@ -89,7 +89,7 @@ mod tests {
     ];
 
     fn ethernet() -> Vec<u8> {
-        [&[0; 12], &[8, 0], TCP_PORT_80].concat()
+        [&[0; 12][..], &[8, 0], TCP_PORT_80].concat()
     }
 
     #[test]

@@ -30,11 +30,11 @@ fn plain() -> Vec<u8> {
     let mut file = pcap_header(Order::Le, 0xa1b2_c3d4, [2, 4], 1);
     let mut state = 1_u32;
     for second in 0..200 {
-        let packet: Vec<u8> = std::iter::repeat_with(|| {
+        let random = std::iter::repeat_with(|| {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
             state.to_be_bytes()[0]
         });
-        let packet: Vec<u8> = packet.take(1_000).collect();
+        let packet: Vec<u8> = random.take(1_000).collect();
         file.extend(pcap_record(Order::Le, second, 0, 1_000, &packet));
     }
     file
