@@ -42,7 +42,12 @@ impl Compression {
     }
 
     /// What `input`, of which `start` has been read already, decompresses to.
-    pub(super) fn undo(self, start: &[u8], input: Box<dyn Read + Send>, zstd_window: u64) -> Box<dyn Read + Send> {
+    pub(super) fn undo(
+        self,
+        start: &[u8],
+        input: Box<dyn Read + Send>,
+        zstd_window: u64,
+    ) -> Box<dyn Read + Send> {
         let input = Watched::new(Cursor::new(start.to_vec()).chain(input));
         match self {
             Compression::Gzip => Box::new(MultiGzDecoder::new(input)),
@@ -117,7 +122,10 @@ impl<R: Read> ZstdFrames<R> {
         while !self.input.is_at_end()? {
             match self.decoder.reset(&mut self.input) {
                 Ok(()) => return Ok(true),
-                Err(FrameDecoderError::ReadFrameHeaderError(ReadFrameHeaderError::SkipFrame { length, .. })) => {
+                Err(FrameDecoderError::ReadFrameHeaderError(ReadFrameHeaderError::SkipFrame {
+                    length,
+                    ..
+                })) => {
                     self.input.skip(u64::from(length))?;
                 }
                 Err(error) => return Err(self.error(&error)),
@@ -133,9 +141,14 @@ impl<R: Read> ZstdFrames<R> {
     fn decode(&mut self) {
         /// Last block, raw, of no bytes; then room for a checksum.
         const LAST_BLOCK: [u8; 7] = [1, 0, 0, 0, 0, 0, 0];
-        if let Err(error) = self.decoder.decode_blocks(&mut self.input, BlockDecodingStrategy::UptoBlocks(1)) {
+        if let Err(error) = self.decoder.decode_blocks(&mut self.input, BlockDecodingStrategy::UptoBlocks(1))
+        {
             self.damage = Some(self.error(&error));
-            if self.decoder.decode_blocks(LAST_BLOCK.as_slice(), BlockDecodingStrategy::UptoBlocks(1)).is_err() {
+            if self
+                .decoder
+                .decode_blocks(LAST_BLOCK.as_slice(), BlockDecodingStrategy::UptoBlocks(1))
+                .is_err()
+            {
                 self.in_frame = false;
             }
         }
@@ -148,7 +161,10 @@ impl<R: Read> ZstdFrames<R> {
         match self.damage.take() {
             Some(damage) => Err(damage),
             None if stored.is_some() && stored != self.decoder.get_calculated_checksum() => {
-                Err(io::Error::new(ErrorKind::InvalidData, "the zstd frame's checksum does not match its content"))
+                Err(io::Error::new(
+                    ErrorKind::InvalidData,
+                    "the zstd frame's checksum does not match its content",
+                ))
             }
             None => Ok(()),
         }

@@ -78,7 +78,12 @@ impl FileSource {
 
     /// Reads from `reader`, which reports are to call `name`; its packets carry `file_index`.
     #[must_use]
-    pub fn from_reader(reader: Box<dyn Read + Send>, name: &str, file_index: u16, limits: &Limits) -> FileSource {
+    pub fn from_reader(
+        reader: Box<dyn Read + Send>,
+        name: &str,
+        file_index: u16,
+        limits: &Limits,
+    ) -> FileSource {
         let bytes_read = Arc::new(AtomicU64::new(0));
         let counted = Counted { input: reader, bytes: Arc::clone(&bytes_read) };
         FileSource {
@@ -129,7 +134,8 @@ impl FileSource {
             self.reader = self.reader.take().map(|reader| compression.undo(&start, reader, window));
             start = self.read_start()?;
         }
-        let format = start.first_chunk().and_then(|start| recognize(*start)).ok_or_else(|| unrecognized(&start))?;
+        let format =
+            start.first_chunk().and_then(|start| recognize(*start)).ok_or_else(|| unrecognized(&start))?;
         self.carry = start;
         self.info.format = Some(format.name());
         Ok(format)
@@ -170,9 +176,14 @@ impl FileSource {
                 Err(error) => break Err(self.read_error(error, self.offset.saturating_add(filled as u64))),
             };
             filled = filled.saturating_add(read);
-            let input = Input { bytes: bytes.get(..filled).unwrap_or_default(), at: progress.at, offset: self.offset };
+            let input = Input {
+                bytes: bytes.get(..filled).unwrap_or_default(),
+                at: progress.at,
+                offset: self.offset,
+            };
             if filled - progress.at >= progress.needed {
-                let mut sink = Sink { packets: &mut *packets, secrets: &mut *secrets, counter: &mut self.counter };
+                let mut sink =
+                    Sink { packets: &mut *packets, secrets: &mut *secrets, counter: &mut self.counter };
                 match format.parse(input, &mut sink, &self.limits) {
                     Ok(found) => progress = found,
                     Err(error) => break Err(error),
@@ -211,9 +222,10 @@ impl FileSource {
             return CaptureError::Io { context: format!("can't read {}", self.info.path), source: error };
         };
         match error.kind() {
-            ErrorKind::UnexpectedEof => {
-                CaptureError::Truncated { offset, reason: format!("the {name} stream ends before its end mark") }
-            }
+            ErrorKind::UnexpectedEof => CaptureError::Truncated {
+                offset,
+                reason: format!("the {name} stream ends before its end mark"),
+            },
             ErrorKind::InvalidData | ErrorKind::InvalidInput => {
                 CaptureError::Corrupt { offset, reason: format!("the {name} stream is damaged: {error}") }
             }
@@ -226,8 +238,12 @@ impl FileSource {
         let Some(name) = self.info.compression else { return error };
         let note = |reason| format!("{reason} (the offset counts the bytes that {name} decompresses to)");
         match error {
-            CaptureError::Truncated { offset, reason } => CaptureError::Truncated { offset, reason: note(reason) },
-            CaptureError::Corrupt { offset, reason } => CaptureError::Corrupt { offset, reason: note(reason) },
+            CaptureError::Truncated { offset, reason } => {
+                CaptureError::Truncated { offset, reason: note(reason) }
+            }
+            CaptureError::Corrupt { offset, reason } => {
+                CaptureError::Corrupt { offset, reason: note(reason) }
+            }
             other => other,
         }
     }

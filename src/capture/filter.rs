@@ -57,7 +57,10 @@ impl PacketFilter {
     }
 
     fn is_match(&self, link_type: LinkType, packet: &[u8]) -> bool {
-        self.programs.iter().find(|(known, _)| *known == link_type).is_some_and(|(_, program)| program.filter(packet))
+        self.programs
+            .iter()
+            .find(|(known, _)| *known == link_type)
+            .is_some_and(|(_, program)| program.filter(packet))
     }
 
     fn error(&self, link_type: LinkType, error: &pcap::Error) -> CaptureError {
@@ -86,7 +89,7 @@ mod tests {
     ];
 
     fn ethernet() -> Vec<u8> {
-        [&[0; 12], &[8, 0], TCP_PORT_80].concat()
+        [&[0; 12][..], &[8, 0], TCP_PORT_80].concat()
     }
 
     #[test]
@@ -111,7 +114,13 @@ mod tests {
         for (packet, range) in [(1, 54..114), (2, 0..54)] {
             let at = crate::moment::Moment { packet, ..Default::default() };
             let link_type = LinkType::ETHERNET;
-            block.packets.push(super::super::PacketRef { at, link_type, fcs_len: 0, range, original_len: 60 });
+            block.packets.push(super::super::PacketRef {
+                at,
+                link_type,
+                fcs_len: 0,
+                range,
+                original_len: 60,
+            });
         }
         PacketFilter::new("tcp dst port 80").retain(&mut block).unwrap();
         assert_eq!(block.packets.iter().map(|packet| packet.at.packet).collect::<Vec<_>>(), [2]);

@@ -64,7 +64,8 @@ impl Sink<'_> {
         let number = self.count();
         let Record { at, link_type, fcs_len, range, original_len } = record;
         // Buffers are far smaller than 4 GiB: `Limits::packet_bytes` and a read's size bound them.
-        let range = u32::try_from(range.start).unwrap_or(u32::MAX)..u32::try_from(range.end).unwrap_or(u32::MAX);
+        let range =
+            u32::try_from(range.start).unwrap_or(u32::MAX)..u32::try_from(range.end).unwrap_or(u32::MAX);
         let at = Moment { at, packet: number, file: self.counter.file };
         self.packets.push(PacketRef { at, link_type, fcs_len, range, original_len });
     }
@@ -86,7 +87,12 @@ pub(super) trait Format: Send {
     ///
     /// # Errors
     /// A record contradicts the format. What came before it is in `sink`.
-    fn parse(&mut self, input: Input<'_>, sink: &mut Sink<'_>, limits: &Limits) -> Result<Progress, CaptureError>;
+    fn parse(
+        &mut self,
+        input: Input<'_>,
+        sink: &mut Sink<'_>,
+        limits: &Limits,
+    ) -> Result<Progress, CaptureError>;
 
     /// The input ends with `rest`, which lies at `offset` and holds no whole record: what is missing?
     fn end(&self, rest: &[u8], offset: u64) -> Result<(), CaptureError>;

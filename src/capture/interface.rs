@@ -33,7 +33,8 @@ impl Interface {
             link_type: LinkType(u16::try_from(block.linktype.0).unwrap_or(u16::MAX)),
             snaplen: block.snaplen,
             fcs_len: byte(options, IF_FCSLEN).map_or(0, fcs_bytes),
-            resolution: byte(options, OptionCode::IfTsresol).map_or(Resolution::MICROSECONDS, Resolution::new),
+            resolution: byte(options, OptionCode::IfTsresol)
+                .map_or(Resolution::MICROSECONDS, Resolution::new),
             offset_nanos: offset.saturating_mul(1_000_000_000),
             dropped_between: 0,
             dropped_in_all: 0,
@@ -71,9 +72,9 @@ impl Interface {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Resolution {
     /// A tick is so many nanoseconds.
-    Nanoseconds(u64),
+    Nanoseconds(i64),
     /// A nanosecond is so many ticks; 0 for more than can be counted.
-    PerNanosecond(u64),
+    PerNanosecond(i64),
     /// A tick is 2 to the minus this of a second.
     Binary(u32),
 }
@@ -90,24 +91,25 @@ impl Resolution {
         if option & 0x80 != 0 {
             Resolution::Binary(exponent)
         } else if let Some(power) = 9_u32.checked_sub(exponent) {
-            Resolution::Nanoseconds(10_u64.pow(power))
+            Resolution::Nanoseconds(10_i64.pow(power))
         } else {
-            Resolution::PerNanosecond(10_u64.checked_pow(exponent.saturating_sub(9)).unwrap_or(0))
+            Resolution::PerNanosecond(10_i64.checked_pow(exponent.saturating_sub(9)).unwrap_or(0))
         }
     }
 
+    /// Ticks beyond what 63 bits count are taken as negative: writers that subtract from the time leave such.
     #[inline]
     fn nanos(self, ticks: u64) -> i64 {
-        let nanos = match self {
-            Resolution::Nanoseconds(each) => ticks.saturating_mul(each),
-            Resolution::PerNanosecond(ticks_each) => ticks.checked_div(ticks_each).unwrap_or(0),
+        let signed = ticks.cast_signed();
+        match self {
+            Resolution::Nanoseconds(each) => signed.saturating_mul(each),
+            Resolution::PerNanosecond(ticks_each) => signed.checked_div(ticks_each).unwrap_or(0),
             // 64 bits times 10^9 are 94 bits, so this can't overflow.
             Resolution::Binary(exponent) => {
-                let scaled = (u128::from(ticks) * 1_000_000_000).checked_shr(exponent).unwrap_or(0);
-                u64::try_from(scaled).unwrap_or(u64::MAX)
+                let scaled = (i128::from(signed) * 1_000_000_000) >> exponent;
+                i64::try_from(scaled).unwrap_or(if signed < 0 { i64::MIN } else { i64::MAX })
             }
-        };
-        i64::try_from(nanos).unwrap_or(i64::MAX)
+        }
     }
 }
 
@@ -146,10 +148,18 @@ mod tests {
 
     #[test]
     fn extreme_resolution_saturates() {
-        assert_eq!(Resolution::new(0).nanos(u64::MAX), i64::MAX);
-        assert_eq!(Resolution::new(127).nanos(u64::MAX), 0);
-        assert_eq!(Resolution::new(0xff).nanos(u64::MAX), 0);
-        assert_eq!(Resolution::new(0x80).nanos(u64::MAX), i64::MAX);
+        assert_eq!(Resolution::new(0).nanos(u64::MAX / 2), i64::MAX);
+        assert_eq!(Resolution::new(127).nanos(u64::MAX / 2), 0);
+        assert_eq!(Resolution::new(0xff).nanos(u64::MAX / 2), 0);
+        assert_eq!(Resolution::new(0x80).nanos(u64::MAX / 2), i64::MAX);
+        assert_eq!(Resolution::new(0x80).nanos(1 << 63), i64::MIN);
+    }
+
+    #[test]
+    fn time_before_the_epoch_keeps_its_distances() {
+        let microseconds = Resolution::MICROSECONDS;
+        assert_eq!(microseconds.nanos(u64::MAX), -1_000);
+        assert_eq!(microseconds.nanos(18_446_744_073_204_126_329), -505_425_287_000);
     }
 
     #[test]

@@ -109,6 +109,8 @@ pub struct LiveSource {
     link_type: LinkType,
     stop: Arc<AtomicBool>,
     ended: bool,
+    /// Set once the stop was noticed: what the kernel still holds is taken until then.
+    drain_until: Option<Instant>,
     packet: u32,
     drops: Drops,
     info: InputInfo,
@@ -153,7 +155,8 @@ impl LiveSource {
         let link_type = LinkType(u16::try_from(capture.get_datalink().0).unwrap_or(u16::MAX));
         let info = InputInfo { path: name.to_owned(), format: Some("live"), ..InputInfo::default() };
         let drops = Drops::default();
-        let mut source = LiveSource { capture, link_type, stop, ended: false, packet: 0, drops, info };
+        let mut source =
+            LiveSource { capture, link_type, stop, ended: false, drain_until: None, packet: 0, drops, info };
         source.restrict(options)?;
         Ok(source)
     }
@@ -194,7 +197,13 @@ impl LiveSource {
         let mut used = 0;
         let take = |packet: Packet<'_>| {
             *number = number.saturating_add(1);
-            append(&packet, Moment { at: time(&packet), packet: *number, file: 0 }, link_type, block, &mut used);
+            append(
+                &packet,
+                Moment { at: time(&packet), packet: *number, file: 0 },
+                link_type,
+                block,
+                &mut used,
+            );
         };
         let taken = self.capture.dispatch(Some(BLOCK_PACKETS), take);
         self.info.bytes = self.info.bytes.saturating_add(used as u64);
@@ -210,6 +219,15 @@ impl LiveSource {
             sleep = sleep.saturating_mul(2).min(LONGEST_SLEEP);
         }
         Ok(())
+    }
+
+    /// After the stop: has the kernel nothing more? On a busy interface it always has, so there is a bound.
+    fn is_drained(&mut self, is_empty: bool) -> bool {
+        if !self.stop.load(Ordering::Relaxed) {
+            return false;
+        }
+        let until = *self.drain_until.get_or_insert_with(|| Instant::now() + WAIT);
+        is_empty || Instant::now() >= until
     }
 
     fn look_at_drops(&mut self) {
@@ -231,8 +249,7 @@ impl Source for LiveSource {
         }
         let outcome = self.wait(block);
         self.info.note(&block.packets);
-        // What the kernel still holds when the stop comes is taken: the source ends with an empty read.
-        self.ended = outcome.is_err() || block.packets.is_empty() && self.stop.load(Ordering::Relaxed);
+        self.ended = outcome.is_err() || self.is_drained(block.packets.is_empty());
         if self.ended {
             self.drops.looked_at = None;
             self.info.end(outcome.as_ref().err());
@@ -252,13 +269,20 @@ fn append(packet: &Packet<'_>, at: Moment, link_type: LinkType, block: &mut Bloc
     if block.bytes.len() < end {
         block.bytes.resize(end.saturating_mul(2), 0);
     }
-    let (Some(room), Ok(from), Ok(to)) = (block.bytes.get_mut(*used..end), u32::try_from(*used), u32::try_from(end))
+    let (Some(room), Ok(from), Ok(to)) =
+        (block.bytes.get_mut(*used..end), u32::try_from(*used), u32::try_from(end))
     else {
         return;
     };
     room.copy_from_slice(packet.data);
     *used = end;
-    block.packets.push(PacketRef { at, link_type, fcs_len: 0, range: from..to, original_len: packet.header.len });
+    block.packets.push(PacketRef {
+        at,
+        link_type,
+        fcs_len: 0,
+        range: from..to,
+        original_len: packet.header.len,
+    });
 }
 
 #[expect(clippy::useless_conversion, reason = "the C types of timeval are 32-bit on some systems")]
@@ -270,7 +294,9 @@ fn time(packet: &Packet<'_>) -> Timestamp {
 fn open_context(name: &str, error: &pcap::Error) -> String {
     let text = error.to_string().to_lowercase();
     if text.contains("permission") || text.contains("not permitted") {
-        format!("can't capture on {name} (this needs root, or the capabilities cap_net_raw and cap_net_admin)")
+        format!(
+            "can't capture on {name} (this needs root, or the capabilities cap_net_raw and cap_net_admin)"
+        )
     } else {
         format!("can't capture on {name}")
     }

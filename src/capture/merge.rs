@@ -170,7 +170,9 @@ impl MergedSource {
     fn add(&mut self, input: MergeInput, index: u16, single: bool) {
         let (source, path) = match input {
             MergeInput::Path(path) => (FileSource::open(&path, index, &self.limits), Some(path)),
-            MergeInput::Reader(reader, name) => (Ok(FileSource::from_reader(reader, &name, index, &self.limits)), None),
+            MergeInput::Reader(reader, name) => {
+                (Ok(FileSource::from_reader(reader, &name, index, &self.limits)), None)
+            }
         };
         let name = path.as_deref().map_or_else(String::new, |path| path.to_string_lossy().into_owned());
         self.infos.push(InputInfo { path: name, ..InputInfo::default() });
@@ -178,7 +180,8 @@ impl MergedSource {
             Ok(source) => source,
             Err(error) => return self.fail(index, &error),
         };
-        self.total_bytes = self.total_bytes.zip(source.total_bytes()).map(|(sum, bytes)| sum.saturating_add(bytes));
+        self.total_bytes =
+            self.total_bytes.zip(source.total_bytes()).map(|(sum, bytes)| sum.saturating_add(bytes));
         let lane = Lane::new(source, index);
         if single {
             self.lanes.push(lane);
@@ -217,9 +220,8 @@ impl MergedSource {
                     secrets.append(&mut lane.block.secrets);
                     Ok(*lane)
                 }
-                Held::Closed(path) => {
-                    FileSource::open(&path, waiting.index, &self.limits).map(|source| Lane::new(source, waiting.index))
-                }
+                Held::Closed(path) => FileSource::open(&path, waiting.index, &self.limits)
+                    .map(|source| Lane::new(source, waiting.index)),
             };
             match lane {
                 Ok(lane) => self.start(lane, secrets),
@@ -267,7 +269,8 @@ impl MergedSource {
         let waiting = self.waiting.last().map(|waiting| (waiting.first_at, waiting.index));
         let place = (0..self.lanes.len()).min_by_key(|place| self.lanes.get(*place).map(Lane::rank))?;
         let others = self.lanes.iter().enumerate().filter(|(other, _)| *other != place);
-        let until = others.map(|(_, lane)| lane.rank()).chain(waiting).min().unwrap_or((Timestamp::MAX, u16::MAX));
+        let until =
+            others.map(|(_, lane)| lane.rank()).chain(waiting).min().unwrap_or((Timestamp::MAX, u16::MAX));
         Some((self.lanes.get_mut(place)?, until))
     }
 
@@ -320,7 +323,8 @@ impl Source for MergedSource {
 
     fn losses(&self) -> Losses {
         let open = self.open_lanes().map(|lane| lane.source.losses().dropped);
-        let dropped = self.infos.iter().map(|info| info.dropped_packets).chain(open).fold(0, u64::saturating_add);
+        let dropped =
+            self.infos.iter().map(|info| info.dropped_packets).chain(open).fold(0, u64::saturating_add);
         Losses { dropped }
     }
 }

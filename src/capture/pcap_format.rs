@@ -1,8 +1,8 @@
 //! The pcap format (draft-ietf-opsawg-pcap), in all its variants that are met.
 
+use super::CaptureError;
 use super::format::{ByteOrder, Format, Input, Progress, Record, Sink, from};
 use super::link_type::LinkType;
-use super::CaptureError;
 use crate::limits::Limits;
 use crate::time::Timestamp;
 use pcap_parser::pcap::{PcapHeader, parse_pcap_header};
@@ -51,7 +51,11 @@ impl Magic {
 
     /// The same magic as pcap-parser knows it, which has neither the modified format in big-endian nor Ixia's.
     fn plain(self) -> [u8; 4] {
-        if self.order == ByteOrder::Little { 0xa1b2_c3d4_u32.to_le_bytes() } else { 0xa1b2_c3d4_u32.to_be_bytes() }
+        if self.order == ByteOrder::Little {
+            0xa1b2_c3d4_u32.to_le_bytes()
+        } else {
+            0xa1b2_c3d4_u32.to_be_bytes()
+        }
     }
 }
 
@@ -106,15 +110,18 @@ impl PcapFormat {
         for (byte, magic) in plain.iter_mut().zip(self.magic.plain()) {
             *byte = magic;
         }
-        let (_, header) = parse_pcap_header(&plain)
-            .map_err(|error| CaptureError::Corrupt { offset: 0, reason: format!("pcap file header: {error}") })?;
+        let (_, header) = parse_pcap_header(&plain).map_err(|error| CaptureError::Corrupt {
+            offset: 0,
+            reason: format!("pcap file header: {error}"),
+        })?;
         self.layout_of(&header)
     }
 
     fn layout_of(&self, header: &PcapHeader) -> Result<Layout, CaptureError> {
         let network = header.network.0.cast_unsigned();
         if network & RESERVED != 0 {
-            let reason = format!("the link-type field {network:#010x} of the pcap header has reserved bits set");
+            let reason =
+                format!("the link-type field {network:#010x} of the pcap header has reserved bits set");
             return Err(CaptureError::Corrupt { offset: 20, reason });
         }
         let [_, _, low, lowest] = network.to_be_bytes();
@@ -143,7 +150,12 @@ impl Layout {
 
     /// The records of `input`. Their headers are read by hand and not by pcap-parser's `parse_pcap_frame`, which
     /// knows neither the byte order at run time nor the older versions' lengths.
-    fn records(&self, input: Input<'_>, sink: &mut Sink<'_>, limits: &Limits) -> Result<Progress, CaptureError> {
+    fn records(
+        &self,
+        input: Input<'_>,
+        sink: &mut Sink<'_>,
+        limits: &Limits,
+    ) -> Result<Progress, CaptureError> {
         let mut at = input.at;
         loop {
             let Some(header) = from(input.bytes, at).first_chunk::<16>() else {
@@ -184,7 +196,12 @@ impl Format for PcapFormat {
         "pcap"
     }
 
-    fn parse(&mut self, input: Input<'_>, sink: &mut Sink<'_>, limits: &Limits) -> Result<Progress, CaptureError> {
+    fn parse(
+        &mut self,
+        input: Input<'_>,
+        sink: &mut Sink<'_>,
+        limits: &Limits,
+    ) -> Result<Progress, CaptureError> {
         if let Some(layout) = &self.layout {
             return layout.records(input, sink, limits);
         }

@@ -93,7 +93,10 @@ impl PcapngFormat {
         };
         let (kind, total) = (order.u32([t0, t1, t2, t3]), order.u32([l0, l1, l2, l3]));
         if (total as usize) < OVERHEAD {
-            return Err(corrupt(offset, format!("a block of type {kind:#x} claims {total} bytes; 12 is the least")));
+            return Err(corrupt(
+                offset,
+                format!("a block of type {kind:#x} claims {total} bytes; 12 is the least"),
+            ));
         }
         Ok(Head { kind, total, order })
     }
@@ -101,11 +104,17 @@ impl PcapngFormat {
     /// May the block be passed over without looking into it?
     fn is_skipped(&mut self, head: Head, limits: &Limits) -> bool {
         match head.kind {
-            SECTION_HEADER | INTERFACE_DESCRIPTION | PACKET | SIMPLE_PACKET | ENHANCED_PACKET | INTERFACE_STATISTICS => false,
+            SECTION_HEADER
+            | INTERFACE_DESCRIPTION
+            | PACKET
+            | SIMPLE_PACKET
+            | ENHANCED_PACKET
+            | INTERFACE_STATISTICS => false,
             DECRYPTION_SECRETS => {
                 let fits = limits.secrets_bytes.saturating_sub(self.secrets_bytes) >= head.total as usize;
                 if !fits {
-                    self.skipped_secrets_bytes = self.skipped_secrets_bytes.saturating_add(u64::from(head.total));
+                    self.skipped_secrets_bytes =
+                        self.skipped_secrets_bytes.saturating_add(u64::from(head.total));
                 }
                 !fits
             }
@@ -121,7 +130,9 @@ impl PcapngFormat {
         *at = at.saturating_add(step);
         skip.left = skip.left.saturating_sub(step as u64);
         match from(input.bytes, *at).first_chunk::<4>() {
-            Some(second) if skip.left == 0 => check_second_length(skip.offset, skip.total, order.u32(*second))?,
+            Some(second) if skip.left == 0 => {
+                check_second_length(skip.offset, skip.total, order.u32(*second))?
+            }
             _ => return Ok(Some(Progress { at: *at, needed: 4 })),
         }
         *at = at.saturating_add(4);
@@ -130,7 +141,14 @@ impl PcapngFormat {
     }
 
     /// Takes in a whole block that begins at `at`.
-    fn block(&mut self, head: Head, input: Input<'_>, at: usize, sink: &mut Sink<'_>, limits: &Limits) -> Result<(), CaptureError> {
+    fn block(
+        &mut self,
+        head: Head,
+        input: Input<'_>,
+        at: usize,
+        sink: &mut Sink<'_>,
+        limits: &Limits,
+    ) -> Result<(), CaptureError> {
         let offset = input.offset_of(at);
         let total = head.total as usize;
         let block = from(input.bytes, at).get(..total).unwrap_or_default();
@@ -144,12 +162,17 @@ impl PcapngFormat {
                 self.secrets(head.order, block, sink);
                 Ok(())
             }
-            _ => self.packet(PacketBlock { kind: head.kind, order: head.order, block, at, offset }, sink, limits),
+            _ => self.packet(
+                PacketBlock { kind: head.kind, order: head.order, block, at, offset },
+                sink,
+                limits,
+            ),
         }
     }
 
     fn section(&mut self, head: Head, block: &[u8], offset: u64) -> Result<(), CaptureError> {
-        let version = block.get(12..14).and_then(|bytes| bytes.first_chunk()).map(|bytes| head.order.u16(*bytes));
+        let version =
+            block.get(12..14).and_then(|bytes| bytes.first_chunk()).map(|bytes| head.order.u16(*bytes));
         match version {
             Some(1) => {}
             Some(major) => return Err(corrupt(offset, format!("pcapng version {major}; 1 is known"))),
@@ -161,7 +184,13 @@ impl PcapngFormat {
         Ok(())
     }
 
-    fn interface(&mut self, head: Head, block: &[u8], offset: u64, limits: &Limits) -> Result<(), CaptureError> {
+    fn interface(
+        &mut self,
+        head: Head,
+        block: &[u8],
+        offset: u64,
+        limits: &Limits,
+    ) -> Result<(), CaptureError> {
         if self.interfaces.len() >= limits.interfaces {
             let reason = format!("more than {} interfaces in a section", limits.interfaces);
             return Err(corrupt(offset, reason));
@@ -199,8 +228,15 @@ impl PcapngFormat {
         }
     }
 
-    fn packet(&mut self, block: PacketBlock<'_>, sink: &mut Sink<'_>, limits: &Limits) -> Result<(), CaptureError> {
-        let fields = block.fields().ok_or_else(|| corrupt(block.offset, "the block is too short for a packet block"))?;
+    fn packet(
+        &mut self,
+        block: PacketBlock<'_>,
+        sink: &mut Sink<'_>,
+        limits: &Limits,
+    ) -> Result<(), CaptureError> {
+        let fields = block
+            .fields()
+            .ok_or_else(|| corrupt(block.offset, "the block is too short for a packet block"))?;
         let known = self.interfaces.len();
         let Some(interface) = self.interfaces.get_mut(fields.interface as usize) else {
             let reason = format!("a packet of interface {}, but the section has {known}", fields.interface);
@@ -209,7 +245,8 @@ impl PcapngFormat {
         let captured = fields.captured.unwrap_or_else(|| simple_length(fields.original, interface.snaplen));
         let room = block.block.len().saturating_sub(fields.data).saturating_sub(4);
         if captured as usize > room || captured > limits.packet_bytes {
-            let reason = format!("a packet claims {captured} captured bytes in a block that has room for {room}");
+            let reason =
+                format!("a packet claims {captured} captured bytes in a block that has room for {room}");
             return Err(corrupt(block.offset, reason));
         }
         let mut fcs_len = interface.fcs_len;
@@ -263,7 +300,14 @@ impl PacketBlock<'_> {
         let order = self.order;
         if self.kind == SIMPLE_PACKET {
             let original = order.u32(*from(self.block, 8).first_chunk()?);
-            return Some(PacketFields { interface: 0, ticks: None, captured: None, original, dropped: 0, data: 12 });
+            return Some(PacketFields {
+                interface: 0,
+                ticks: None,
+                captured: None,
+                original,
+                dropped: 0,
+                data: 12,
+            });
         }
         let (words, _) = from(self.block, 8).first_chunk::<20>()?.as_chunks::<4>();
         let [interface, high, low, captured, original] = words else { return None };
@@ -322,7 +366,12 @@ impl Format for PcapngFormat {
         "pcapng"
     }
 
-    fn parse(&mut self, input: Input<'_>, sink: &mut Sink<'_>, limits: &Limits) -> Result<Progress, CaptureError> {
+    fn parse(
+        &mut self,
+        input: Input<'_>,
+        sink: &mut Sink<'_>,
+        limits: &Limits,
+    ) -> Result<Progress, CaptureError> {
         let mut at = input.at;
         let largest = (limits.packet_bytes as usize).max(limits.secrets_bytes).saturating_add(OPTION_BYTES);
         loop {
@@ -342,7 +391,10 @@ impl Format for PcapngFormat {
             }
             let total = head.total as usize;
             if total > largest {
-                let reason = format!("a block of type {:#x} claims {total} bytes; at most {largest} are accepted", head.kind);
+                let reason = format!(
+                    "a block of type {:#x} claims {total} bytes; at most {largest} are accepted",
+                    head.kind
+                );
                 return Err(corrupt(offset, reason));
             }
             if total > rest.len() {
@@ -370,7 +422,9 @@ impl Format for PcapngFormat {
     }
 
     fn dropped(&self) -> u64 {
-        self.interfaces.iter().fold(self.dropped_before, |sum, interface| sum.saturating_add(interface.dropped()))
+        self.interfaces
+            .iter()
+            .fold(self.dropped_before, |sum, interface| sum.saturating_add(interface.dropped()))
     }
 
     fn skipped_secrets_bytes(&self) -> u64 {
@@ -395,7 +449,10 @@ fn section_order(magic: [u8; 4], offset: u64) -> Result<ByteOrder, CaptureError>
         Ok(ByteOrder::Big)
     } else {
         let found = u32::from_be_bytes(magic);
-        Err(corrupt(offset, format!("the section's byte-order magic is {found:#010x}, not {BYTE_ORDER:#010x}")))
+        Err(corrupt(
+            offset,
+            format!("the section's byte-order magic is {found:#010x}, not {BYTE_ORDER:#010x}"),
+        ))
     }
 }
 

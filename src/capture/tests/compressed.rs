@@ -1,0 +1,120 @@
+//! gzip, zstd and lz4, told by magic, in several members or frames, whole and cut.
+
+use super::*;
+use flate2::write::GzEncoder;
+use ruzstd::encoding::{CompressionLevel, compress_to_vec};
+use std::io::Write;
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn zstd(bytes: &[u8]) -> Vec<u8> {
+    compress_to_vec(bytes, CompressionLevel::Fastest)
+}
+
+fn lz4(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = lz4_flex::frame::FrameEncoder::new(Vec::new());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+type Compress = fn(&[u8]) -> Vec<u8>;
+
+const ALL: [(&str, Compress); 3] = [("gzip", gzip), ("zstd", zstd), ("lz4", lz4)];
+
+/// 200 packets of 1,000 bytes that don't compress well, so that a file has several blocks.
+fn plain() -> Vec<u8> {
+    let mut file = pcap_header(Order::Le, 0xa1b2_c3d4, [2, 4], 1);
+    let mut state = 1_u32;
+    for second in 0..200 {
+        let random = std::iter::repeat_with(|| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            state.to_be_bytes()[0]
+        });
+        let packet: Vec<u8> = random.take(1_000).collect();
+        file.extend(pcap_record(Order::Le, second, 0, 1_000, &packet));
+    }
+    file
+}
+
+#[test]
+fn compressed_files_read_as_plain_ones() {
+    let file = plain();
+    let expected = read(&file);
+    assert_eq!(expected.packets.len(), 200);
+    for (name, compress) in ALL {
+        let compressed = compress(&file);
+        let read = read(&compressed);
+        assert_eq!(read.bytes, expected.bytes, "{name}");
+        assert_eq!(read.info.compression, Some(name));
+        assert_eq!(read.info.bytes, compressed.len() as u64, "{name}");
+        assert!(read.info.complete, "{name}");
+    }
+}
+
+#[test]
+fn all_members_and_frames_are_read() {
+    let file = plain();
+    let (start, end) = file.split_at(100_001);
+    for (name, compress) in ALL {
+        let read = read(&[compress(start), compress(end)].concat());
+        assert_eq!(read.packets.len(), 200, "{name}");
+        assert!(read.info.complete, "{name}");
+    }
+}
+
+#[test]
+fn skippable_frames_are_skipped() {
+    let file = pcap_file(&[1, 2]);
+    let skippable = [&[0x53, 0x2a, 0x4d, 0x18, 3, 0, 0, 0][..], b"abc"].concat();
+    let (start, end) = file.split_at(50);
+    let compressions: [Compress; 2] = [zstd, lz4];
+    for compress in compressions {
+        assert_eq!(read(&[compress(start), skippable.clone(), compress(end)].concat()).numbers(), [1, 2]);
+    }
+    assert_eq!(read(&[skippable, zstd(&file)].concat()).numbers(), [1, 2]);
+}
+
+#[test]
+fn a_cut_compressed_file_is_never_taken_for_whole() {
+    let file = plain();
+    for (name, compress) in ALL {
+        let whole = compress(&file);
+        let mut most = 0;
+        for cut in (8..whole.len()).step_by(997).chain(whole.len() - 12..whole.len()) {
+            let read = read(&whole[..cut]);
+            most = most.max(read.packets.len());
+            assert!(!read.info.complete, "{name} cut at {cut} of {}", whole.len());
+            let text = read.error_text();
+            assert!(
+                matches!(read.error, Some(CaptureError::Truncated { .. })),
+                "{name} cut at {cut}: {text}"
+            );
+            assert!(text.contains(&format!("the {name} stream ends")), "{text}");
+            assert!(text.contains("decompresses to"), "{text}");
+        }
+        assert!(most >= 195, "{name}: {most} packets of a file cut at its end");
+    }
+}
+
+#[test]
+fn damaged_checksums_are_corrupt_after_all_packets() {
+    let file = plain();
+    for (name, compress) in [ALL[0], ALL[1]] {
+        let mut damaged = compress(&file);
+        let last = damaged.len() - if name == "gzip" { 8 } else { 1 };
+        damaged[last] ^= 0xff;
+        let read = read(&damaged);
+        assert_eq!(read.packets.len(), 200, "{name}");
+        assert!(matches!(read.error, Some(CaptureError::Corrupt { .. })), "{name}: {}", read.error_text());
+    }
+}
+
+#[test]
+fn compressed_text_is_named() {
+    let text = read(&gzip(b"hello world, this is no capture\n")).error_text();
+    assert!(text.contains("looks like a text file"), "{text}");
+}
