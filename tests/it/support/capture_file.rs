@@ -349,8 +349,11 @@ fn read_simple_packet(order: Order, interface: &Interface, body: &[u8]) -> Optio
     Some(RawPacket { at_ns: 0, link_type: interface.link_type, bytes, original_len })
 }
 
+/// Writes a capture file.
+pub type Writer = fn(&[RawPacket]) -> Vec<u8>;
+
 /// Every file form that must not change a verdict, with a name for the test's message.
-pub fn all_forms() -> Vec<(&'static str, fn(&[RawPacket]) -> Vec<u8>)> {
+pub fn all_forms() -> Vec<(&'static str, Writer)> {
     vec![
         ("pcap", |packets| Pcap::default().write(packets)),
         ("pcap_big_endian", |packets| Pcap { order: Order::Big, ..Pcap::default() }.write(packets)),
