@@ -35,7 +35,8 @@ pub struct Flow {
 impl Flow {
     /// The `index`th connection of a workload: its client address and port are used once.
     pub fn new(index: u64, server_port: u16, rng: &mut Rng) -> Self {
-        let (host, port) = ((index / 60_000) as u32, (index % 60_000) as u16 + 2_000);
+        // Linux's ephemeral ports: on lower ones tshark would see other protocols.
+        let (host, port) = ((index / 28_000) as u32, (index % 28_000) as u16 + 32_768);
         let random = rng.bits();
         Flow {
             ip: [0x0a00_0000 + 256 + host, 0xc0a8_0001 + (index % 4) as u32],

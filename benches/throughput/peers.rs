@@ -63,11 +63,11 @@ impl Peer {
         command
     }
 
-    /// The first line of `--version`; `None` where the program is not installed.
+    /// The first line of `--version`; `None` where the program is not installed or says nothing.
     pub fn version(self) -> Option<String> {
         let output = Command::new(self.program()).arg("--version").output().ok()?;
         let text = [output.stdout, output.stderr].concat();
-        Some(String::from_utf8_lossy(&text).lines().next().unwrap_or("(says no version)").to_owned())
+        String::from_utf8_lossy(&text).lines().next().map(str::to_owned)
     }
 
     /// Reads the file once.
@@ -89,7 +89,7 @@ pub fn cut(file: &Path, count: u64, to: &Path) -> io::Result<bool> {
     Ok(run(command.arg("-r").arg(file).args(["-c", &count.to_string(), "-w"]).arg(to))?.ok)
 }
 
-/// `wsclose` reading a capture from `generator`'s standard output; its cost, and the generator's truth on success.
+/// `wsclose` reading a capture from `generator`'s standard output.
 pub fn pipe_into_wsclose(generator: &mut Command) -> io::Result<Cost> {
     let mut source = generator.stdout(std::process::Stdio::piped()).spawn()?;
     let pipe = source.stdout.take().ok_or_else(|| io::Error::other("no pipe"))?;

@@ -135,12 +135,17 @@ fn interleaved<W: Write>(plan: &Plan, seed: u64, out: W) -> io::Result<Truth> {
     let mut out = PacketWriter::new(out, seed)?;
     let mut active: Vec<Connection> = Vec::with_capacity(plan.active);
     let mut started = 0;
+    let mut ending = false;
     loop {
         let goes_on = match plan.until {
             Until::Packets(packets) => out.packets < packets,
             Until::Bytes(bytes) => out.bytes < bytes,
             Until::Connections(connections) => started < connections,
         };
+        if !goes_on && !ending {
+            active.iter_mut().for_each(Connection::hurry);
+            ending = true;
+        }
         if goes_on && active.len() < plan.active {
             let (kind, messages) = (plan.next)(&mut rng);
             truth.count(kind);
