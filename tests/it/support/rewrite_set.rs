@@ -10,7 +10,8 @@ fn named(name: &str, rewrite: impl Fn(&[TcpPacket]) -> Vec<TcpPacket> + 'static)
     (name.to_owned(), Box::new(rewrite))
 }
 
-/// Every rewrite that keeps the verdict. Packagings ([`super::packaging::all`]) and file forms
+/// Every rewrite that keeps the verdict. Meant for captures of some hundred packets: one-byte segments of a megabyte are
+/// a million packets. Packagings ([`super::packaging::all`]) and file forms
 /// ([`super::capture_file::all_forms`]) come on top.
 pub fn keeping_the_verdict() -> Vec<Named> {
     let mut all = segmentation();
