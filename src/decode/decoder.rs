@@ -72,6 +72,18 @@ impl Decoder {
         {
             return self.state.deliver(segment, tags.as_slice());
         }
+        self.decode_generally(at, link_type, fcs_len, bytes, original_len)
+    }
+
+    /// What [`Self::decode`] does with packets of no common shape.
+    pub(super) fn decode_generally<'a>(
+        &'a mut self,
+        at: Moment,
+        link_type: LinkType,
+        fcs_len: u8,
+        bytes: &'a [u8],
+        original_len: u32,
+    ) -> Decoded<'a> {
         let wire = usize::try_from(original_len).unwrap_or(usize::MAX);
         let context = Context::new(fcs_len, self.state.max_depth);
         match self.state.packet(at, link_type, Span::new(bytes, wire), context) {
@@ -104,7 +116,13 @@ impl Decoder {
 }
 
 impl State {
-    fn packet<'a>(&mut self, at: Moment, link_type: LinkType, span: Span<'a>, context: Context) -> Outcome<'a> {
+    fn packet<'a>(
+        &mut self,
+        at: Moment,
+        link_type: LinkType,
+        span: Span<'a>,
+        context: Context,
+    ) -> Outcome<'a> {
         match link::first(link_type, span) {
             Ok(layer) => self.walk(at, layer, context),
             Err(anomaly) => {
@@ -170,7 +188,12 @@ impl State {
     }
 
     /// What an IP datagram holds, unless it is a tunnel.
-    fn datagram<'a>(&mut self, at: Moment, datagram: &Datagram<'a>, context: &Context) -> Option<Outcome<'a>> {
+    fn datagram<'a>(
+        &mut self,
+        at: Moment,
+        datagram: &Datagram<'a>,
+        context: &Context,
+    ) -> Option<Outcome<'a>> {
         if datagram.piece.is_some() {
             return Some(self.fragment(at, datagram, context));
         }

@@ -1,9 +1,9 @@
 //! ICMP (RFC 792) and ICMPv6 (RFC 4443) errors that quote a TCP segment.
 
+use super::ip;
 use super::layer::{Context, Datagram};
 use super::segment::{EncapsulationId, Endpoint, IcmpError, IcmpErrorKind};
 use super::span::Span;
-use super::ip;
 use crate::moment::Moment;
 use crate::seq::SeqNum;
 use etherparse::{Icmpv4Slice, Icmpv6Slice, IpNumber};

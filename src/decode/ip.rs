@@ -5,7 +5,8 @@ use super::span::Span;
 use crate::anomaly::Anomaly;
 use etherparse::checksum::Sum16BitWords;
 use etherparse::{
-    IpAuthHeaderSlice, IpNumber, Ipv4HeaderSlice, Ipv6FragmentHeaderSlice, Ipv6HeaderSlice, Ipv6RawExtHeaderSlice,
+    IpAuthHeaderSlice, IpNumber, Ipv4HeaderSlice, Ipv6FragmentHeaderSlice, Ipv6HeaderSlice,
+    Ipv6RawExtHeaderSlice,
 };
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -113,7 +114,9 @@ pub(super) fn skip_extensions(mut datagram: Datagram<'_>) -> Result<Datagram<'_>
                 }
             }
             IpNumber::AUTHENTICATION_HEADER => skip_authentication(&mut datagram)?,
-            number if v6 && Ipv6RawExtHeaderSlice::header_type_supported(number) => skip_generic(&mut datagram)?,
+            number if v6 && Ipv6RawExtHeaderSlice::header_type_supported(number) => {
+                skip_generic(&mut datagram)?
+            }
             _ => return Ok(datagram),
         }
     }

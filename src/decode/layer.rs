@@ -67,7 +67,12 @@ pub(super) struct Context {
 
 impl Context {
     pub(super) fn new(fcs_len: u8, max_depth: usize) -> Self {
-        Context { path: Path::default(), fcs_len: fcs_len.into(), depth: 0, max_depth: max_depth.min(PATH_MAX) }
+        Context {
+            path: Path::default(),
+            fcs_len: fcs_len.into(),
+            depth: 0,
+            max_depth: max_depth.min(PATH_MAX),
+        }
     }
 
     /// Enters a wrapping that belongs to the identity. A stack of VLAN tags counts one.

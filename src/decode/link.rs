@@ -16,6 +16,8 @@ const MPLS: u16 = 0x8847;
 const MPLS_UPSTREAM: u16 = 0x8848;
 const PPP: u16 = 0x880b;
 const PPPOE_SESSION: u16 = 0x8864;
+/// IEEE 802.1ah provider backbone bridging.
+const I_TAG: u16 = 0x88e7;
 /// IEEE 802.1BR.
 const E_TAG: u16 = 0x893f;
 /// Cisco's forerunner of it.
@@ -61,6 +63,11 @@ pub(super) fn ether_type<'a>(
         MPLS | MPLS_UPSTREAM => Ok(Layer::Mpls(span)),
         PPPOE_SESSION => Ok(Layer::Pppoe(span)),
         PPP => Ok(Layer::Ppp(span)),
+        I_TAG => {
+            let (&[_, i0, i1, i2], rest) = span.take::<4>()?;
+            context.enter(Kind::Pbb, u32::from_be_bytes([0, i0, i1, i2]))?;
+            Ok(Layer::Ethernet(rest))
+        }
         E_TAG => tag::<8>(span, context),
         VN_TAG => tag::<6>(span, context),
         _ => Ok(Layer::Other),

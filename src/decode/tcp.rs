@@ -22,7 +22,8 @@ const MIN_LEN: usize = 20;
 /// ```
 pub(super) fn read<'a>(datagram: &Datagram<'a>, at: Moment, verify: bool) -> Result<Segment<'a>, Anomaly> {
     let span = datagram.payload;
-    let (&[s0, s1, d0, d1, seq0, seq1, seq2, seq3, ack0, ack1, ack2, ack3, offset, flags], _) = span.take::<14>()?;
+    let (&[s0, s1, d0, d1, seq0, seq1, seq2, seq3, ack0, ack1, ack2, ack3, offset, flags], _) =
+        span.take::<14>()?;
     let header_len = usize::from(offset >> 4) * 4;
     if header_len < MIN_LEN || header_len > span.wire {
         return Err(Anomaly::PacketMalformed);

@@ -125,6 +125,7 @@ fn udp<'a>(span: Span<'a>, context: &mut Context) -> Result<Layer<'a>, Anomaly> 
     const VXLAN_LINUX: u16 = 8472;
     const GENEVE: u16 = 6081;
     const GTP_U: u16 = 2152;
+    const GRE: u16 = 4754;
     let Ok(header) = UdpHeaderSlice::from_slice(span.bytes) else { return Ok(Layer::Other) };
     let whole = match usize::from(header.length()) {
         len @ 8.. => span.limit(len),
@@ -135,6 +136,8 @@ fn udp<'a>(span: Span<'a>, context: &mut Context) -> Result<Layer<'a>, Anomaly> 
         (_, VXLAN | VXLAN_LINUX) => vxlan(payload, context)?,
         (_, GENEVE) => geneve(payload, context)?,
         (_, GTP_U) | (GTP_U, _) => gtp_u(payload, context)?,
+        // RFC 8086; the source port is entropy.
+        (_, GRE) => gre(payload, context).ok(),
         _ => None,
     };
     Ok(entered.unwrap_or(Layer::Other))
