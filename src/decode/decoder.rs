@@ -149,7 +149,7 @@ impl State {
             ip_id: joined.ip_id,
             protocol: joined.protocol,
             piece: None,
-            payload: Span::new(slot, joined.wire),
+            payload: Span::new(slot, joined.wire).limit(joined.wire),
         };
         let outcome = match ip::skip_extensions(datagram) {
             Ok(datagram) => self.walk(at, Layer::Datagram(datagram), joined.context),

@@ -198,7 +198,8 @@ pub(super) fn mpls<'a>(span: Span<'a>, context: &mut Context) -> Result<Layer<'a
     })
 }
 
-fn looks_like_ethernet(bytes: Option<&[u8]>) -> bool {
+/// Does a known EtherType stand where it would in an Ethernet header?
+pub(super) fn looks_like_ethernet(bytes: Option<&[u8]>) -> bool {
     let ether_type = bytes.and_then(|bytes| bytes.get(12..14));
     let Some(&[t0, t1]) = ether_type else { return false };
     matches!(u16::from_be_bytes([t0, t1]), IPV4 | IPV6 | VLAN | VLAN_SERVICE | MPLS | PPPOE_SESSION)

@@ -181,3 +181,11 @@ fn fill_checksums(packet: &mut [u8]) {
     let pseudo = [&packet[12..20], &[0, TCP], &len, &packet[20..]].concat();
     packet[36..38].copy_from_slice(&internet_checksum(&pseudo));
 }
+
+#[test]
+fn a_total_length_beyond_the_record_is_missing_payload() {
+    let packet = ethernet(0x0800, &hello());
+    let held = packet.len() - 2;
+    let mut decoder = decoder();
+    assert_eq!(cut(&mut decoder, &packet[..held], held).unwrap().2, 2);
+}

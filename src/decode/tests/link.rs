@@ -119,6 +119,24 @@ fn pppoe_sessions_are_told_apart() {
 }
 
 #[test]
+fn an_ip_length_beyond_its_pppoe_frame_adds_no_payload() {
+    // Seen in the wild: the Ethernet padding counted into the IP total length.
+    let mut bare = ipv4(TCP, &tcp(b""));
+    bare[2..4].copy_from_slice(&[0, 58]);
+    let session = pppoe(&[&[0x00, 0x21][..], &bare].concat());
+    let packet = [&ethernet(0x8864, &session)[..], &[0; 6]].concat();
+    let mut decoder = decoder();
+    let found = segment(decode(&mut decoder, LinkType::ETHERNET, &packet));
+    assert_eq!((found.payload, found.missing), (&b""[..], 0));
+}
+
+#[test]
+fn provider_backbone_services_are_told_apart() {
+    let service = [&[0x00, 0x00, 0x01, 0x00][..], &ethernet(0x0800, &hello())].concat();
+    assert_eq!(arrives(LinkType::ETHERNET, &ethernet(0x88e7, &service)), ["pbb 256"]);
+}
+
+#[test]
 fn ppp_is_read_in_each_of_its_forms() {
     let v6 = ipv6(TCP, &tcp(b"hello"));
     let forms: [(LinkType, &[u8], &[u8]); 7] = [

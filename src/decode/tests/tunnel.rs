@@ -90,8 +90,17 @@ fn vxlan_is_read_at_both_its_ports() {
     for port in [4789, 8472] {
         assert_eq!(arrives(LinkType::RAW, &udp(port, &header.concat())), ["vxlan 42"]);
     }
+    let mut flagless = header.concat();
+    flagless[0] = 0;
+    assert_eq!(arrives(LinkType::RAW, &udp(4789, &flagless)), ["vxlan 42"]);
     let generic = [&[0x0c, 0, 0, 1, 0, 0, 42, 0][..], &hello()].concat();
-    assert_eq!(arrives(LinkType::RAW, &udp(4789, &generic)), ["vxlan 42"]);
+    assert_eq!(arrives(LinkType::RAW, &udp(4790, &generic)), ["vxlan 42"]);
+}
+
+#[test]
+fn gre_in_udp_is_entered() {
+    let gre = [&[0x20, 0, 0x08, 0x00, 0, 0, 0, 3][..], &hello()].concat();
+    assert_eq!(arrives(LinkType::RAW, &udp(4754, &gre)), ["gre key 3"]);
 }
 
 #[test]
