@@ -160,8 +160,10 @@ fn vxlan<'a>(span: Span<'a>, context: &mut Context) -> Result<Option<Layer<'a>>,
         return Ok(None);
     }
     let layer = match (flags & GENERIC_PROTOCOL != 0, next) {
-        (false, _) | (true, 3) => Layer::Ethernet(rest),
         (true, 1 | 2) => Layer::Ip(rest),
+        (false, _) | (true, 3) => Layer::Ethernet(rest),
+        // A reserved bit of plain VXLAN that is set all the same, or a protocol that is not known.
+        (true, _) if looks_like_ethernet(Some(rest.bytes)) => Layer::Ethernet(rest),
         _ => return Ok(None),
     };
     context.enter(Kind::Vxlan, u32::from_be_bytes([0, v0, v1, v2]))?;

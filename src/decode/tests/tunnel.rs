@@ -90,6 +90,9 @@ fn vxlan_is_read_at_both_its_ports() {
     for port in [4789, 8472] {
         assert_eq!(arrives(LinkType::RAW, &udp(port, &header.concat())), ["vxlan 42"]);
     }
+    let mut reserved = header.concat();
+    reserved[..4].copy_from_slice(&[0xff, 0x01, 0xd1, 0xf2]);
+    assert_eq!(arrives(LinkType::RAW, &udp(4789, &reserved)), ["vxlan 42"]);
     let mut flagless = header.concat();
     flagless[0] = 0;
     assert_eq!(arrives(LinkType::RAW, &udp(4789, &flagless)), ["vxlan 42"]);
