@@ -9,6 +9,7 @@ import concurrent.futures
 import fnmatch
 import os
 import pathlib
+import subprocess
 import sys
 
 from lab import namespaces, scenario, truth
@@ -42,7 +43,7 @@ def record(number, name, loaded, pair, known, out):
         try:
             tag = f"{os.getpid()}-{number}-{attempt}"
             return name, Run(loaded, pair, known, tag).record(out), None
-        except Failed as failed:
+        except (Failed, OSError, RuntimeError, subprocess.SubprocessError) as failed:
             complaint = str(failed)
     return name, [], complaint
 

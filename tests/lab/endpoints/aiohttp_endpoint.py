@@ -61,6 +61,8 @@ async def client(plan, one):
     await asyncio.sleep(plan.until(one["connect_at"]))
     connector = aiohttp.TCPConnector(local_addr=(plan.bind, one["port"]))
     async with aiohttp.ClientSession(connector=connector) as session:
+        # Else it opens a second connection by itself when a server drops the first before its answer.
+        session._retry_connection = False
         opening = session.ws_connect(
             plan.url(one["name"]),
             timeout=aiohttp.ClientWSTimeout(ws_close=plan.option("close_timeout", 1)),

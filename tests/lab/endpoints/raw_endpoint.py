@@ -101,6 +101,18 @@ class Actor:
         self.sock.sendall(self.request_lines())
         self.read_head()
 
+    def open_each_byte(self):
+        """The same, each byte of the request in a segment of its own."""
+        for byte in self.request_lines():
+            self.sock.sendall(bytes([byte]))
+            time.sleep(SEGMENT_PAUSE_S)
+        self.read_head()
+
+    def open_and_say(self):
+        """A first frame in the same segment as the request, before the 101."""
+        self.sock.sendall(self.request_lines() + frame(1, b"eager", self.masked))
+        self.read_head()
+
     # Time
 
     def at(self, seconds):

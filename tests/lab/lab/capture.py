@@ -15,6 +15,7 @@ class Capture:
         self.format = settings.get("format", "pcap")
         self.snaplen = settings.get("snaplen", 0)
         self.filter = settings.get("filter", "tcp").format(**topology.addresses)
+        self.checked = settings.get("check", True)
         self.path = path
         self.place, self.device = DEVICES[self.vantage]
         self.topology = topology

@@ -74,9 +74,9 @@ class Endpoint:
         self.errors.close()
 
 
-def await_all(endpoints, names, deadline):
-    """Waits until every endpoint reported every connection, or until the deadline."""
+def await_all(awaited, deadline):
+    """Waits until every endpoint reported all connections awaited of it, or until the deadline."""
     while time.monotonic() < deadline:
-        if all(endpoint.finished(names) for endpoint in endpoints):
+        if all(endpoint.finished(names) for endpoint, names in awaited.items()):
             return
         time.sleep(0.03)

@@ -99,9 +99,13 @@ class Run:
             self.topology.nft(one["nft"])
 
     def _reports(self, t0):
-        names = [one["name"] for one in self.scenario["connections"]]
+        everything = self.scenario["connections"]
+        awaited = {
+            self.endpoints["client"]: [one["name"] for one in everything],
+            self.endpoints["server"]: [one["name"] for one in everything if scenarios.reaches_server(one)],
+        }
         until = t0 + self.scenario["settle_s"] - time.time()
-        await_all(self.endpoints.values(), names, time.monotonic() + until)
+        await_all(awaited, time.monotonic() + until)
         for capture in self.captures:
             capture.stop()
         return {
@@ -138,10 +142,13 @@ class Run:
         faults = []
         for one in self.scenario["connections"]:
             answers = scenarios.expected(one, capture.vantage)
-            counts = sends[one["port"]]
-            fault = wire.fault(one, answers, found[one["port"]], counts)
+            key = (one["port"], one["use"])
+            fault = wire.fault(one, answers, found[key], sends[key]) if capture.checked else None
             if fault:
                 faults.append(f"  {capture.vantage} {one['name']}: {fault}")
+        extra = set(found) - {(one["port"], one["use"]) for one in self.scenario["connections"]}
+        if extra:
+            faults.append(f"  {capture.vantage}: connections that nobody planned: {sorted(extra)}")
         if faults:
             said = "".join(f"  {role}: {report['stderr'].strip()[-600:]}\n" for role, report in reports.items() if report["stderr"].strip())
             raise Failed("\n".join(faults) + "\n" + said)

@@ -16,9 +16,14 @@
     expect = [{ kind = "coded", label = "{code}", closed_by = "server" }]
     expect_at.client = [...]               # where a vantage sees something else
     because = "why several answers or an odd one are right"
+    port = 41001  connect_at = 0.5         # derived if absent; a port may be used again
     wire = "server close 1000"             # what tshark must find first; derived from `expect` if absent, "" for no check
+
+A capture may say `check = false` where tshark cannot read it (one direction only, cut packets): another capture of the
+same run is checked in its place.
 """
 
+import collections
 import itertools
 import json
 import tomllib
@@ -39,6 +44,10 @@ def load(path):
     scenario.setdefault("inject", [])
     connections = list(itertools.chain.from_iterable(expand(one) for one in scenario["connection"]))
     scenario["connections"] = [completed(one, number) for number, one in enumerate(connections)]
+    uses = collections.Counter()
+    for one in scenario["connections"]:
+        one["use"] = uses[one["port"]]
+        uses[one["port"]] += 1
     return scenario
 
 
@@ -64,6 +73,11 @@ def expected(connection, vantage):
     """The acceptable answers at this vantage, the best one first."""
     answers = connection.get("expect_at", {}).get(vantage, connection["expect"])
     return [{**ANSWER, **answer, "label": answer.get("label", answer["kind"])} for answer in answers]
+
+
+def reaches_server(connection):
+    """Whether the server's application gets to see the connection at all."""
+    return all(answer["kind"] != "refused" for answer in connection["expect"])
 
 
 def steps(connection, role):

@@ -65,14 +65,16 @@ def entry(scenario, one, topology, vantage, reports, found):
         "because": one.get("because"),
         "reported": {role: said(role, one, reports) for role in ("client", "server")},
     }
-    shared = [other for other in scenario["connections"] if other["port"] == one["port"]]
-    if len(shared) == 1:
-        shown["seen_by_tshark"] = [f"{event['packet']} {event['from']} {event['what']}" for event in found[one["port"]]]
+    shown["seen_by_tshark"] = [
+        f"{event['packet']} {event['from']} {event['what']}" for event in found[(one["port"], one["use"])]
+    ]
     return shown
 
 
 def said(role, one, reports):
     """Null for a process that was killed, for a bare socket, and for an application that never got the connection."""
+    if role == "server" and not scenarios.reaches_server(one):
+        return None
     if one["name"] in reports[role]["said"]:
         return None if reports[role]["library"] == "raw" else reports[role]["said"][one["name"]]
     return STILL_OPEN if reports[role]["alive"] and reports[role]["library"] != "raw" else None

@@ -13,20 +13,25 @@ LONG_SILENCE_SENDS = 3
 
 
 def events(path):
-    """Per client port: a list of {packet, from, what} in packet order, and how often each segment was sent."""
+    """Per connection, (client port, which use of it): its {packet, from, what} in packet order, and the count of
+    each segment's sendings. A client's SYN with a new number begins the port's next use."""
     command = [
         "tshark", "-n", "-r", str(path), "-o", "tcp.reassemble_out_of_order:TRUE", "-d", f"tcp.port=={SERVER_PORT},http",
         "-T", "fields", "-E", "occurrence=a", "-E", "aggregator=,", *sum((["-e", field] for field in FIELDS), []), "tcp",
     ]
     shown = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     found, sends = collections.defaultdict(list), collections.defaultdict(collections.Counter)
+    syns = collections.defaultdict(list)
     for line in shown.splitlines():
         row = dict(zip(FIELDS, line.split("\t")))
         side = "server" if row["tcp.srcport"] == str(SERVER_PORT) else "client"
         port = int(row["tcp.dstport" if side == "server" else "tcp.srcport"])
-        found[port] += [{"packet": int(row["frame.number"]), "from": side, "what": what} for what in happened(row)]
-        if row["tcp.len"] != "0" or row["tcp.flags.syn"] in ("1", "True"):
-            sends[port][(side, row["tcp.seq_raw"], row["tcp.len"])] += 1
+        if side == "client" and is_set(row["tcp.flags.syn"]) and row["tcp.seq_raw"] not in syns[port]:
+            syns[port].append(row["tcp.seq_raw"])
+        key = (port, max(0, len(syns[port]) - 1))
+        found[key] += [{"packet": int(row["frame.number"]), "from": side, "what": what} for what in happened(row)]
+        if row["tcp.len"] != "0" or is_set(row["tcp.flags.syn"]):
+            sends[key][(side, row["tcp.seq_raw"], row["tcp.len"])] += 1
     return found, sends
 
 
@@ -76,6 +81,8 @@ def meant(answer):
 def fault(connection, answers, found, sends):
     """None, or what in the capture is not as intended."""
     got = ends(found)
+    if any(answer["closed_by"] == "both" for answer in answers) and {one.rsplit(" ", 1)[0] for one in got} < {"client close", "server close"}:
+        return f"wanted two Closes, tshark found {got}"
     wire = connection.get("wire")
     if wire == "":
         return None
@@ -93,7 +100,7 @@ def fits(answer, got, found, sends):
         return False
     opened = any(event["what"] == "response 101" for event in found)
     if answer["kind"] == "refused":
-        return not opened
+        return bool(found) and not opened
     if answer["cause"] == "timeout":
         return max(sends.values(), default=0) > LONG_SILENCE_SENDS
     if answer["kind"] == "abnormal":
