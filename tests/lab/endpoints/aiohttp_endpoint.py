@@ -33,8 +33,10 @@ class Actor(Steps):
             message = await self.websocket.receive()
             if message.type not in (WSMsgType.TEXT, WSMsgType.BINARY):
                 return message
-            if echo:
+            if echo and message.type == WSMsgType.TEXT:
                 await self.websocket.send_str(message.data)
+            elif echo:
+                await self.websocket.send_bytes(message.data)
             else:
                 self.inbox.put_nowait(message.data)
 

@@ -6,10 +6,11 @@ import subprocess
 FIELDS = [
     "frame.number", "ip.src", "ipv6.src", "tcp.srcport", "tcp.dstport", "tcp.flags.syn", "tcp.flags.fin", "tcp.flags.reset", "tcp.flags.ack",
     "tcp.seq_raw", "tcp.len", "http.response.code", "http.request.method", "websocket.opcode", "websocket.payload.close.status_code",
+    "tcp.analysis.keep_alive",
 ]
 SERVER_PORT = 9001
 CLOSE_OPCODE = "8"
-LONG_SILENCE_SENDS = 3
+TIMEOUT_SENDS = 3
 
 
 def events(path):
@@ -32,6 +33,8 @@ def events(path):
         found[key] += [{"packet": int(row["frame.number"]), "from": side, "what": what} for what in happened(row)]
         if row["tcp.len"] != "0" or is_set(row["tcp.flags.syn"]):
             sends[key][(side, row["tcp.seq_raw"], row["tcp.len"])] += 1
+        if row["tcp.analysis.keep_alive"]:
+            sends[key][(side, "keepalive probe", "0")] += 1
     return found, sends
 
 
@@ -57,9 +60,12 @@ def happened(row):
 
 
 def ends(found):
-    """The events that end a connection, retransmissions of the same one left out."""
+    """The events that end a connection, retransmissions of the same one left out. A FIN that overtook its side's
+    Close on the way is put behind it: nothing can follow a FIN in its stream."""
+    last_close = {event["from"]: event["packet"] for event in found if event["what"].startswith("close")}
+    order = lambda event: max(event["packet"], last_close.get(event["from"], 0)) if event["what"] == "fin" else event["packet"]
     seen, kept = set(), []
-    for event in found:
+    for event in sorted(found, key=order):
         said = (event["from"], event["what"])
         if event["what"].split()[0] in ("close", "fin", "rst") and said not in seen:
             seen.add(said)
@@ -102,7 +108,7 @@ def fits(answer, got, found, sends):
     if answer["kind"] == "refused":
         return bool(found) and not opened
     if answer["cause"] == "timeout":
-        return max(sends.values(), default=0) > LONG_SILENCE_SENDS
+        return max(sends.values(), default=0) >= TIMEOUT_SENDS
     if answer["kind"] == "abnormal":
         return answer["closed_by"] not in ("client", "server") and bool(got) and got[0].split()[1] == answer["cause"]
     return answer["kind"] == "unknown" or (answer["kind"] == "open" and not got)
