@@ -48,6 +48,17 @@ def record(number, name, loaded, pair, known, out):
     return name, [], complaint
 
 
+def prune(out):
+    """Removes what no scenario records any more."""
+    kept = {(scenario_name, pair) for scenario_name, pair in (name.split("/") for name, _, _ in planned("*"))}
+    for path in sorted(out.glob("*/*")):
+        if (path.parent.name, path.name.split(".")[0]) not in kept:
+            path.unlink()
+    for folder in sorted(out.glob("*")):
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
+
+
 def main():
     options = arguments()
     namespaces.preflight()
@@ -61,6 +72,7 @@ def main():
             print(f"{'FAIL' if complaint else 'ok  '} {name}  {sum(file.stat().st_size for file in files)} bytes", flush=True)
             if complaint:
                 print(complaint, flush=True)
+    prune(options.out)
     print(f"{len(runs) - failures} of {len(runs)} runs recorded")
     return 1 if failures else 0
 

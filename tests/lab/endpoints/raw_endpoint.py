@@ -113,6 +113,14 @@ class Actor:
         self.sock.sendall(self.request_lines() + frame(1, b"eager", self.masked))
         self.read_head()
 
+    def get(self, path):
+        """An ordinary request on the same connection, and its answer."""
+        host = self.plan.url("").removeprefix("ws://").rstrip("/")
+        self.sock.sendall(f"GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+        head = self.read_head()
+        length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
+        self.exactly(int(length.split(b":")[1]))
+
     # Time
 
     def at(self, seconds):
@@ -245,6 +253,8 @@ def client(plan, one):
     family = socket.AF_INET6 if ":" in plan.host else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if plan.option("receive_buffer"):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, plan.option("receive_buffer"))
     sock.bind((plan.bind, one["port"]))
     sock.settimeout(plan.option("open_timeout", 5))
     try:

@@ -152,4 +152,4 @@ class Run:
         if faults:
             said = "".join(f"  {role}: {report['stderr'].strip()[-600:]}\n" for role, report in reports.items() if report["stderr"].strip())
             raise Failed("\n".join(faults) + "\n" + said)
-        return truth(self.scenario, self.pair, self.topology, capture, reports, found, self.known)
+        return truth(self.scenario, self.pair, self.topology, capture, reports, (found, sends), self.known)

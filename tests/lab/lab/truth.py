@@ -6,6 +6,7 @@ import platform
 import subprocess
 
 from . import scenario as scenarios
+from . import wire
 
 SCHEMA = "wsclose.truth/1"
 STILL_OPEN = {"code": None, "reason": None, "clean": None, "error": "reported nothing before the recording ended"}
@@ -34,7 +35,8 @@ def first_line(*command):
     return (done.stdout or done.stderr).splitlines()[0]
 
 
-def truth(scenario, pair, topology, capture, reports, found, known):
+def truth(scenario, pair, topology, capture, reports, seen, known):
+    """`seen`: what tshark found, see `wire.events`."""
     client, server = pair
     return {
         "schema": SCHEMA,
@@ -50,24 +52,29 @@ def truth(scenario, pair, topology, capture, reports, found, known):
         "endpoints": {"client": f"{client} {known[client]}", "server": f"{server} {known[server]}"},
         "versions": {name: known[name] for name in ("python", "node", "tcpdump", "kernel")},
         "connections": [
-            entry(scenario, one, topology, capture.vantage, reports, found) for one in scenario["connections"]
+            entry(scenario, one, topology, capture, reports, seen) for one in scenario["connections"]
         ],
     }
 
 
-def entry(scenario, one, topology, vantage, reports, found):
+def entry(scenario, one, topology, capture, reports, seen):
+    found, sends = (kept[(one["port"], one["use"])] for kept in seen)
+    answers = scenarios.expected(one, capture.vantage)
+    if capture.checked and "wire" not in one:
+        answers = wire.suiting(answers, found, sends)
     shown = {
         "name": one["name"],
         "client": {"address": topology.addresses["client"], "port": one["port"]},
         "server": {"address": topology.addresses["server"], "port": 9001},
         "injected": one.get("injected", scenario["description"]),
-        "expected": scenarios.expected(one, vantage),
+        "expected": answers,
         "because": one.get("because"),
         "reported": {role: said(role, one, reports) for role in ("client", "server")},
     }
-    shown["seen_by_tshark"] = [
-        f"{event['packet']} {event['from']} {event['what']}" for event in found[(one["port"], one["use"])]
-    ]
+    # Null where tshark cannot follow the connection: one direction only, cut packets, no handshake.
+    shown["seen_by_tshark"] = None
+    if capture.checked:
+        shown["seen_by_tshark"] = [f"{event['packet']} {event['from']} {event['what']}" for event in found]
     return shown
 
 
