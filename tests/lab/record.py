@@ -12,7 +12,7 @@ import pathlib
 import subprocess
 import sys
 
-from lab import namespaces, scenario, truth
+from lab import namespaces, readme, scenario, truth
 from lab.run import Failed, Run
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -23,7 +23,7 @@ def arguments():
     parser = argparse.ArgumentParser(description="Record the fixtures anew.")
     parser.add_argument("--only", default="*", metavar="GLOB", help="scenario or scenario/client--server")
     parser.add_argument("--out", type=pathlib.Path, default=ROOT / "fixtures" / "captures")
-    parser.add_argument("--jobs", type=int, default=2, help="runs at the same time")
+    parser.add_argument("--jobs", type=int, default=3, help="runs at the same time")
     return parser.parse_args()
 
 
@@ -73,6 +73,8 @@ def main():
             if complaint:
                 print(complaint, flush=True)
     prune(options.out)
+    if not failures:
+        readme.refresh(ROOT / "fixtures" / "README.md", {loaded["name"]: loaded for _, loaded, _ in planned("*")}, known)
     print(f"{len(runs) - failures} of {len(runs)} runs recorded")
     return 1 if failures else 0
 

@@ -63,9 +63,13 @@ def ends(found):
     """The events that end a connection, retransmissions of the same one left out. A FIN that overtook its side's
     Close on the way is put behind it: nothing can follow a FIN in its stream."""
     last_close = {event["from"]: event["packet"] for event in found if event["what"].startswith("close")}
-    order = lambda event: max(event["packet"], last_close.get(event["from"], 0)) if event["what"] == "fin" else event["packet"]
+
+    def place(event):
+        is_fin = event["what"] == "fin"
+        return (max(event["packet"], last_close.get(event["from"], 0)) if is_fin else event["packet"], is_fin)
+
     seen, kept = set(), []
-    for event in sorted(found, key=order):
+    for event in sorted(found, key=place):
         said = (event["from"], event["what"])
         if event["what"].split()[0] in ("close", "fin", "rst") and said not in seen:
             seen.add(said)
