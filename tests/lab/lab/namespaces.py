@@ -4,13 +4,16 @@ Everything lives in namespaces with unique names: no address, route or rule outs
 """
 
 import os
-import re
+import pathlib
+import shutil
 import subprocess
 
 ADDRESSES = {
     4: {"client": "10.60.1.2", "left": "10.60.1.1", "right": "10.60.2.1", "server": "10.60.2.2", "bits": "24"},
     6: {"client": "fd60:1::2", "left": "fd60:1::1", "right": "fd60:2::1", "server": "fd60:2::2", "bits": "64"},
 }
+LAB = pathlib.Path(__file__).resolve().parent.parent
+TOOLS = ["ip", "nft", "ethtool", "sysctl", "tcpdump", "dumpcap", "tshark", "node"]
 OFFLOADS = ["tx", "rx", "tso", "gso", "gro"]
 
 
@@ -96,6 +99,7 @@ def preflight():
     """Says what is missing before anything is made."""
     if os.geteuid() != 0:
         raise SystemExit("record.py: making network namespaces needs root")
-    release = os.uname().release
-    if not re.match(r"[4-9]\.|\d\d\.", release):
-        raise SystemExit(f"record.py: Linux 4 or newer is needed, this is {release}")
+    lacking = [tool for tool in TOOLS if shutil.which(tool) is None]
+    lacking += [part for part in (".venv", "node_modules") if not (LAB / part).is_dir()]
+    if lacking:
+        raise SystemExit(f"record.py: missing {', '.join(lacking)}; run tests/lab/setup.sh first")

@@ -14,7 +14,7 @@ from . import wire
 from .capture import Capture
 from .endpoints import Endpoint, await_all
 from .namespaces import Topology
-from .truth import truth
+from .truth import truth, written
 
 START_DELAY_S = 0.15
 NUMBERS = itertools.count(1)
@@ -132,8 +132,7 @@ class Run:
             target = folder / f"{self.pair[0]}--{self.pair[1]}.{capture.vantage}{extra}{capture.path.suffix}"
             shown["capture"]["file"] = target.name
             shutil.copyfile(capture.path, target)
-            text = json.dumps(shown, indent=1, ensure_ascii=False) + "\n"
-            (target.parent / (target.stem + ".truth.json")).write_text(text, encoding="utf-8")
+            (target.parent / (target.stem + ".truth.json")).write_text(written(shown), encoding="utf-8")
             kept.append(target)
         return kept
 

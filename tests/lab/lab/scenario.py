@@ -5,6 +5,7 @@
     settle_s = 5.0                         # longest run time after the start
     [[capture]]                            # default: one at the server, pcap
     vantage = "server"                     # client, server, middle, any (the router's `-i any`)
+    snaplen = 96  format = "pcapng"  filter = "tcp and src host {client}"  start_at = 0.8    # all optional
     [network]                              # family, offload, sysctl, relay
     [client_options] [server_options]      # ping_interval, close_timeout, keepalive, ...
     [[inject]]                             # what the recorder does by itself: at (s), signal/who or nft

@@ -57,6 +57,17 @@ def truth(scenario, pair, topology, capture, reports, seen, known):
     }
 
 
+def written(document):
+    """The document as JSON text: one line a field, so that a difference between two recordings reads well."""
+    connections = ",\n".join("  {\n" + fields(one, 3) + "\n  }" for one in document["connections"])
+    head = fields({key: value for key, value in document.items() if key != "connections"}, 1)
+    return "{\n" + head + ',\n "connections": [\n' + connections + "\n ]\n}\n"
+
+
+def fields(values, indent):
+    return ",\n".join(f"{' ' * indent}{json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}" for key, value in values.items())
+
+
 def entry(scenario, one, topology, capture, reports, seen):
     found, sends = (kept[(one["port"], one["use"])] for kept in seen)
     answers = scenarios.expected(one, capture.vantage)
