@@ -6,7 +6,7 @@ import sys
 
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import serve
-from websockets.exceptions import ConnectionClosed, ConnectionClosedOK
+from websockets.exceptions import ConnectionClosed
 
 from common import Plan, Steps, common_start, describe, keepalive, report
 
@@ -47,7 +47,9 @@ async def converse(plan, connection, name, steps, echo):
     end = await actor.read(echo)
     await connection.wait_closed()
     playing.cancel()
-    report(name, code=connection.close_code, reason=connection.close_reason, clean=isinstance(end, ConnectionClosedOK), error=str(end))
+    # ConnectionClosedOK is not asked for: it also judges the code (1000 and 1001 only).
+    both_closed = end.rcvd is not None and end.sent is not None
+    report(name, code=connection.close_code, reason=connection.close_reason, clean=both_closed, error=str(end))
 
 
 async def client(plan, one):
