@@ -7,7 +7,7 @@ use crate::http::upgrade::{Handshake, Response};
 use crate::limits::Limits;
 use crate::moment::Moment;
 use crate::side::{PerSide, Side};
-use crate::tcp::stream_event::{Gap, StreamEvent, Wire};
+use crate::tcp::stream_event::{Gap, GapCause, StreamEvent, Wire};
 use crate::websocket::session::Session;
 
 /// The protocol above TCP.
@@ -111,10 +111,10 @@ impl Upper {
         }
     }
 
-    /// Was no HTTP message seen whole?
+    /// Was no request head seen whole?
     pub(super) fn is_before_http(&self) -> bool {
         match &self.phase {
-            Phase::Http(http) => http.messages() == 0,
+            Phase::Http(http) => http.requests() == 0,
             Phase::Joining(_) | Phase::Upgrading(_) | Phase::Open(_) | Phase::Ignored => false,
         }
     }
@@ -269,6 +269,9 @@ impl Upper {
     }
 
     fn gap(&mut self, side: Side, gap: Gap, limits: &Limits) {
+        if side == Side::Server && gap.cause == GapCause::Truncated && self.take_cut_answer(gap.at) {
+            return;
+        }
         match &mut self.phase {
             Phase::Open(session) => session.stream(side, StreamEvent::Gap(gap), limits),
             Phase::Joining(joining) => {
@@ -291,6 +294,22 @@ impl Upper {
             }
             Phase::Ignored => {}
         }
+    }
+
+    /// A `101` whose headers the snaplen cut is an answer all the same: frames follow with the next segments.
+    fn take_cut_answer(&mut self, at: Moment) -> bool {
+        let http = match &self.phase {
+            Phase::Http(http) => http,
+            Phase::Upgrading(upgrading) => &upgrading.http,
+            Phase::Joining(_) | Phase::Open(_) | Phase::Ignored => return false,
+        };
+        let Some(response) = http.cut_answer(at).filter(|response| response.status == 101) else {
+            return false;
+        };
+        self.is_websocket = true;
+        self.handshake.response = Some(response);
+        self.phase = Phase::Open(Box::new(Session::joined()));
+        true
     }
 
     /// Which sides sent frames.

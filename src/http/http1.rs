@@ -63,13 +63,14 @@ pub struct Http1 {
     halves: PerSide<Half>,
     asked: VecDeque<Asked>,
     messages: u32,
+    requests: u32,
 }
 
 impl Http1 {
-    /// Messages seen so far.
+    /// Request heads seen whole.
     #[must_use]
-    pub fn messages(&self) -> u32 {
-        self.messages
+    pub fn requests(&self) -> u32 {
+        self.requests
     }
 
     /// Does `side` stand in the middle of a head?
@@ -111,6 +112,15 @@ impl Http1 {
             }
         }
         (used, None)
+    }
+
+    /// The server's answer, if a head of it is under way whose status line is whole: for a head that the snaplen cut.
+    #[must_use]
+    pub fn cut_answer(&self, at: Moment) -> Option<Response> {
+        let line = self.halves.server.buffer.split(|byte| *byte == b'\n').next()?;
+        let status = line.strip_prefix(b"HTTP/1.1 ")?.first_chunk::<3>()?;
+        let status = std::str::from_utf8(status).ok()?.parse().ok()?;
+        Some(Response { at, status, is_websocket: status == 101, ..Response::default() })
     }
 
     /// `side` lost `len` bytes. False: its next message boundary is unknown.
@@ -200,6 +210,7 @@ impl Http1 {
     }
 
     fn take_request(&mut self, request: Request, body: BodyLength) -> Option<HttpEvent> {
+        self.requests = self.requests.saturating_add(1);
         let asked = match request.method.as_slice() {
             _ if request.wants_websocket => Asked::Upgrade,
             b"HEAD" => Asked::Head,

@@ -151,7 +151,11 @@ impl Connection {
         let offset_plus_one = u64::try_from(offset.saturating_add(1)).unwrap_or(0);
         let is_probe = offset_plus_one > 0 && offset_plus_one == half.end();
         if segment.payload_len() > 0 || segment.flags.fin() || segment.flags.syn() || is_probe {
-            half.unanswered.sent(offset_plus_one, segment.at);
+            let end = offset_plus_one.saturating_sub(1) + u64::from(segment.payload_len());
+            let again = is_probe
+                || (segment.payload_len() > 0 && end <= half.sent)
+                || (segment.flags.fin() && half.fin.is_some());
+            half.unanswered.sent(offset_plus_one, again, segment.at);
         }
         if segment.payload_len() > 0 && !is_probe {
             half.last_payload = Some(segment.at);

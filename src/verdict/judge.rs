@@ -113,10 +113,7 @@ fn judge_end(teardown: &Teardown) -> Verdict {
         return judge_unfinished(teardown);
     };
     if let Some((side, lost)) = blind_side(teardown).or_else(|| unconfirmed(teardown, &end)) {
-        return Verdict {
-            closed_by: Some(end.by.into()),
-            ..unknown(lost.blind, why::blind(teardown, side, &lost))
-        };
+        return unknown(lost.blind, why::blind(teardown, side, &lost));
     }
     let cause = match end.kind {
         TcpEndKind::Fin => Cause::Fin,
@@ -130,8 +127,17 @@ fn judge_unfinished(teardown: &Teardown) -> Verdict {
     match teardown.observed {
         Observed::Evicted => unknown(Blind::Evicted, why::evicted()),
         Observed::Superseded(at) => unknown(Blind::Gap, why::superseded(at)),
-        Observed::Whole => verdict(Kind::Open, None, why::open(teardown)),
+        Observed::Whole => match one_sided(teardown) {
+            // An end by the side that is not in the capture would not be seen.
+            Some((side, lost)) => unknown(lost.blind, why::blind(teardown, side, &lost)),
+            None => verdict(Kind::Open, None, why::open(teardown)),
+        },
     }
+}
+
+/// The side, if any, of which the capture holds nothing.
+fn one_sided(teardown: &Teardown) -> Option<(Side, Lost)> {
+    blind_side(teardown).filter(|(_, lost)| lost.blind == Blind::OneSided)
 }
 
 /// The side, if any, of which a Close may have passed unseen.

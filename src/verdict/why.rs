@@ -38,7 +38,9 @@ pub(super) fn coded(teardown: &Teardown, side: Side, close: &CloseFrame, crossed
         None => why += &format!("; {peer} did not answer"),
     }
     match teardown.tcp_end() {
-        Some(end) if end.at < close.at => why += &format!("; it crossed {}", end_text(&end)),
+        Some(end) if end.at < close.at && end.by != side => {
+            why += &format!("; it crossed {}", end_text(&end))
+        }
         Some(end) => why += &format!("; then {}", end_text(&end)),
         None => why += "; TCP had not ended when the capture did",
     }
@@ -146,7 +148,7 @@ pub(super) fn close_without_its_code(side: Side, close: &CloseFrame) -> String {
 }
 
 pub(super) fn blind(teardown: &Teardown, side: Side, lost: &Lost) -> String {
-    let end = teardown.tcp_end().map_or_else(|| "no answer".to_owned(), |end| end_text(&end));
+    let end = teardown.tcp_end().map_or_else(|| "no end of TCP".to_owned(), |end| end_text(&end));
     format!("{end} and no Close was seen, but {}", lost_text(side, lost))
 }
 
