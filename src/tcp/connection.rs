@@ -64,6 +64,7 @@ impl Connection {
         if segment.flags.rst() {
             self.take_reset(side, segment, peer_acked);
         } else {
+            half.ttl.note(segment.ttl);
             self.take_numbering(side, segment);
             self.take_liveness(side, segment);
             self.take_payload(side, segment, peer_acked, limits, sink);
@@ -188,6 +189,7 @@ impl Connection {
             self.anomalies.insert(Anomaly::TcpDataAfterFin);
             return;
         }
+        half.note_talking_on(end);
         half.sent = half.sent.max(end);
         half.shown = half.shown.max(end);
         if end <= half.next {
@@ -359,6 +361,8 @@ impl Connection {
             ttl: segment.ttl,
             ip_id: segment.ip_id,
             peer_sent: peer.end(),
+            usual_ttl: sender.ttl.always(),
+            talked_on: false,
         };
         let half = self.halves.get_mut(side);
         if let (ResetValidity::Ahead, Some(Ok(offset))) = (validity, offset.map(u64::try_from)) {

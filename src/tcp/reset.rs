@@ -35,6 +35,10 @@ pub struct Reset {
     pub ip_id: Option<u16>,
     /// End of the *peer's* stream, as seen when the reset passed: new bytes acknowledged later defy the reset.
     pub peer_sent: u64,
+    /// TTL or hop limit of all its sender's other packets, if they agree.
+    pub usual_ttl: Option<u8>,
+    /// Did its sender send new bytes afterwards?
+    pub talked_on: bool,
 }
 
 /// Judges `segment`, a reset by `sender`, whose connection may still be opening.

@@ -1,5 +1,6 @@
 //! The one place that decides: evidence in, verdict out.
 
+use super::reset_origin::{ResetOrigin, reset_origin};
 use super::teardown::{Answer, Blind, Lost, Observed, Sight, TcpEnd, TcpEndKind, Teardown};
 use super::verdict::{Cause, ClosedBy, Kind, Verdict};
 use super::why;
@@ -67,6 +68,7 @@ fn judge_unanswered(teardown: &Teardown) -> Verdict {
     let end = teardown.tcp_end();
     let closed_by = match (timed_out, end) {
         (Some(_), _) => ClosedBy::Network,
+        (None, Some(end)) if end.kind == TcpEndKind::Rst => closed_by(&end, reset_origin(teardown, end.by)),
         (None, Some(end)) => end.by.into(),
         (None, None) => return verdict(Kind::Open, None, why::waiting(teardown)),
     };
@@ -119,7 +121,18 @@ fn judge_end(teardown: &Teardown) -> Verdict {
         TcpEndKind::Fin => Cause::Fin,
         TcpEndKind::Rst => Cause::Rst,
     };
-    verdict(Kind::Abnormal(cause), Some(end.by.into()), why::abnormal(teardown, &end))
+    let origin = (end.kind == TcpEndKind::Rst).then(|| reset_origin(teardown, end.by)).flatten();
+    let closed_by = closed_by(&end, origin);
+    verdict(Kind::Abnormal(cause), Some(closed_by), why::abnormal(teardown, &end, origin))
+}
+
+/// Who began an end that TCP made.
+fn closed_by(end: &TcpEnd, origin: Option<ResetOrigin>) -> ClosedBy {
+    match origin {
+        None | Some(ResetOrigin::Endpoint) => end.by.into(),
+        Some(ResetOrigin::NoSuchConnection) => ClosedBy::Unknown,
+        Some(ResetOrigin::Foreign(_)) => ClosedBy::Network,
+    }
 }
 
 /// Neither a Close nor an end of TCP.
