@@ -3,8 +3,8 @@
 use crate::decode::segment::Segment;
 use crate::limits::Limits;
 use crate::time::Timestamp;
-use foldhash::fast::FixedState;
-use std::hash::{BuildHasher, Hash, Hasher};
+use foldhash::fast::RandomState;
+use std::hash::{BuildHasher as _, Hasher as _};
 
 /// Slots of the memory; a power of two. 16 bytes each: it stays in the processor's cache.
 const SLOTS: usize = 8_192;
@@ -16,19 +16,20 @@ const SLOTS: usize = 8_192;
 #[derive(Debug)]
 pub struct CopyFilter {
     slots: Vec<(u64, Timestamp)>,
-    hasher: FixedState,
+    hasher: RandomState,
 }
 
 impl Default for CopyFilter {
     fn default() -> Self {
-        CopyFilter { slots: vec![(0, Timestamp::MIN); SLOTS], hasher: FixedState::default() }
+        CopyFilter { slots: vec![(0, Timestamp::MIN); SLOTS], hasher: RandomState::default() }
     }
 }
 
 impl CopyFilter {
-    /// Is `segment` a copy of a packet seen shortly before? Remembers it if not.
-    pub fn is_copy(&mut self, segment: &Segment<'_>, limits: &Limits) -> bool {
-        let fingerprint = self.fingerprint(segment);
+    /// Is `segment` a copy of a packet seen shortly before? Remembers it if not. `flow` tells its connection and
+    /// direction.
+    pub fn is_copy(&mut self, flow: u64, segment: &Segment<'_>, limits: &Limits) -> bool {
+        let fingerprint = self.fingerprint(flow, segment);
         #[expect(clippy::cast_possible_truncation, reason = "masked to the table's size")]
         let slot = (fingerprint as usize) & (SLOTS - 1);
         let Some((held, at)) = self.slots.get_mut(slot) else { return false };
@@ -42,11 +43,14 @@ impl CopyFilter {
         false
     }
 
-    fn fingerprint(&self, segment: &Segment<'_>) -> u64 {
+    fn fingerprint(&self, flow: u64, segment: &Segment<'_>) -> u64 {
         let mut hasher = self.hasher.build_hasher();
-        (segment.source, segment.destination, segment.encapsulation).hash(&mut hasher);
-        (segment.seq, segment.ack, segment.flags, segment.window).hash(&mut hasher);
-        (segment.ip_id, segment.payload_len()).hash(&mut hasher);
+        hasher.write_u64(flow);
+        let ack = segment.ack.map_or(0, |ack| ack.0);
+        hasher.write_u64(u64::from(segment.seq.0) << 32 | u64::from(ack));
+        let head = u64::from(segment.flags.0) << 32 | u64::from(segment.window) << 16;
+        hasher.write_u64(head | u64::from(segment.ip_id.unwrap_or(0)));
+        hasher.write_u32(segment.payload_len());
         hasher.write(segment.options);
         hasher.finish()
     }
