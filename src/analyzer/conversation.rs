@@ -181,7 +181,7 @@ impl Conversation {
             last,
             last_payload,
             idle_since: self.idle_since.or(last_payload),
-            handshake: self.upper.handshake,
+            handshake: *self.upper.handshake,
             traffic,
             teardown,
             verdict,
@@ -202,7 +202,7 @@ impl Conversation {
         if let Some(session) = session {
             for side in Side::BOTH {
                 let direction = session.sides.get_mut(side);
-                *close.get_mut(side) = direction.close.take();
+                *close.get_mut(side) = direction.close.take().map(|close| *close);
                 if sight[side] == Sight::Full {
                     *sight.get_mut(side) = sight_of(direction, joined);
                 }

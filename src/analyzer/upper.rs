@@ -42,7 +42,7 @@ pub(super) struct Upgrading {
 #[derive(Debug)]
 pub(super) struct Upper {
     pub phase: Phase,
-    pub handshake: Handshake,
+    pub handshake: Box<Handshake>,
     pub anomalies: AnomalySet,
     /// An Upgrade was asked for or answered: the connection is listed.
     pub is_websocket: bool,
@@ -84,7 +84,7 @@ impl Upper {
         };
         Upper {
             phase,
-            handshake: Handshake::default(),
+            handshake: Box::default(),
             anomalies: AnomalySet::default(),
             is_websocket: false,
             joined: false,
@@ -153,11 +153,12 @@ impl Upper {
         match event {
             HttpEvent::Request(request) => {
                 self.is_websocket = true;
-                self.handshake = Handshake { request: Some(request), response: None };
+                *self.handshake = Handshake { request: Some(request), response: None };
                 let Phase::Http(http) = std::mem::replace(&mut self.phase, Phase::Ignored) else {
                     return side;
                 };
-                let session = Session { rsv1_allowed: true, ..Session::default() };
+                let mut session = Session::default();
+                session.rsv1_allowed = true;
                 self.phase =
                     Phase::Upgrading(Box::new(Upgrading { http: *http, session, answer_lost: false }));
             }
