@@ -8,6 +8,7 @@ use crate::limits::Limits;
 use crate::moment::Moment;
 use crate::side::{PerSide, Side};
 use crate::tcp::connection::Connection;
+use crate::tcp::reset::ResetValidity;
 use crate::tcp::stream_event::{GapCause, StreamEvent, StreamSink};
 use crate::time::Timestamp;
 use crate::verdict::judge::judge;
@@ -206,6 +207,14 @@ impl Conversation {
                 if sight[side] == Sight::Full {
                     *sight.get_mut(side) = sight_of(direction, joined);
                 }
+            }
+        }
+        for side in Side::BOTH {
+            // A reset ahead of its sender's bytes that ended the connection all the same: those bytes are missing.
+            if let Some(reset) = halves[side].reset.as_deref().filter(|r| r.validity == ResetValidity::Ahead)
+                && sight[side] == Sight::Full
+            {
+                *sight.get_mut(side) = lost(Blind::Gap, Some(reset.at), halves[side].next);
             }
         }
         Teardown {

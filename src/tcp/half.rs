@@ -2,7 +2,7 @@
 
 use super::liveness::Unanswered;
 use super::reassembly::OutOfOrder;
-use super::reset::Reset;
+use super::reset::{Reset, ResetValidity};
 use crate::moment::Moment;
 use crate::seq::SeqNum;
 use crate::time::Timestamp;
@@ -181,6 +181,12 @@ impl Half {
     #[must_use]
     pub fn unseen(&self) -> u64 {
         self.shown.saturating_sub(self.next)
+    }
+
+    /// Did it send a reset that its receiver can only honour?
+    #[must_use]
+    pub fn is_surely_reset(&self) -> bool {
+        self.reset.as_ref().is_some_and(|reset| reset.validity == ResetValidity::Exact)
     }
 
     /// New bytes up to `end` are sent: after a reset, only someone who did not send it does so.

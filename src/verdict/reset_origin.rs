@@ -102,6 +102,7 @@ mod tests {
             window: 0,
             ttl,
             ip_id: None,
+            sent: 0,
             peer_sent: 0,
             usual_ttl: usual,
             talked_on: false,
