@@ -1,0 +1,22 @@
+// Client on Node `ws`.
+
+import WebSocket from "ws";
+import { commonStart, plan, play, sleep, until, watch } from "./ws_steps.mjs";
+
+async function client(one) {
+  await sleep(until(one.connect_at));
+  const host = plan.host.includes(":") ? `[${plan.host}]` : plan.host;
+  const socket = new WebSocket(`ws://${host}:${plan.port}/${one.name}`, {
+    localAddress: plan.bind,
+    localPort: one.port,
+    handshakeTimeout: (plan.options.open_timeout ?? 5) * 1000,
+    closeTimeout: (plan.options.close_timeout ?? 1) * 1000,
+    maxPayload: plan.options.max_size ?? 1 << 20,
+  });
+  const closed = watch(socket, one.name);
+  socket.on("open", () => play(socket, one.steps, one.name));
+  await closed;
+}
+
+await commonStart();
+await Promise.all(plan.connections.map(client));

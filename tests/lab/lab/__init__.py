@@ -1,0 +1,1 @@
+"""Parts of the fixture recorder: network namespaces, captures, endpoints, scenarios."""

@@ -1,0 +1,53 @@
+"""tcpdump or dumpcap at one vantage point."""
+
+import subprocess
+import time
+
+DEVICES = {"client": ("client", "eth0"), "server": ("server", "eth0"), "middle": ("middle", "left"), "any": ("middle", "any")}
+START_LIMIT_S = 10.0
+
+
+class Capture:
+    """One capture file being written. `settings`: vantage, snaplen, filter, format (pcap or pcapng)."""
+
+    def __init__(self, topology, settings, path):
+        self.vantage = settings["vantage"]
+        self.format = settings.get("format", "pcap")
+        self.snaplen = settings.get("snaplen", 0)
+        self.filter = settings.get("filter", "tcp").format(**topology.addresses)
+        self.checked = settings.get("check", True)
+        self.path = path
+        self.place, self.device = DEVICES[self.vantage]
+        self.topology = topology
+        self.process = None
+
+    def _command(self):
+        snaplen = ["-s", str(self.snaplen)] if self.snaplen else []
+        if self.format == "pcapng":
+            return ["dumpcap", "-q", "-i", self.device, *snaplen, "-f", self.filter, "-w", str(self.path)]
+        # -Z root: keeps the right to write into a folder that only root may write.
+        return ["tcpdump", "-i", self.device, *snaplen, "-n", "-U", "--immediate-mode", "-Z", "root", "-w", str(self.path), self.filter]
+
+    def start(self):
+        self.log = self.path.with_suffix(".log").open("w+")
+        self.process = subprocess.Popen(self.topology.command(self.place, *self._command()), stderr=self.log, stdout=self.log)
+        deadline = time.monotonic() + START_LIMIT_S
+        # Both tools name the file or interface on stderr once the socket is open.
+        while not any(word in self._logged() for word in ("listening on", "File:")):
+            if time.monotonic() > deadline or self.process.poll() is not None:
+                raise RuntimeError(f"capture at {self.vantage} did not start: {self._logged()}")
+            time.sleep(0.02)
+        time.sleep(0.1)
+
+    def _logged(self):
+        return self.path.with_suffix(".log").read_text()
+
+    def stop(self):
+        if self.process is None:
+            return
+        time.sleep(0.15 if self.format == "pcap" else 0.6)
+        self.process.terminate()
+        self.process.wait(timeout=10)
+        self.log.close()
+        self.path.with_suffix(".log").unlink()
+        self.process = None
