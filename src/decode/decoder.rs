@@ -72,6 +72,18 @@ impl Decoder {
         {
             return self.state.deliver(segment, tags.as_slice());
         }
+        self.decode_generally(at, link_type, fcs_len, bytes, original_len)
+    }
+
+    /// What [`Self::decode`] does with packets of no common shape.
+    pub(super) fn decode_generally<'a>(
+        &'a mut self,
+        at: Moment,
+        link_type: LinkType,
+        fcs_len: u8,
+        bytes: &'a [u8],
+        original_len: u32,
+    ) -> Decoded<'a> {
         let wire = usize::try_from(original_len).unwrap_or(usize::MAX);
         let context = Context::new(fcs_len, self.state.max_depth);
         match self.state.packet(at, link_type, Span::new(bytes, wire), context) {
@@ -137,7 +149,7 @@ impl State {
             ip_id: joined.ip_id,
             protocol: joined.protocol,
             piece: None,
-            payload: Span::new(slot, joined.wire),
+            payload: Span::new(slot, joined.wire).limit(joined.wire),
         };
         let outcome = match ip::skip_extensions(datagram) {
             Ok(datagram) => self.walk(at, Layer::Datagram(datagram), joined.context),

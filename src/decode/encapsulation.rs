@@ -10,7 +10,7 @@ pub(super) const PATH_MAX: usize = 16;
 
 /// The kind of one wrapping.
 ///
-/// What belongs to the identity of a connection is what both its directions share. A VLAN ID, a PPPoE session,
+/// What belongs to the identity of a connection is what both its directions share. A VLAN ID, a backbone service (802.1ah), a PPPoE session,
 /// a VXLAN or GENEVE network identifier and a GRE key are normally equal both ways, so they count. A GTP-U tunnel
 /// endpoint identifier and a PPTP call ID belong to the receiver (3GPP TS 29.281 §5.1, RFC 2637 §4.1) and differ
 /// by direction, so only the kind counts. MPLS does not count at all: labels differ by direction, and the last hop
@@ -21,6 +21,7 @@ pub(super) const PATH_MAX: usize = 16;
 pub(super) enum Kind {
     #[default]
     Vlan,
+    Pbb,
     Pppoe,
     Vxlan,
     Geneve,
@@ -45,6 +46,7 @@ impl fmt::Display for Wrapping {
         let id = self.id;
         match self.kind {
             Kind::Vlan => write!(out, "vlan {id}"),
+            Kind::Pbb => write!(out, "pbb {id}"),
             Kind::Pppoe => write!(out, "pppoe {id}"),
             Kind::Vxlan => write!(out, "vxlan {id}"),
             Kind::Geneve => write!(out, "geneve {id}"),

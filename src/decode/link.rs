@@ -16,6 +16,8 @@ const MPLS: u16 = 0x8847;
 const MPLS_UPSTREAM: u16 = 0x8848;
 const PPP: u16 = 0x880b;
 const PPPOE_SESSION: u16 = 0x8864;
+/// IEEE 802.1ah provider backbone bridging.
+const I_TAG: u16 = 0x88e7;
 /// IEEE 802.1BR.
 const E_TAG: u16 = 0x893f;
 /// Cisco's forerunner of it.
@@ -61,6 +63,11 @@ pub(super) fn ether_type<'a>(
         MPLS | MPLS_UPSTREAM => Ok(Layer::Mpls(span)),
         PPPOE_SESSION => Ok(Layer::Pppoe(span)),
         PPP => Ok(Layer::Ppp(span)),
+        I_TAG => {
+            let (&[_, i0, i1, i2], rest) = span.take::<4>()?;
+            context.enter(Kind::Pbb, u32::from_be_bytes([0, i0, i1, i2]))?;
+            Ok(Layer::Ethernet(rest))
+        }
         E_TAG => tag::<8>(span, context),
         VN_TAG => tag::<6>(span, context),
         _ => Ok(Layer::Other),
@@ -191,7 +198,8 @@ pub(super) fn mpls<'a>(span: Span<'a>, context: &mut Context) -> Result<Layer<'a
     })
 }
 
-fn looks_like_ethernet(bytes: Option<&[u8]>) -> bool {
+/// Does a known EtherType stand where it would in an Ethernet header?
+pub(super) fn looks_like_ethernet(bytes: Option<&[u8]>) -> bool {
     let ether_type = bytes.and_then(|bytes| bytes.get(12..14));
     let Some(&[t0, t1]) = ether_type else { return false };
     matches!(u16::from_be_bytes([t0, t1]), IPV4 | IPV6 | VLAN | VLAN_SERVICE | MPLS | PPPOE_SESSION)

@@ -20,8 +20,8 @@ mod ip;
 mod defrag;
 mod tcp;
 mod icmp;
-mod tunnel;
 mod link;
+mod tunnel;
 mod fast;
 mod decoder;
 

@@ -13,11 +13,13 @@ pub(super) struct Span<'a> {
     pub(super) bytes: &'a [u8],
     /// Never less than `bytes.len()`.
     pub(super) wire: usize,
+    /// Does an enclosing header, and not only the packet's record, give that length?
+    bounded: bool,
 }
 
 impl<'a> Span<'a> {
     pub(super) fn new(bytes: &'a [u8], wire: usize) -> Self {
-        Span { bytes, wire: wire.max(bytes.len()) }
+        Span { bytes, wire: wire.max(bytes.len()), bounded: false }
     }
 
     /// Bytes on the wire that the capture does not hold.
@@ -33,25 +35,26 @@ impl<'a> Span<'a> {
     /// The first `N` bytes, and the rest.
     pub(super) fn take<const N: usize>(self) -> Result<(&'a [u8; N], Span<'a>), Anomaly> {
         let (head, rest) = self.bytes.split_first_chunk::<N>().ok_or(self.too_short())?;
-        Ok((head, Span { bytes: rest, wire: self.wire.saturating_sub(N) }))
+        Ok((head, Span { bytes: rest, wire: self.wire.saturating_sub(N), ..self }))
     }
 
     /// Everything after the first `count` bytes.
     pub(super) fn skip(self, count: usize) -> Result<Span<'a>, Anomaly> {
         let rest = self.bytes.get(count..).ok_or(self.too_short())?;
-        Ok(Span { bytes: rest, wire: self.wire.saturating_sub(count) })
+        Ok(Span { bytes: rest, wire: self.wire.saturating_sub(count), ..self })
     }
 
-    /// At most `count` bytes on the wire: cuts padding.
+    /// At most `count` bytes on the wire, as a header says: cuts padding.
     pub(super) fn limit(self, count: usize) -> Span<'a> {
         let bytes = self.bytes.get(..count).unwrap_or(self.bytes);
-        Span { bytes, wire: self.wire.min(count) }
+        Span { bytes, wire: self.wire.min(count), bounded: self.bounded || count <= self.wire }
     }
 
-    /// Exactly `count` bytes on the wire, as a header claims: cuts padding, and believes the header if the capture
-    /// holds less.
+    /// `count` bytes on the wire, as an IP header says. It is believed even where the packet's record speaks of
+    /// fewer, as when a capturing device cut the packet and did not tell; but not against an enclosing header.
     pub(super) fn claim(self, count: usize) -> Span<'a> {
-        Span { wire: count, ..self.limit(count) }
+        let limited = self.limit(count);
+        if self.bounded { limited } else { Span { wire: count, bounded: true, ..limited } }
     }
 
     /// The first byte, if there is one.
@@ -71,10 +74,17 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_cuts_padding_and_a_claim_keeps_what_is_missing() {
+    fn a_limit_cuts_padding_and_never_adds() {
         let span = Span::new(&[1, 2, 3, 4], 4);
-        assert_eq!(span.limit(2), Span { bytes: &[1, 2], wire: 2 });
+        assert_eq!((span.limit(2).bytes, span.limit(2).wire), (&[1, 2][..], 2));
         assert_eq!(span.limit(9), span);
+    }
+
+    #[test]
+    fn a_claim_is_believed_against_the_record_but_not_against_an_enclosing_header() {
+        let span = Span::new(&[1, 2, 3, 4], 4);
         assert_eq!(span.claim(9).missing(), 5);
+        assert_eq!(span.limit(4).claim(9).missing(), 0);
+        assert_eq!(span.claim(3).claim(9).wire, 3);
     }
 }

@@ -2,6 +2,7 @@
 
 use super::encapsulation::Kind;
 use super::layer::{Context, Datagram, Layer};
+use super::link::looks_like_ethernet;
 use super::span::Span;
 use crate::anomaly::Anomaly;
 use etherparse::{IpNumber, UdpHeaderSlice};
@@ -122,9 +123,11 @@ fn pptp_payload<'a>(
 /// does not begin like the tunnel is taken for something else, and not counted as malformed.
 fn udp<'a>(span: Span<'a>, context: &mut Context) -> Result<Layer<'a>, Anomaly> {
     const VXLAN: u16 = 4789;
+    const VXLAN_GENERIC: u16 = 4790;
     const VXLAN_LINUX: u16 = 8472;
     const GENEVE: u16 = 6081;
     const GTP_U: u16 = 2152;
+    const GRE: u16 = 4754;
     let Ok(header) = UdpHeaderSlice::from_slice(span.bytes) else { return Ok(Layer::Other) };
     let whole = match usize::from(header.length()) {
         len @ 8.. => span.limit(len),
@@ -132,15 +135,18 @@ fn udp<'a>(span: Span<'a>, context: &mut Context) -> Result<Layer<'a>, Anomaly> 
     };
     let payload = whole.skip(header.slice().len())?;
     let entered = match (header.source_port(), header.destination_port()) {
-        (_, VXLAN | VXLAN_LINUX) => vxlan(payload, context)?,
+        (_, VXLAN | VXLAN_GENERIC | VXLAN_LINUX) => vxlan(payload, context)?,
         (_, GENEVE) => geneve(payload, context)?,
         (_, GTP_U) | (GTP_U, _) => gtp_u(payload, context)?,
+        // RFC 8086; the source port is entropy.
+        (_, GRE) => gre(payload, context).ok(),
         _ => None,
     };
     Ok(entered.unwrap_or(Layer::Other))
 }
 
-/// Virtual eXtensible LAN (RFC 7348 §5). The reserved fields are not looked at: extensions live there.
+/// Virtual eXtensible LAN (RFC 7348 §5). The reserved fields are not looked at: extensions live
+/// there. Some senders leave out the I flag, so that what looks like Ethernet is entered without it.
 ///
 /// ```text
 ///  0               4               8
@@ -150,12 +156,14 @@ fn vxlan<'a>(span: Span<'a>, context: &mut Context) -> Result<Option<Layer<'a>>,
     const VNI_VALID: u8 = 0x08;
     const GENERIC_PROTOCOL: u8 = 0x04;
     let Ok((&[flags, _, _, next, v0, v1, v2, _], rest)) = span.take::<8>() else { return Ok(None) };
-    if flags & VNI_VALID == 0 {
+    if flags & VNI_VALID == 0 && !looks_like_ethernet(Some(rest.bytes)) {
         return Ok(None);
     }
     let layer = match (flags & GENERIC_PROTOCOL != 0, next) {
-        (false, _) | (true, 3) => Layer::Ethernet(rest),
         (true, 1 | 2) => Layer::Ip(rest),
+        (false, _) | (true, 3) => Layer::Ethernet(rest),
+        // A reserved bit of plain VXLAN that is set all the same, or a protocol that is not known.
+        (true, _) if looks_like_ethernet(Some(rest.bytes)) => Layer::Ethernet(rest),
         _ => return Ok(None),
     };
     context.enter(Kind::Vxlan, u32::from_be_bytes([0, v0, v1, v2]))?;
