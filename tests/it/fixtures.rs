@@ -6,6 +6,17 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use wsclose::report::model::Connection;
 
+/// Connections whose bytes the recording itself lost, so that their truth file asks for more than the packets hold.
+/// They must be `unknown` for a gap; a new recording that is whole makes this list's test fail.
+const RECORDED_WITH_A_HOLE: [(&str, &str); 1] = [
+    // The client's packet with IP ID 0xc347 is in neither of the two copies: 20 bytes, enough for a Close.
+    ("router-any/websockets--aiohttp.any", "fin"),
+];
+
+fn is_recorded_with_a_hole(fixture: &Fixture, connection: &str) -> bool {
+    RECORDED_WITH_A_HOLE.contains(&(fixture.name.as_str(), connection))
+}
+
 /// The report's connections in the truth file's order: by endpoints, those used again in the order of use.
 fn matched<'a>(fixture: &Fixture, outcome: &'a Outcome) -> Vec<Option<&'a Connection>> {
     let mut found: BTreeMap<_, Vec<&Connection>> = BTreeMap::new();
@@ -31,6 +42,10 @@ fn every_fixture_gets_the_verdict_of_its_truth_file() {
                 continue;
             };
             let answer = Answer::of(found);
+            if is_recorded_with_a_hole(&fixture, &expected.name) {
+                assert_eq!(found.verdict.blind.as_deref(), Some("gap"), "{}", fixture.name);
+                continue;
+            }
             if !expected.allows(&answer) {
                 let (why, right) = (&found.verdict.why, &expected.expected[0]);
                 writeln!(misses, "{} {}: {answer}, not {right}: {why}", fixture.name, expected.name).unwrap();

@@ -11,4 +11,5 @@
 
 mod fixtures;
 mod layering;
+mod scenarios;
 mod support;
