@@ -33,6 +33,9 @@ pub struct Reset {
     pub ttl: u8,
     /// IPv4 identification.
     pub ip_id: Option<u16>,
+    /// False: it is of the form that answers a segment, but its sender had heard nothing since it last spoke: the
+    /// capture lacks what the peer sent.
+    pub provoked: bool,
     /// End of the *peer's* stream, as seen when the reset passed: new bytes acknowledged later defy the reset.
     pub peer_sent: u64,
 }

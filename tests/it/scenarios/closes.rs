@@ -1,6 +1,7 @@
 //! A Close was on the wire: the first one's code is the label, whatever follows.
 
 use super::{both_fins, busy, check, has_anomaly};
+use crate::support::run;
 use crate::support::wire::{self, Frame, LengthForm};
 use wsclose::side::Side::{self, Client, Server};
 
@@ -50,6 +51,52 @@ fn closes_that_cross_are_closed_by_both() {
     conn.client_acks().server_acks();
     both_fins(&mut conn, Server);
     check(&conn, "coded:4001 by both");
+}
+
+#[test]
+fn a_close_is_not_called_the_first_if_one_that_is_missing_may_have_crossed_it() {
+    let mut conn = busy();
+    let before = conn.next_seq(Client);
+    conn.next_not_captured().client_sends(&wire::close(Client, 4001, "c"));
+    let body = wire::close(Server, 4002, "s");
+    conn.forges(Server, 0x18, |packet| {
+        packet.ack = before;
+        packet.payload = body;
+    });
+    conn.client_acks().server_acks();
+    both_fins(&mut conn, Server);
+    check(&conn, "unknown:unknown by unknown");
+}
+
+#[test]
+fn a_close_is_the_first_if_what_is_missing_was_not_yet_sent() {
+    let mut conn = busy();
+    conn.server_sends(&wire::close(Server, 4002, "s"));
+    let acked = conn.next_seq(Server);
+    conn.client_acks(); // nothing of the client stands between its last frame and here
+    conn.next_not_captured().client_sends(&wire::close(Client, 4002, ""));
+    both_fins(&mut conn, Server);
+    assert_eq!(acked, conn.next_seq(Server).wrapping_sub(1));
+    check(&conn, "coded:4002 by server");
+}
+
+#[test]
+fn a_close_cut_by_a_hole_is_still_the_first_if_the_other_had_received_it() {
+    let close = wire::close(Client, 4010, "a reason");
+    for cut in 8..close.len() {
+        let mut conn = busy();
+        conn.client_sends(&close[..cut]);
+        conn.next_not_captured().client_sends(&close[cut..]).server_acks();
+        conn.server_sends(&wire::close(Server, 1000, ""));
+        both_fins(&mut conn, Server);
+        let outcome = run::analyze_packets(&conn.packets());
+        let answer = run::Answer::of(outcome.only()).to_string();
+        assert!(
+            ["coded:4010 by client", "unknown:unknown by client", "unknown:unknown by unknown"]
+                .contains(&answer.as_str()),
+            "{answer}"
+        );
+    }
 }
 
 #[test]

@@ -20,8 +20,55 @@ fn fin_without_close_is_abnormal() {
 fn reset_without_close_is_abnormal() {
     for (by, answer) in [(Client, "abnormal:1006:rst by client"), (Server, "abnormal:1006:rst by server")] {
         check(busy().rst(by), answer);
-        check(busy().bare_rst(by), answer);
+        let mut conn = busy();
+        conn.sends(by.other(), &wire::text(by.other(), "to nobody"));
+        check(conn.bare_rst(by), answer);
     }
+}
+
+#[test]
+fn a_reset_that_answers_what_the_capture_lacks_is_unknown() {
+    // No ACK flag and no window: it answers a segment (RFC 9293 §3.10.7.1). That segment may have been a Close.
+    for by in Side::BOTH {
+        let mut conn = busy();
+        conn.acks(by).next_not_captured().sends(by.other(), &wire::close(by.other(), 1001, ""));
+        let outcome = check(conn.bare_rst(by), &format!("unknown:unknown by {}", by.name()));
+        assert_eq!(outcome.only().verdict.blind.as_deref(), Some("one-sided"));
+    }
+}
+
+#[test]
+fn a_reset_that_acknowledges_what_the_capture_lacks_is_unknown() {
+    for by in Side::BOTH {
+        let mut conn = busy();
+        conn.next_not_captured().sends(by.other(), &wire::close(by.other(), 1001, ""));
+        let outcome = check(conn.rst(by), &format!("unknown:unknown by {}", by.name()));
+        assert_eq!(outcome.only().verdict.blind.as_deref(), Some("gap"));
+    }
+}
+
+#[test]
+fn a_first_fin_that_the_capture_lacks_is_known_by_its_acknowledgment() {
+    for by in Side::BOTH {
+        let mut conn = busy();
+        conn.next_not_captured().fin(by).fin(by.other()).acks(by);
+        let outcome = check(&conn, &format!("abnormal:1006:fin by {}", by.name()));
+        assert!(
+            outcome.only().verdict.why.contains("only its acknowledgment"),
+            "{}",
+            outcome.only().verdict.why
+        );
+    }
+}
+
+#[test]
+fn a_last_byte_that_the_capture_lacks_inside_a_frame_is_no_fin() {
+    let close = wire::close(Server, 1001, "bye");
+    let mut conn = busy();
+    conn.server_sends(&close[..close.len() - 1]);
+    conn.next_not_captured().server_sends(&close[close.len() - 1..]).client_acks();
+    let outcome = check(conn.rst(Client), "coded:1001 by server");
+    assert_eq!(outcome.only().teardown.kind, "rst");
 }
 
 #[test]
