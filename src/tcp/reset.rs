@@ -38,6 +38,9 @@ pub struct Reset {
     pub ip_id: Option<u16>,
     /// End of the sender's own stream when the reset passed.
     pub sent: u64,
+    /// False: it is of the form that answers a segment, but its sender had heard nothing since it last spoke: the
+    /// capture lacks what the peer sent.
+    pub provoked: bool,
     /// End of the peer's stream then. New bytes of either side that are acknowledged later defy the reset.
     pub peer_sent: u64,
     /// TTL or hop limit of all its sender's other packets, if they agree.

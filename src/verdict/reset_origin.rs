@@ -106,6 +106,7 @@ mod tests {
             peer_sent: 0,
             usual_ttl: usual,
             talked_on: false,
+            provoked: true,
         });
         teardown
     }

@@ -9,5 +9,10 @@
     reason = "a test may fail by panicking; clippy exempts only the functions marked #[test]"
 )]
 
+mod captures;
+mod fixtures;
 mod layering;
+mod metamorphic;
+mod scenarios;
 mod support;
+mod tshark;
