@@ -6,6 +6,10 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::string_slice,
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    clippy::print_stderr,
     reason = "a test may fail by panicking; clippy exempts only the functions marked #[test]"
 )]
 

@@ -6,6 +6,7 @@
 //! * an empty Close has no payload field: only its opcode shows;
 //! * out-of-order segments need `tcp.reassemble_out_of_order:TRUE`; even so, with holes or retransmissions that
 //!   overlap it may stop reading frames, or show a frame in the packet that filled the hole before it;
+//! * a head in segments of one byte each on a port that is not one of HTTP's is no HTTP to it;
 //! * where each packet is captured twice it reads frames twice, or not at all.
 
 use crate::support::fixture;
@@ -41,6 +42,10 @@ struct Tshark {
     /// `tcp.stream` of each TCP packet, that of the outermost TCP header.
     streams: BTreeMap<u32, u32>,
     closes: Vec<SeenClose>,
+    /// Streams whose request it recognised as HTTP.
+    http: BTreeSet<u32>,
+    /// Streams in which it found segments out of order.
+    reordered: BTreeSet<u32>,
 }
 
 fn is_installed() -> bool {
@@ -61,6 +66,8 @@ fn tshark(file: &Path) -> Tshark {
         "websocket.opcode",
         "websocket.payload.close.status_code",
         "websocket.payload.close.reason",
+        "tcp.analysis.out_of_order",
+        "http.request.method",
     ];
     let mut command = Command::new("tshark");
     command.args(["-n", "-o", "tcp.reassemble_out_of_order:TRUE", "-Y", "tcp", "-T", "fields"]);
@@ -79,6 +86,12 @@ fn read_line(line: &str, seen: &mut Tshark) {
     let first = |at: usize| fields.get(at).and_then(|field| field.split(BETWEEN).next()).unwrap_or_default();
     let (Ok(packet), Ok(stream)) = (first(0).parse(), first(1).parse()) else { return };
     seen.streams.insert(packet, stream);
+    if !first(9).is_empty() {
+        seen.http.insert(stream);
+    }
+    if !first(8).is_empty() {
+        seen.reordered.insert(stream);
+    }
     let closes = fields[5].split(BETWEEN).filter(|opcode| *opcode == "8").count();
     let codes: Vec<_> = fields[6].split(BETWEEN).filter_map(|code| code.parse::<u16>().ok()).collect();
     let reasons: Vec<_> = fields[7].split(BETWEEN).collect();
@@ -134,13 +147,15 @@ fn differences(file: &Path) -> Vec<String> {
         outcome.connections.iter().filter(|c| is_beyond_tshark(c)).filter_map(|c| c.tcp_stream).collect();
     let mut differ = Vec::new();
     for (key, close) in &their_closes {
-        let same = our_closes.get(key).is_some_and(|own| is_same(own, close, has_copies));
+        let same = our_closes
+            .get(key)
+            .is_some_and(|own| is_same(own, close, has_copies, theirs.reordered.contains(&close.stream)));
         if !same {
             differ.push(format!("{}: tshark has {close:?}, we {:?}", file.display(), our_closes.get(key)));
         }
     }
     for (key, close) in our_closes.iter().filter(|(key, _)| !their_closes.contains_key(*key)) {
-        if !has_copies && !beyond.contains(&key.0) {
+        if !has_copies && theirs.http.contains(&key.0) && !beyond.contains(&key.0) {
             differ.push(format!("{}: tshark lacks {close:?}", file.display()));
         }
     }
@@ -159,11 +174,14 @@ fn differences(file: &Path) -> Vec<String> {
     differ
 }
 
-fn is_same(own: &SeenClose, their: &SeenClose, has_copies: bool) -> bool {
+fn is_same(own: &SeenClose, their: &SeenClose, has_copies: bool, is_reordered: bool) -> bool {
     // tshark shows U+FFFD where a reason is not UTF-8, by its own count; only well-formed ones are compared.
     let reasons_agree =
         own.reason == their.reason || own.reason.contains('\u{fffd}') || their.reason.contains('\u{fffd}');
-    (own.packet == their.packet || has_copies) && own.code == their.code && reasons_agree
+    // The packet that fills a hole shows what waited behind it.
+    let packets_agree =
+        own.packet == their.packet || has_copies || (own.packet < their.packet && is_reordered);
+    packets_agree && own.code == their.code && reasons_agree
 }
 
 /// The stream number of every TCP packet.
@@ -233,9 +251,10 @@ fn tshark_agrees_on_the_shared_captures() {
     }
 }
 
+/// One file in six, a minute less: the samples repeat each scenario for every pair of libraries.
 #[test]
 fn tshark_agrees_on_the_lab_samples() {
     if let (true, Some(root)) = (is_installed(), run::shared("lab-samples")) {
-        compare(&run::capture_files(&root));
+        compare(&run::capture_files(&root).into_iter().step_by(6).collect::<Vec<_>>());
     }
 }

@@ -235,7 +235,7 @@ fn two_byte_counters_are_no_websocket() {
         let turns: Vec<_> = (0..14)
             .map(|turn: u32| {
                 let message = vec![0x80 | rng.bits() as u8, rng.bits() as u8, turn as u8, rng.bits() as u8];
-                (if turn % 2 == 0 { Client } else { Server }, message)
+                (if turn.is_multiple_of(2) { Client } else { Server }, message)
             })
             .collect();
         is_no_websocket("counters", &turns);
