@@ -73,7 +73,7 @@ impl Conversation {
     }
 
     pub(super) fn handle_segment(&mut self, segment: &Segment<'_>, limits: &Limits) {
-        let side = if segment.source == self.client { Side::Client } else { Side::Server };
+        let side = self.side_of(segment);
         if !self.has_tcp_end() {
             self.idle_since =
                 Side::BOTH.into_iter().filter_map(|side| self.tcp.halves[side].last_payload).max();
@@ -81,6 +81,16 @@ impl Conversation {
         let mut sink = Sink { upper: &mut self.upper, limits };
         self.tcp.handle_segment(side, segment, limits, &mut sink);
         self.settle_roles();
+    }
+
+    /// Notes a copy of a packet that was handled before.
+    pub(super) fn note_copy(&mut self, segment: &Segment<'_>) {
+        let side = self.side_of(segment);
+        self.tcp.note_copy(side, segment);
+    }
+
+    fn side_of(&self, segment: &Segment<'_>) -> Side {
+        if segment.source == self.client { Side::Client } else { Side::Server }
     }
 
     /// Tells TCP if content has shown that the roles were guessed wrongly.
@@ -104,7 +114,7 @@ impl Conversation {
 
     /// Is `segment`, a SYN, one of this connection's own?
     pub(super) fn is_same_syn(&self, segment: &Segment<'_>) -> bool {
-        let side = if segment.source == self.client { Side::Client } else { Side::Server };
+        let side = self.side_of(segment);
         let (own, peer) = (&self.tcp.halves[side], &self.tcp.halves[side.other()]);
         match own.initial_seq() {
             Some(initial) => initial == segment.seq,

@@ -47,6 +47,13 @@ impl Connection {
         self.halves.swap();
     }
 
+    /// Notes a copy of a packet that `side` sent: it is no event, but it came its own way.
+    pub fn note_copy(&mut self, side: Side, segment: &Segment<'_>) {
+        if !segment.flags.rst() {
+            self.halves.get_mut(side).ttl.note(segment.ttl);
+        }
+    }
+
     /// Takes a segment sent by `side` and hands what it completes to `sink`.
     pub fn handle_segment<S: StreamSink>(
         &mut self,
@@ -157,7 +164,7 @@ impl Connection {
         if segment.payload_len() > 0 || segment.flags.fin() || segment.flags.syn() || is_probe {
             let end = offset_plus_one.saturating_sub(1) + u64::from(segment.payload_len());
             let again = is_probe
-                || (segment.payload_len() > 0 && end <= half.sent)
+                || (segment.payload_len() > 0 && end <= half.next)
                 || (segment.flags.fin() && half.fin.is_some());
             half.unanswered.sent(offset_plus_one, again, segment.at);
         }
@@ -385,7 +392,7 @@ impl Connection {
             ip_id: segment.ip_id,
             sent: sender.end().max(sender.acked),
             peer_sent: peer.end(),
-            usual_ttl: sender.ttl.always(),
+            usual_ttl: sender.ttl,
             talked_on: false,
             provoked: !is_answer || peer.last > spoke_before,
         };

@@ -77,7 +77,9 @@ pub enum UsualTtl {
     Unseen,
     /// The same in all packets.
     Always(u8),
-    /// More than one: packets take different ways.
+    /// Two: the capture holds packets before and behind a router, as `-i any` does there.
+    Either(u8, u8),
+    /// More: packets take different ways.
     Varies,
 }
 
@@ -86,18 +88,11 @@ impl UsualTtl {
     pub(crate) fn note(&mut self, ttl: u8) {
         *self = match *self {
             UsualTtl::Unseen => UsualTtl::Always(ttl),
-            UsualTtl::Always(usual) if usual == ttl => *self,
-            UsualTtl::Always(_) | UsualTtl::Varies => UsualTtl::Varies,
+            UsualTtl::Always(one) if one == ttl => *self,
+            UsualTtl::Always(one) => UsualTtl::Either(one, ttl),
+            UsualTtl::Either(one, other) if one == ttl || other == ttl => *self,
+            UsualTtl::Either(..) | UsualTtl::Varies => UsualTtl::Varies,
         };
-    }
-
-    /// The one value, if there is one.
-    #[must_use]
-    pub fn always(self) -> Option<u8> {
-        match self {
-            UsualTtl::Always(ttl) => Some(ttl),
-            UsualTtl::Unseen | UsualTtl::Varies => None,
-        }
     }
 }
 

@@ -188,7 +188,10 @@ fn unconfirmed(teardown: &Teardown, end: &TcpEnd) -> Option<(Side, Lost)> {
         Lost { blind: Blind::OneSided, at: Some(end.at), offset: teardown.acked[peer], unsent_at: None };
     let is_shown = match end.kind {
         TcpEndKind::Fin => spoke,
-        TcpEndKind::Rst => teardown.reset[end.by].is_none_or(|reset| reset.provoked),
+        TcpEndKind::Rst => {
+            let is_foreign = matches!(origin_of(teardown, end), Some(ResetOrigin::Foreign(_)));
+            is_foreign || teardown.reset[end.by].is_none_or(|reset| reset.provoked)
+        }
     };
     (!is_shown).then_some((peer, lost))
 }

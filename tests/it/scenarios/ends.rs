@@ -20,9 +20,16 @@ fn fin_without_close_is_abnormal() {
 fn reset_without_close_is_abnormal() {
     for (by, answer) in [(Client, "abnormal:1006:rst by client"), (Server, "abnormal:1006:rst by server")] {
         check(busy().rst(by), answer);
+    }
+}
+
+#[test]
+fn a_bare_reset_out_of_the_blue_is_abnormal_but_nobodys() {
+    // It answers a segment: no such connection was known there. Nothing shows that this end had closed it.
+    for by in Side::BOTH {
         let mut conn = busy();
         conn.sends(by.other(), &wire::text(by.other(), "to nobody"));
-        check(conn.bare_rst(by), answer);
+        check(conn.bare_rst(by), "abnormal:1006:rst by unknown");
     }
 }
 
@@ -32,7 +39,7 @@ fn a_reset_that_answers_what_the_capture_lacks_is_unknown() {
     for by in Side::BOTH {
         let mut conn = busy();
         conn.acks(by).next_not_captured().sends(by.other(), &wire::close(by.other(), 1001, ""));
-        let outcome = check(conn.bare_rst(by), &format!("unknown:unknown by {}", by.name()));
+        let outcome = check(conn.bare_rst(by), "unknown:unknown by unknown");
         assert_eq!(outcome.only().verdict.blind.as_deref(), Some("one-sided"));
     }
 }
@@ -42,7 +49,7 @@ fn a_reset_that_acknowledges_what_the_capture_lacks_is_unknown() {
     for by in Side::BOTH {
         let mut conn = busy();
         conn.next_not_captured().sends(by.other(), &wire::close(by.other(), 1001, ""));
-        let outcome = check(conn.rst(by), &format!("unknown:unknown by {}", by.name()));
+        let outcome = check(conn.rst(by), "unknown:unknown by unknown");
         assert_eq!(outcome.only().verdict.blind.as_deref(), Some("gap"));
     }
 }
@@ -194,7 +201,7 @@ fn idle_before_the_end_counts_from_the_last_payload() {
 #[test]
 fn a_fin_whose_answer_is_not_in_the_capture_leaves_a_crossing_close_possible() {
     // Nothing of the client after the server's FIN: its own Close may have crossed it unseen.
-    check(busy().fin(Server), "unknown:unknown by server");
+    check(busy().fin(Server), "unknown:unknown by unknown");
 }
 
 #[test]
