@@ -1,6 +1,6 @@
 //! One TCP connection: takes its segments, delivers both directions in order, keeps the evidence of its end.
 
-use super::half::{Fin, Half};
+use super::half::{Fin, Half, UsualTtl};
 use super::reassembly::Held;
 use super::reset::{self, Reset, ResetValidity};
 use super::stream_event::{Gap, GapCause, StreamEvent, StreamSink, Wire};
@@ -10,6 +10,9 @@ use crate::limits::Limits;
 use crate::moment::Moment;
 use crate::side::{PerSide, Side};
 use crate::time::Timestamp;
+
+/// Packets of a side that say too little of what is usual for it.
+const FEW_PACKETS: u64 = 4;
 
 /// A TCP connection as a passive observer follows it (RFC 9293).
 ///
@@ -392,7 +395,7 @@ impl Connection {
             ip_id: segment.ip_id,
             sent: sender.end().max(sender.acked),
             peer_sent: peer.end(),
-            usual_ttl: sender.ttl,
+            usual_ttl: if sender.packets > FEW_PACKETS { sender.ttl } else { UsualTtl::Unseen },
             talked_on: false,
             provoked: !is_answer || peer.last > spoke_before,
         };

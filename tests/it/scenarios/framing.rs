@@ -178,7 +178,7 @@ fn a_hole_in_a_close_body_keeps_the_close_and_admits_that_its_code_is_missing() 
     conn.next_not_captured().server_sends(&close[2..6]);
     conn.server_sends(&close[6..]).client_acks();
     both_fins(&mut conn, Server);
-    let outcome = check(&conn, "unknown:unknown by unknown");
+    let outcome = check(&conn, "unknown:unknown by server");
     assert_eq!(outcome.only().close.server.as_ref().unwrap().body, "missing");
 }
 
