@@ -37,8 +37,8 @@ fn opening(record: &ConnectionRecord) -> Vec<Item> {
         items.push((at, Side::Client, "Upgrade request".to_owned()));
     }
     if let Some(answer) = opening.response {
-        let fault =
-            if answer.accept_valid == Some(false) { ", Sec-WebSocket-Accept does not match" } else { "" };
+        let mismatch = answer.status == 101 && answer.accept_valid == Some(false);
+        let fault = if mismatch { ", Sec-WebSocket-Accept does not match" } else { "" };
         items.push((answer.at, Side::Server, format!("status {}{fault}", answer.status)));
     }
     if opening.request.is_none()

@@ -9,5 +9,7 @@
     reason = "a test may fail by panicking; clippy exempts only the functions marked #[test]"
 )]
 
+mod cli;
 mod layering;
+mod schema;
 mod support;

@@ -13,7 +13,7 @@ use wsclose::capture::live::{self, LiveOptions, LiveSource};
 use wsclose::capture::{Block, More, Source as _};
 
 pub(crate) fn run(args: &LiveArgs) -> Result<ExitCode> {
-    let selection = Selection::new(&args.common)?;
+    let selection = Selection::new(&args.common);
     let stop = Arc::new(AtomicBool::new(false));
     stop_on_signals(&stop)?;
     let mut source = LiveSource::open(&live_options(args)?, Arc::clone(&stop))?;
