@@ -75,7 +75,7 @@ fn close_text(close: &CloseFrame) -> String {
     let reason = String::from_utf8_lossy(&close.reason);
     match (close.code, close.body) {
         (Some(code), _) if reason.is_empty() => format!("Close {}", code.0),
-        (Some(code), _) => format!("Close {} {reason:?}", code.0),
+        (Some(code), _) => format!("Close {} \"{reason}\"", code.0),
         (None, CloseBody::Empty) => "Close, empty".to_owned(),
         (None, CloseBody::Missing) => "Close, its code not in the capture".to_owned(),
         (None, _) => "Close, malformed".to_owned(),

@@ -12,7 +12,7 @@ fn file(name: &str) -> PathBuf {
 }
 
 /// The schema of a whole report and of an NDJSON line, generated from the types.
-pub fn generated() -> Value {
+pub(crate) fn generated() -> Value {
     let mut generator = SchemaGenerator::new(SchemaSettings::draft2020_12());
     let kinds = [generator.subschema_for::<Report>(), generator.subschema_for::<Line>()];
     json!({
@@ -25,7 +25,7 @@ pub fn generated() -> Value {
 }
 
 /// Fails unless `value` is what the schema calls `definition`.
-pub fn assert_valid(definition: &str, value: &Value) {
+pub(crate) fn assert_valid(definition: &str, value: &Value) {
     let mut schema = generated();
     schema.as_object_mut().unwrap().remove("anyOf");
     schema["$ref"] = json!(format!("#/$defs/{definition}"));
