@@ -459,3 +459,14 @@ fn help_names_the_exit_statuses_and_shows_examples() {
         assert!(help.contains(part), "{part}");
     }
 }
+
+#[test]
+fn the_readme_shows_the_program_s_own_report() {
+    let readme = include_str!("../../README.md");
+    let (_, block) = readme.split_once("```console\n$ wsclose ").expect("a command in README.md");
+    let (arguments, rest) = block.split_once('\n').unwrap();
+    let (shown, _) = rest.split_once("```").unwrap();
+    let arguments: Vec<&str> = arguments.split(' ').collect();
+    let output = program().args(arguments).current_dir(env!("CARGO_MANIFEST_DIR")).output().unwrap();
+    assert_eq!(stdout(&output), shown, "put what the program prints now into README.md");
+}
