@@ -23,6 +23,7 @@ Exit status:
   2  wrong usage, or the report can't be written
   3  a connection matches --fail-on";
 
+#[cfg(feature = "live")]
 const LIVE_EXAMPLES: &str = "\
 Examples:
   wsclose live -i any                              until Ctrl-C; then the summary
