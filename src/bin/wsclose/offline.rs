@@ -19,9 +19,9 @@ use wsclose::report::escape::{named, terminal};
 use wsclose::report::text::counted;
 
 /// Some input could not be read whole.
-const EXIT_INCOMPLETE: u8 = 1;
+pub(crate) const EXIT_INCOMPLETE: u8 = 1;
 /// A connection matched `--fail-on`.
-const EXIT_MATCHED: u8 = 3;
+pub(crate) const EXIT_MATCHED: u8 = 3;
 
 pub(crate) fn run(args: &AnalyzeArgs) -> Result<ExitCode> {
     let options = options(&args.common);

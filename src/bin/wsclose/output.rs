@@ -44,9 +44,10 @@ impl Selection {
     fn lists(&self, record: &ConnectionRecord, connection: &Connection) -> bool {
         let verdict = &connection.verdict;
         let by = verdict.closed_by.as_deref().unwrap_or_default();
+        let ended = record.teardown.tcp_end().map_or(record.last, |end| end.at);
         (self.only.is_empty() || self.only.iter().any(|selector| selector.matches(verdict)))
             && (self.closed_by.is_empty() || self.closed_by.iter().any(|who| who == by))
-            && self.since.is_none_or(|since| record.last.at >= since)
+            && self.since.is_none_or(|since| ended.at >= since)
             && self.until.is_none_or(|until| record.opened.at < until)
     }
 

@@ -4,7 +4,7 @@ use crate::report::escape::cell_end;
 use std::collections::HashMap;
 
 /// Columns of a file's name in a line.
-const WIDTH: usize = 28;
+const WIDTH: usize = 48;
 
 /// How lines name each input; by nothing where there is but one.
 #[derive(Debug, Default)]
@@ -68,6 +68,6 @@ mod tests {
         let paths = ["\u{1b}[2J".to_owned(), format!("{}.pcap", "x".repeat(90))];
         let names = FileNames::new(&paths);
         assert_eq!(names.name(&paths[0]), "1:\\u{1b}[2J");
-        assert_eq!(names.name(&paths[1]), format!("2:…{}.pcap", "x".repeat(22)));
+        assert_eq!(names.name(&paths[1]), format!("2:…{}.pcap", "x".repeat(42)));
     }
 }

@@ -44,6 +44,7 @@ impl Layout {
 
     fn shrink_to(&mut self, width: usize) {
         self.cut(Column::Request, width);
+        self.cut(Column::File, width);
         self.cut(Column::End, width);
         for column in DISPENSABLE {
             if self.width() <= width {
