@@ -6,7 +6,7 @@ mod evidence;
 pub mod build;
 pub mod summary;
 pub mod filter;
-mod escape;
+pub mod escape;
 pub mod text;
 pub mod json;
 pub mod ndjson;

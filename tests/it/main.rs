@@ -14,9 +14,11 @@
 )]
 
 mod captures;
+mod cli;
 mod fixtures;
 mod layering;
 mod metamorphic;
 mod scenarios;
+mod schema;
 mod support;
 mod tshark;
