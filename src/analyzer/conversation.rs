@@ -10,8 +10,11 @@ use crate::side::{PerSide, Side};
 use crate::tcp::connection::Connection;
 use crate::tcp::stream_event::{GapCause, StreamEvent, StreamSink};
 use crate::time::Timestamp;
+use crate::diagnosis::stack;
+use crate::verdict::endpoint::endpoints;
 use crate::verdict::judge::judge;
 use crate::verdict::teardown::{Answer, Blind, Lost, Observed, Opening, Sight, Teardown};
+use crate::verdict::vantage::{self, Vantage};
 use crate::websocket::session::{Direction, HiddenCause};
 
 /// A TCP connection and the protocol on top of it.
@@ -158,13 +161,24 @@ impl Conversation {
     }
 
     /// Judges it.
-    pub(super) fn finish(mut self, observed: Observed, limits: &Limits) -> ConnectionRecord {
+    pub(super) fn finish(
+        mut self,
+        observed: Observed,
+        vantage: Option<Vantage>,
+        limits: &Limits,
+    ) -> ConnectionRecord {
         let last = self.tcp.last;
         if let Some(session) = self.upper.session_mut() {
             session.finish(last, limits);
         }
         let teardown = self.teardown(observed, limits);
         let verdict = judge(&teardown);
+        let vantage =
+            vantage.map_or_else(|| vantage::estimate(&teardown), crate::verdict::vantage::given);
+        let endpoints = endpoints(&teardown, verdict.kind, &vantage);
+        let reported = PerSide::from_fn(|side| {
+            stack::reported_as(&self.upper.handshake, &teardown, side, &endpoints[side])
+        });
         let mut anomalies = self.anomalies();
         let mut traffic = PerSide::default();
         if let Some(session) = self.upper.session_mut() {
@@ -185,6 +199,9 @@ impl Conversation {
             traffic,
             teardown,
             verdict,
+            vantage,
+            endpoints,
+            reported,
             anomalies,
         }
     }
@@ -235,6 +252,8 @@ impl Conversation {
             joined: self.upper.joined,
             syn: self.tcp.halves.client.syn,
             syn_ack: self.tcp.halves.server.syn,
+            established: self.tcp.halves.client.established,
+            ttl: PerSide::from_fn(|side| self.tcp.halves[side].ttl),
             request: handshake.request.as_ref().map(|request| request.at),
             response,
             frames: self.upper.frames(),

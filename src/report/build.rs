@@ -1,5 +1,6 @@
 //! From a judged connection to its place in the report.
 
+use super::endpoints;
 use super::evidence;
 use super::model;
 use crate::analyzer::record::ConnectionRecord;
@@ -64,6 +65,8 @@ pub fn connection(
             packet: end.map(|end| end.at.packet),
         },
         verdict: verdict(&record.verdict),
+        vantage: endpoints::vantage(record),
+        endpoints: sides(PerSide::from_fn(|side| endpoints::of(record, side))),
         traffic: sides(record.traffic.map(|traffic| model::Traffic {
             frames: traffic.frames,
             messages: traffic.messages,

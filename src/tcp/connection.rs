@@ -61,6 +61,9 @@ impl Connection {
         let half = self.halves.get_mut(side);
         half.packets += 1;
         half.last = Some(segment.at);
+        if half.established.is_none() {
+            half.note_opening(segment);
+        }
         if segment.flags.rst() {
             self.take_reset(side, segment, peer_acked);
         } else {

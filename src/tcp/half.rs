@@ -3,6 +3,7 @@
 use super::liveness::Unanswered;
 use super::reassembly::OutOfOrder;
 use super::reset::Reset;
+use crate::decode::segment::Segment;
 use crate::moment::Moment;
 use crate::seq::SeqNum;
 use crate::time::Timestamp;
@@ -48,6 +49,10 @@ pub struct Half {
     pub packets: u64,
     /// First SYN.
     pub syn: Option<Moment>,
+    /// First packet that is no SYN.
+    pub established: Option<Moment>,
+    /// TTL or hop limit of its first packet.
+    pub ttl: Option<u8>,
     /// First FIN.
     pub fin: Option<Fin>,
     /// First reset that its receiver must honour.
@@ -123,6 +128,14 @@ impl Half {
         match self.fin {
             Some(fin) if fin.offset >= self.sent => fin.offset + 1,
             _ => self.sent,
+        }
+    }
+
+    /// Notes what tells how far away the side is; over with its first packet that is no SYN.
+    pub(crate) fn note_opening(&mut self, segment: &Segment<'_>) {
+        self.ttl.get_or_insert(segment.ttl);
+        if !segment.flags.syn() {
+            self.established = Some(segment.at);
         }
     }
 

@@ -5,3 +5,6 @@ pub mod teardown;
 pub mod verdict;
 mod why;
 pub mod judge;
+pub mod vantage;
+mod reach;
+pub mod endpoint;

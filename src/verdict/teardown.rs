@@ -41,6 +41,10 @@ pub struct Opening {
     pub syn: Option<Moment>,
     /// The server's answer to it.
     pub syn_ack: Option<Moment>,
+    /// The client's first packet behind its SYN.
+    pub established: Option<Moment>,
+    /// TTL or hop limit of each side's first packet.
+    pub ttl: PerSide<Option<u8>>,
     /// The Upgrade request.
     pub request: Option<Moment>,
     /// Its answer.

@@ -2,6 +2,7 @@
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
+use wsclose::verdict::vantage::Vantage;
 use wsclose::websocket::close_code::CloseCode;
 
 /// Who closed this WebSocket, with what code, and why? Answers from packet captures alone.
@@ -55,6 +56,9 @@ pub(crate) struct CommonArgs {
     /// Server ports that carry WebSockets, even where none was seen to open: failed connections to them are listed
     #[arg(long, value_name = "PORT", value_delimiter = ',')]
     pub(crate) ws_port: Vec<u16>,
+    /// Where the captures were taken (estimated for each connection otherwise)
+    #[arg(long, value_enum, value_name = "WHERE")]
+    pub(crate) vantage: Option<VantageArg>,
     /// Do not recognise WebSockets whose opening handshake is not in the capture
     #[arg(long)]
     pub(crate) no_midstream: bool,
@@ -129,6 +133,26 @@ pub(crate) enum Format {
     Json,
     /// One JSON object a line, each as soon as it is known
     Ndjson,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum VantageArg {
+    /// At the clients
+    Client,
+    /// At the servers
+    Server,
+    /// On the path between them
+    Middle,
+}
+
+impl From<VantageArg> for Vantage {
+    fn from(arg: VantageArg) -> Self {
+        match arg {
+            VantageArg::Client => Vantage::Client,
+            VantageArg::Server => Vantage::Server,
+            VantageArg::Middle => Vantage::Middle,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
