@@ -216,7 +216,9 @@ impl Conversation {
             let unseen = halves[side].packets == 0;
             if unseen { lost(Blind::OneSided, None, 0) } else { Sight::Full }
         });
+        let mut last_data = PerSide::default();
         if let Some(session) = session {
+            last_data = PerSide::from_fn(|side| session.sides[side].last_data);
             for side in Side::BOTH {
                 let direction = session.sides.get_mut(side);
                 *close.get_mut(side) = direction.close.take();
@@ -234,6 +236,7 @@ impl Conversation {
             acked: PerSide::from_fn(|side| halves[side].acked),
             unanswered: PerSide::from_fn(|side| halves[side].unanswered),
             last: PerSide::from_fn(|side| halves[side].last),
+            last_data,
             observed,
             unanswered_limit: limits.unanswered_sendings,
         }

@@ -54,6 +54,10 @@ pub enum When {
     Told(u16, u16),
     /// The end's own Close, with any code, was sent before the peer's reached it, or the peer sent none.
     OwnCloseFirst,
+    /// As `OwnCloseFirst`, with a code in this range, and the peer's Close was accepted.
+    OwnCodeAnswered(u16, u16),
+    /// The end's own Close came first, and it closed or aborted TCP before the peer's had reached it.
+    LeftBeforeAnswer,
     /// The end's own Close came first, and the peer sent none.
     Unanswered,
     /// The end failed the connection with a Close, or rejected the peer's.
@@ -75,6 +79,8 @@ pub enum Says {
     Either(u16, u16),
     /// The code of the end's own Close, or this.
     OwnOr(u16),
+    /// The code of RFC 6455, or this.
+    RfcOr(u16),
 }
 
 /// What a library says.
@@ -110,6 +116,7 @@ pub fn reported_as(
         Says::Own => (own?, None),
         Says::Either(code, other) => (CloseCode(code), Some(CloseCode(other))),
         Says::OwnOr(other) => (own?, Some(CloseCode(other))),
+        Says::RfcOr(other) => (endpoint.code?, Some(CloseCode(other))),
     };
     // What was ambiguous on the wire stays so in the library's words.
     let other = other.filter(|other| *other != code).or_else(|| wire_alternative(endpoint, code));
@@ -202,6 +209,12 @@ impl When {
                 endpoint.course == Course::Told && in_range && !own_first
             }
             When::OwnCloseFirst => own_first && endpoint.code.is_some() && !failed,
+            When::OwnCodeAnswered(first, last) => {
+                let own = teardown.close[side].as_ref().and_then(|close| close.code);
+                let in_range = own.is_some_and(|code| (first..=last).contains(&code.0));
+                own_first && in_range && endpoint.course == Course::Told
+            }
+            When::LeftBeforeAnswer => own_first && left_before_answer(teardown, side),
             When::Unanswered => endpoint.course == Course::Unanswered && !failed,
             When::Failed => failed,
             When::Dropped => {
@@ -220,6 +233,15 @@ fn own_close_first(teardown: &Teardown, side: Side) -> bool {
         (Some(_), None) => true,
         (None, _) => false,
     }
+}
+
+/// Did `side` close or abort TCP before the peer's Close had reached its application?
+fn left_before_answer(teardown: &Teardown, side: Side) -> bool {
+    if teardown.reset[side].is_some() {
+        return true;
+    }
+    let (Some(fin), Some(answer)) = (teardown.fin[side], &teardown.close[side.other()]) else { return false };
+    fin.peer_acked.is_some_and(|received| received < answer.wire.end)
 }
 
 /// Codes that only a check of the protocol sends by itself.

@@ -1,8 +1,8 @@
 //! The libraries and their departures. Only what was read in a source or measured stands here.
 
-use super::stack::Says::{Code, Either, Own, OwnOr};
+use super::stack::Says::{Code, Either, Own, OwnOr, RfcOr};
 use super::stack::Sign::{AnswerHeader, Extensions, NoExtensions, Server, UserAgent};
-use super::stack::When::{Dropped, Failed, OwnCloseFirst, Quit, Told, Unanswered};
+use super::stack::When::{Dropped, Failed, LeftBeforeAnswer, OwnCloseFirst, OwnCodeAnswered, Quit, Told, Unanswered};
 use super::stack::{Rule, Says, Stack, When};
 use crate::side::Side;
 
@@ -19,6 +19,14 @@ pub const STACKS: &[Stack] = &[
         side: Side::Client,
         signs: &[UserAgent("aiohttp")],
         rules: &[rule(Told(1005, 1005), Code(1006)), rule(Failed, Own)],
+    },
+    // aiohttp 3.14: web_ws.py `close()` called from another task than the handler, as its shutdown recipe does with
+    // 1001, makes the handler's `receive()` return CLOSING, which sets 1000 and ends the handler. Measured.
+    Stack {
+        library: "aiohttp server",
+        side: Side::Server,
+        signs: &[Server("aiohttp")],
+        rules: &[rule(LeftBeforeAnswer, Code(1000)), rule(OwnCodeAnswered(1001, 1001), RfcOr(1000))],
     },
     // uvicorn 0.54 with `--ws websockets`: measured. Its own Close leaves 1005, whatever is answered.
     Stack {

@@ -125,6 +125,8 @@ fn close(record: &ConnectionRecord, side: Side, frame: &CloseFrame, context: Con
         "answered"
     } else if teardown.close_delivered(side) {
         "acknowledged"
+    } else if record.vantage.vantage.is_at(side.other()) {
+        "arrived"
     } else {
         "sent"
     };

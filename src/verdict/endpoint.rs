@@ -272,9 +272,7 @@ fn with_close(
         Reach::Arrived if vantage.is_given => told_with(Certainty::Certain),
         Reach::Arrived => told_with(Certainty::Likely),
         Reach::Unread => abnormal(Certainty::Likely).or(told),
-        Reach::SocketGone => abnormal(Certainty::Certain),
-        Reach::AbortedBefore => abnormal(Certainty::Likely),
-        Reach::Undelivered(_) => abnormal(Certainty::Likely),
+        Reach::SocketGone | Reach::AbortedBefore | Reach::Undelivered(_) => abnormal(Certainty::Likely),
         Reach::OnlySent => told_with(Certainty::Likely).or(CloseCode::ABNORMAL),
     }
 }
@@ -290,11 +288,6 @@ fn told_code(close: &CloseFrame) -> Option<CloseCode> {
 
 /// The Close's body is malformed: its receiver must fail the connection (rule 3).
 fn rejected(teardown: &Teardown, side: Side, close: &CloseFrame, reach: Reach) -> EndpointCode {
-    let answer = teardown.close[side].as_ref().filter(|_| teardown.close_answered(side.other()));
-    let certainty = match answer {
-        Some(answer) if refuses(answer, close) => Certainty::Certain,
-        _ => Certainty::Likely,
-    };
     let why = format!(
         "{} sent {} in {}, which {side} has to reject; {}",
         side.other(),
@@ -302,7 +295,7 @@ fn rejected(teardown: &Teardown, side: Side, close: &CloseFrame, reach: Reach) -
         packet(close.at),
         reach.text(teardown, side)
     );
-    EndpointCode::new(CloseCode::ABNORMAL, certainty, Course::Rejected, why)
+    EndpointCode::new(CloseCode::ABNORMAL, Certainty::Likely, Course::Rejected, why)
 }
 
 /// Is `answer` the failure that an unacceptable `close` draws, and not an echo of it?
@@ -359,6 +352,8 @@ fn failed(
         Certainty::Ambiguous
     } else if left_at_once {
         Certainty::Likely
+    } else if is_protocol_failure(code) && drawn_by_data(teardown, side) {
+        Certainty::Ambiguous
     } else {
         return None;
     };
@@ -373,6 +368,11 @@ fn failed(
     );
     let base = EndpointCode::new(CloseCode::ABNORMAL, certainty, Course::Failed, why);
     Some(if certainty == Certainty::Ambiguous { base.or(told) } else { base })
+}
+
+/// Was the last data frame before `side`'s Close the peer's? Then that frame may have drawn it.
+fn drawn_by_data(teardown: &Teardown, side: Side) -> bool {
+    teardown.last_data[side.other()] > teardown.last_data[side]
 }
 
 /// Codes with which an end fails the connection, itself or its application.

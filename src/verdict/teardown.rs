@@ -26,6 +26,8 @@ pub struct Teardown {
     pub unanswered: PerSide<Unanswered>,
     /// That side's last packet.
     pub last: PerSide<Option<Moment>>,
+    /// That side's last data frame.
+    pub last_data: PerSide<Option<Moment>>,
     /// Why observation ended.
     pub observed: Observed,
     /// Sendings without an answer that prove a dead peer ([`Limits`](crate::limits::Limits)).

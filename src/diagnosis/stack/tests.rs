@@ -39,7 +39,7 @@ fn every_row_can_be_recognised_and_says_something() {
 fn every_code_in_the_table_is_one_that_an_application_can_be_told() {
     for rule in STACKS.iter().flat_map(|stack| stack.rules) {
         let codes = match rule.says {
-            Says::Code(code) | Says::OwnOr(code) => [code, code],
+            Says::Code(code) | Says::OwnOr(code) | Says::RfcOr(code) => [code, code],
             Says::Either(code, other) => [code, other],
             Says::Own => continue,
         };
@@ -85,6 +85,7 @@ fn servers_are_known_by_their_server_header() {
     assert_eq!(server("Jetty(12.0.9)", None), Some("Jetty"));
     assert_eq!(server("JettyLike", None), None);
     assert_eq!(server("Kestrel", None), Some("ASP.NET Core"));
+    assert_eq!(server("Python/3.11 aiohttp/3.14.5", None), Some("aiohttp server"));
     assert_eq!(server("nginx/1.22.1", None), None);
 }
 
