@@ -13,7 +13,7 @@ use crate::time::Timestamp;
 use crate::diagnosis::stack;
 use crate::verdict::endpoint::endpoints;
 use crate::verdict::judge::judge;
-use crate::verdict::teardown::{Answer, Blind, Lost, Observed, Opening, Sight, Teardown};
+use crate::verdict::teardown::{Answer, Blind, LastMessage, Lost, Observed, Opening, Sight, Teardown};
 use crate::verdict::vantage::{self, Vantage};
 use crate::websocket::session::{Direction, HiddenCause};
 
@@ -216,9 +216,9 @@ impl Conversation {
             let unseen = halves[side].packets == 0;
             if unseen { lost(Blind::OneSided, None, 0) } else { Sight::Full }
         });
-        let mut last_data = PerSide::default();
+        let mut last_message = PerSide::default();
         if let Some(session) = session {
-            last_data = PerSide::from_fn(|side| session.sides[side].last_data);
+            last_message = PerSide::from_fn(|side| last_message_of(&session.sides[side]));
             for side in Side::BOTH {
                 let direction = session.sides.get_mut(side);
                 *close.get_mut(side) = direction.close.take();
@@ -236,7 +236,7 @@ impl Conversation {
             acked: PerSide::from_fn(|side| halves[side].acked),
             unanswered: PerSide::from_fn(|side| halves[side].unanswered),
             last: PerSide::from_fn(|side| halves[side].last),
-            last_data,
+            last_message,
             observed,
             unanswered_limit: limits.unanswered_sendings,
         }
@@ -266,6 +266,14 @@ impl Conversation {
 
 fn lost(blind: Blind, at: Option<Moment>, offset: u64) -> Sight {
     Sight::Lost(Lost { blind, at, offset })
+}
+
+fn last_message_of(direction: &Direction) -> LastMessage {
+    LastMessage {
+        at: direction.last_data,
+        is_largest: direction.message_bytes > direction.earlier_bytes,
+        violates: direction.violates,
+    }
 }
 
 /// Could a Close of this direction have passed unseen?

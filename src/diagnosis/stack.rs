@@ -214,7 +214,7 @@ impl When {
                 let in_range = own.is_some_and(|code| (first..=last).contains(&code.0));
                 own_first && in_range && endpoint.course == Course::Told
             }
-            When::LeftBeforeAnswer => own_first && left_before_answer(teardown, side),
+            When::LeftBeforeAnswer => own_first && !failed && left_before_answer(teardown, side),
             When::Unanswered => endpoint.course == Course::Unanswered && !failed,
             When::Failed => failed,
             When::Dropped => {

@@ -352,7 +352,7 @@ fn failed(
         Certainty::Ambiguous
     } else if left_at_once {
         Certainty::Likely
-    } else if is_protocol_failure(code) && drawn_by_data(teardown, side) {
+    } else if drawn_by_message(teardown, side, code) {
         Certainty::Ambiguous
     } else {
         return None;
@@ -370,9 +370,15 @@ fn failed(
     Some(if certainty == Certainty::Ambiguous { base.or(told) } else { base })
 }
 
-/// Was the last data frame before `side`'s Close the peer's? Then that frame may have drawn it.
-fn drawn_by_data(teardown: &Teardown, side: Side) -> bool {
-    teardown.last_data[side.other()] > teardown.last_data[side]
+/// May the peer's latest message have drawn `side`'s Close with this `code`? Bad UTF-8 can't be seen from outside.
+fn drawn_by_message(teardown: &Teardown, side: Side, code: CloseCode) -> bool {
+    let peer = teardown.last_message[side.other()];
+    let fits = match code {
+        CloseCode::PROTOCOL_ERROR => peer.violates,
+        CloseCode::MESSAGE_TOO_BIG => peer.is_largest,
+        _ => is_protocol_failure(code),
+    };
+    fits && peer.at > teardown.last_message[side].at
 }
 
 /// Codes with which an end fails the connection, itself or its application.

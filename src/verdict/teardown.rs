@@ -26,12 +26,23 @@ pub struct Teardown {
     pub unanswered: PerSide<Unanswered>,
     /// That side's last packet.
     pub last: PerSide<Option<Moment>>,
-    /// That side's last data frame.
-    pub last_data: PerSide<Option<Moment>>,
+    /// That side's latest message.
+    pub last_message: PerSide<LastMessage>,
     /// Why observation ended.
     pub observed: Observed,
     /// Sendings without an answer that prove a dead peer ([`Limits`](crate::limits::Limits)).
     pub unanswered_limit: u32,
+}
+
+/// The latest message of one side: what may have drawn a failure.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LastMessage {
+    /// Its last frame.
+    pub at: Option<Moment>,
+    /// Is it larger than every message of that side before?
+    pub is_largest: bool,
+    /// Has that side broken the protocol in a way that frame headers show?
+    pub violates: bool,
 }
 
 /// What is known of the opening handshake.
