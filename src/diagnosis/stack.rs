@@ -107,17 +107,9 @@ pub fn reported_as(
     endpoint: &EndpointCode,
 ) -> Option<ReportedAs> {
     let (stack, recognised_by) = recognise(handshake, side)?;
-    let rule = stack.rules.iter().find(|rule| rule.when.fits(teardown, side, endpoint))?;
-    let own = teardown.close[side]
-        .as_ref()
-        .map(|close| close.code.unwrap_or(CloseCode::NO_STATUS_RECEIVED));
-    let (code, other) = match rule.says {
-        Says::Code(code) => (CloseCode(code), None),
-        Says::Own => (own?, None),
-        Says::Either(code, other) => (CloseCode(code), Some(CloseCode(other))),
-        Says::OwnOr(other) => (own?, Some(CloseCode(other))),
-        Says::RfcOr(other) => (endpoint.code?, Some(CloseCode(other))),
-    };
+    let own = teardown.close[side].as_ref().map(|close| close.code.unwrap_or(CloseCode::NO_STATUS_RECEIVED));
+    let mut fitting = stack.rules.iter().filter(|rule| rule.when.fits(teardown, side, endpoint));
+    let (code, other) = fitting.find_map(|rule| rule.says.codes(own, endpoint))?;
     // What was ambiguous on the wire stays so in the library's words.
     let other = other.filter(|other| *other != code).or_else(|| wire_alternative(endpoint, code));
     let certainty = match other {
@@ -194,6 +186,19 @@ fn names(value: &[u8], product: &str) -> bool {
 /// May a product's name end or begin beside this byte? A `-` joins: `hypercorn-h11` is another word.
 const fn is_break(byte: &u8) -> bool {
     matches!(*byte, b' ' | b'/' | b'(' | b')' | b';' | b',' | b'\t')
+}
+
+impl Says {
+    /// The code, and the other possible one; `None`: it speaks of a Close that the end did not send.
+    fn codes(self, own: Option<CloseCode>, endpoint: &EndpointCode) -> Option<(CloseCode, Option<CloseCode>)> {
+        Some(match self {
+            Says::Code(code) => (CloseCode(code), None),
+            Says::Own => (own?, None),
+            Says::Either(code, other) => (CloseCode(code), Some(CloseCode(other))),
+            Says::OwnOr(other) => (own?, Some(CloseCode(other))),
+            Says::RfcOr(other) => (endpoint.code?, Some(CloseCode(other))),
+        })
+    }
 }
 
 impl When {

@@ -54,6 +54,7 @@ pub const STACKS: &[Stack] = &[
             rule(OwnCloseFirst, Own),
             rule(Dropped, Code(1005)),
             rule(Failed, Code(1002)),
+            rule(Told(1014, 1014), Code(1002)),
             rule(Quit, Either(1002, 1007)),
         ],
     },
@@ -65,7 +66,9 @@ pub const STACKS: &[Stack] = &[
         rules: &[
             rule(OwnCloseFirst, OwnOr(1005)),
             rule(Dropped, Either(1005, 1006)),
+            rule(Failed, OwnOr(1006)),
             rule(Failed, Either(1002, 1006)),
+            rule(Told(1014, 1014), RfcOr(1002)),
             rule(Quit, Either(1002, 1007)),
         ],
     },
@@ -78,6 +81,25 @@ pub const STACKS: &[Stack] = &[
         rules: HYPERCORN,
     },
     Stack { library: "hypercorn", side: Side::Server, signs: &[Server("hypercorn-h2")], rules: HYPERCORN },
+    // Autobahn drops TCP when it fails a connection, and takes 1014 for invalid. Daphne is built on it. Measured.
+    Stack {
+        library: "Autobahn",
+        side: Side::Server,
+        signs: &[Server("AutobahnPython")],
+        rules: &[rule(Told(1014, 1014), Code(1006))],
+    },
+    Stack {
+        library: "Autobahn",
+        side: Side::Client,
+        signs: &[UserAgent("AutobahnPython")],
+        rules: &[rule(Told(1014, 1014), Code(1006))],
+    },
+    Stack {
+        library: "Daphne",
+        side: Side::Server,
+        signs: &[Server("daphne")],
+        rules: &[rule(Told(1014, 1014), Code(1006))],
+    },
     // Java-WebSocket: `WebSocketImpl.eot` closes with the code that is pending locally.
     Stack {
         library: "Java-WebSocket",

@@ -99,3 +99,11 @@ fn uwebsockets_is_known_by_the_header_of_its_own() {
     assert_eq!(recognise(&known, Side::Server).map(|(stack, _)| stack.library), Some("uWebSockets"));
     assert!(recognise(&answer("Upgrade,Connection,X-uWebSockets"), Side::Server).is_none());
 }
+
+#[test]
+fn autobahn_is_known_on_both_sides() {
+    assert_eq!(server("AutobahnPython/26.10.2", None), Some("Autobahn"));
+    assert_eq!(client("AutobahnPython/26.10.2"), Some("Autobahn"));
+    assert_eq!(server("daphne", None), Some("Daphne"));
+    assert_eq!(server("TornadoServer/6.6.1", None), None);
+}
