@@ -8,6 +8,7 @@ use crate::limits::Limits;
 use crate::moment::Moment;
 use crate::side::{PerSide, Side};
 use crate::tcp::connection::Connection;
+use crate::tcp::reset::ResetValidity;
 use crate::tcp::stream_event::{GapCause, StreamEvent, StreamSink};
 use crate::time::Timestamp;
 use crate::diagnosis::stack;
@@ -195,7 +196,7 @@ impl Conversation {
             last,
             last_payload,
             idle_since: self.idle_since.or(last_payload),
-            handshake: self.upper.handshake,
+            handshake: *self.upper.handshake,
             traffic,
             teardown,
             verdict,
@@ -221,10 +222,18 @@ impl Conversation {
             last_message = PerSide::from_fn(|side| last_message_of(&session.sides[side]));
             for side in Side::BOTH {
                 let direction = session.sides.get_mut(side);
-                *close.get_mut(side) = direction.close.take();
+                *close.get_mut(side) = direction.close.take().map(|close| *close);
                 if sight[side] == Sight::Full {
                     *sight.get_mut(side) = sight_of(direction, joined);
                 }
+            }
+        }
+        for side in Side::BOTH {
+            // A reset ahead of its sender's bytes that ended the connection all the same: those bytes are missing.
+            if let Some(reset) = halves[side].reset.as_deref().filter(|r| r.validity == ResetValidity::Ahead)
+                && sight[side] == Sight::Full
+            {
+                *sight.get_mut(side) = lost(Blind::Gap, Some(reset.at), halves[side].next);
             }
         }
         Teardown {
@@ -256,7 +265,7 @@ impl Conversation {
             syn: self.tcp.halves.client.syn,
             syn_ack: self.tcp.halves.server.syn,
             established: self.tcp.halves.client.established,
-            ttl: PerSide::from_fn(|side| self.tcp.halves[side].ttl),
+            ttl: PerSide::from_fn(|side| self.tcp.halves[side].first_ttl),
             request: handshake.request.as_ref().map(|request| request.at),
             response,
             frames: self.upper.frames(),

@@ -44,8 +44,7 @@ impl Joining {
         if let StreamEvent::Data { bytes, .. } = event {
             let segments = self.segments.get_mut(side);
             *segments = segments.saturating_add(1);
-            let direction = &self.session.sides[side];
-            let at_boundary = direction.is_lost() || direction.is_at_boundary();
+            let at_boundary = self.session.is_lost(side) || self.session.is_at_boundary(side);
             match plausible::chain(bytes)
                 .filter(|chain| at_boundary && (chain.beyond == 0 || chain.frames > 1))
             {

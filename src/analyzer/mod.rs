@@ -72,7 +72,7 @@ impl Analyzer {
     }
 
     /// The next judged connection.
-    pub fn poll_record(&mut self) -> Option<ConnectionRecord> {
+    pub fn poll_record(&mut self) -> Option<Box<ConnectionRecord>> {
         self.tracker.poll_record()
     }
 

@@ -31,10 +31,10 @@ pub(super) struct Tracker {
     /// Ended connections, with the time at which their stragglers are no longer waited for.
     lingering: VecDeque<(Timestamp, FlowId)>,
     /// Failed TCP connections to servers that have not (yet) carried a WebSocket.
-    candidates: VecDeque<ConnectionRecord>,
+    candidates: VecDeque<Box<ConnectionRecord>>,
     /// Servers that carried one.
     servers: HashSet<Endpoint>,
-    finished: VecDeque<ConnectionRecord>,
+    finished: VecDeque<Box<ConnectionRecord>>,
     anomalies: AnomalyCounts,
     held_bytes: usize,
     eviction_cursor: usize,
@@ -71,11 +71,14 @@ impl Tracker {
 
     /// Takes one TCP segment.
     pub(super) fn handle_segment(&mut self, segment: &Segment<'_>) {
-        if self.copies.is_copy(segment, &self.options.limits) {
+        let (key, in_order) = FlowKey::of(segment);
+        let hash = self.table.hash(&key);
+        let direction = hash ^ u64::from(in_order);
+        if self.copies.is_copy(direction, segment, &self.options.limits) {
             self.anomalies.count(Anomaly::PacketCopy);
             return;
         }
-        let Some(id) = self.conversation_of(segment) else { return };
+        let Some(id) = self.conversation_of(segment, key, hash) else { return };
         let limits = &self.options.limits;
         let Some((_, conversation)) = self.table.get_mut(id) else { return };
         let held = conversation.held_bytes();
@@ -114,7 +117,7 @@ impl Tracker {
     }
 
     /// The next judged connection.
-    pub(super) fn poll_record(&mut self) -> Option<ConnectionRecord> {
+    pub(super) fn poll_record(&mut self) -> Option<Box<ConnectionRecord>> {
         self.finished.pop_front()
     }
 
@@ -129,9 +132,8 @@ impl Tracker {
     }
 
     /// The conversation `segment` belongs to, begun if need be. `None`: it opens nothing worth following.
-    fn conversation_of(&mut self, segment: &Segment<'_>) -> Option<FlowId> {
-        let key = FlowKey::of(segment);
-        let found = self.table.find(&key);
+    fn conversation_of(&mut self, segment: &Segment<'_>, key: FlowKey, hash: u64) -> Option<FlowId> {
+        let found = self.table.find(hash, &key);
         let is_syn = segment.flags.syn() && !segment.flags.ack();
         if let Some(id) = found {
             if !is_syn {
@@ -197,7 +199,8 @@ impl Tracker {
             return;
         }
         let server = conversation.server();
-        let record = conversation.finish(observed, self.options.vantage, &self.options.limits);
+        let record =
+            Box::new(conversation.finish(observed, self.options.vantage, &self.options.limits));
         if is_websocket {
             self.finished.push_back(record);
         } else if record.verdict.kind != Kind::Refused {
@@ -209,7 +212,7 @@ impl Tracker {
         }
     }
 
-    fn keep_candidate(&mut self, record: ConnectionRecord) {
+    fn keep_candidate(&mut self, record: Box<ConnectionRecord>) {
         if self.candidates.len() >= CANDIDATES_MAX {
             self.candidates.pop_front();
             self.other_connections += 1;

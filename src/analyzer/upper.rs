@@ -7,7 +7,7 @@ use crate::http::upgrade::{Handshake, Response};
 use crate::limits::Limits;
 use crate::moment::Moment;
 use crate::side::{PerSide, Side};
-use crate::tcp::stream_event::{Gap, StreamEvent, Wire};
+use crate::tcp::stream_event::{Gap, GapCause, StreamEvent, Wire};
 use crate::websocket::session::Session;
 
 /// The protocol above TCP.
@@ -42,7 +42,7 @@ pub(super) struct Upgrading {
 #[derive(Debug)]
 pub(super) struct Upper {
     pub phase: Phase,
-    pub handshake: Handshake,
+    pub handshake: Box<Handshake>,
     pub anomalies: AnomalySet,
     /// An Upgrade was asked for or answered: the connection is listed.
     pub is_websocket: bool,
@@ -84,7 +84,7 @@ impl Upper {
         };
         Upper {
             phase,
-            handshake: Handshake::default(),
+            handshake: Box::default(),
             anomalies: AnomalySet::default(),
             is_websocket: false,
             joined: false,
@@ -111,10 +111,10 @@ impl Upper {
         }
     }
 
-    /// Was no HTTP message seen whole?
+    /// Was no request head seen whole?
     pub(super) fn is_before_http(&self) -> bool {
         match &self.phase {
-            Phase::Http(http) => http.messages() == 0,
+            Phase::Http(http) => http.requests() == 0,
             Phase::Joining(_) | Phase::Upgrading(_) | Phase::Open(_) | Phase::Ignored => false,
         }
     }
@@ -153,11 +153,12 @@ impl Upper {
         match event {
             HttpEvent::Request(request) => {
                 self.is_websocket = true;
-                self.handshake = Handshake { request: Some(request), response: None };
+                *self.handshake = Handshake { request: Some(request), response: None };
                 let Phase::Http(http) = std::mem::replace(&mut self.phase, Phase::Ignored) else {
                     return side;
                 };
-                let session = Session { rsv1_allowed: true, ..Session::default() };
+                let mut session = Session::default();
+                session.rsv1_allowed = true;
                 self.phase =
                     Phase::Upgrading(Box::new(Upgrading { http: *http, session, answer_lost: false }));
             }
@@ -269,6 +270,9 @@ impl Upper {
     }
 
     fn gap(&mut self, side: Side, gap: Gap, limits: &Limits) {
+        if side == Side::Server && gap.cause == GapCause::Truncated && self.take_cut_answer(gap.at) {
+            return;
+        }
         match &mut self.phase {
             Phase::Open(session) => session.stream(side, StreamEvent::Gap(gap), limits),
             Phase::Joining(joining) => {
@@ -291,6 +295,22 @@ impl Upper {
             }
             Phase::Ignored => {}
         }
+    }
+
+    /// A `101` whose headers the snaplen cut is an answer all the same: frames follow with the next segments.
+    fn take_cut_answer(&mut self, at: Moment) -> bool {
+        let http = match &self.phase {
+            Phase::Http(http) => http,
+            Phase::Upgrading(upgrading) => &upgrading.http,
+            Phase::Joining(_) | Phase::Open(_) | Phase::Ignored => return false,
+        };
+        let Some(response) = http.cut_answer(at).filter(|response| response.status == 101) else {
+            return false;
+        };
+        self.is_websocket = true;
+        self.handshake.response = Some(response);
+        self.phase = Phase::Open(Box::new(Session::joined()));
+        true
     }
 
     /// Which sides sent frames.

@@ -3,11 +3,11 @@
 use crate::decode::segment::Segment;
 use crate::limits::Limits;
 use crate::time::Timestamp;
-use foldhash::fast::FixedState;
-use std::hash::{BuildHasher, Hash, Hasher};
+use foldhash::fast::RandomState;
+use std::hash::BuildHasher as _;
 
 /// Slots of the memory; a power of two. 16 bytes each: it stays in the processor's cache.
-const SLOTS: usize = 8_192;
+const SLOTS: usize = 2_048;
 
 /// Remembers recent packets by a fingerprint of everything a copy shares: addresses, the TCP header, the IP
 /// identification and the length, but neither TTL nor MAC addresses.
@@ -16,19 +16,30 @@ const SLOTS: usize = 8_192;
 #[derive(Debug)]
 pub struct CopyFilter {
     slots: Vec<(u64, Timestamp)>,
-    hasher: FixedState,
+    seed: u64,
+}
+
+/// Mixes two words: the halves of their product, folded.
+#[expect(clippy::cast_possible_truncation, reason = "the lower half is meant")]
+const fn fold(a: u64, b: u64) -> u64 {
+    let product = a as u128 * b as u128;
+    (product >> 64) as u64 ^ product as u64
 }
 
 impl Default for CopyFilter {
     fn default() -> Self {
-        CopyFilter { slots: vec![(0, Timestamp::MIN); SLOTS], hasher: FixedState::default() }
+        CopyFilter {
+            slots: vec![(0, Timestamp::MIN); SLOTS],
+            seed: RandomState::default().hash_one(SLOTS) | 1,
+        }
     }
 }
 
 impl CopyFilter {
-    /// Is `segment` a copy of a packet seen shortly before? Remembers it if not.
-    pub fn is_copy(&mut self, segment: &Segment<'_>, limits: &Limits) -> bool {
-        let fingerprint = self.fingerprint(segment);
+    /// Is `segment` a copy of a packet seen shortly before? Remembers it if not. `flow` tells its connection and
+    /// direction.
+    pub fn is_copy(&mut self, flow: u64, segment: &Segment<'_>, limits: &Limits) -> bool {
+        let fingerprint = self.fingerprint(flow, segment);
         #[expect(clippy::cast_possible_truncation, reason = "masked to the table's size")]
         let slot = (fingerprint as usize) & (SLOTS - 1);
         let Some((held, at)) = self.slots.get_mut(slot) else { return false };
@@ -42,12 +53,20 @@ impl CopyFilter {
         false
     }
 
-    fn fingerprint(&self, segment: &Segment<'_>) -> u64 {
-        let mut hasher = self.hasher.build_hasher();
-        (segment.source, segment.destination, segment.encapsulation).hash(&mut hasher);
-        (segment.seq, segment.ack, segment.flags, segment.window).hash(&mut hasher);
-        (segment.ip_id, segment.payload_len()).hash(&mut hasher);
-        hasher.write(segment.options);
-        hasher.finish()
+    fn fingerprint(&self, flow: u64, segment: &Segment<'_>) -> u64 {
+        let ack = segment.ack.map_or(0, |ack| ack.0);
+        let numbers = u64::from(segment.seq.0) << 32 | u64::from(ack);
+        let head = u64::from(segment.window) << 16 | u64::from(segment.ip_id.unwrap_or(0));
+        let head = head << 32 | u64::from(segment.payload_len());
+        let fingerprint = fold(flow ^ numbers, self.seed ^ head ^ u64::from(segment.flags.0) << 24);
+        // Nearly always NOP, NOP, Timestamps: twelve bytes.
+        match segment.options.first_chunk::<12>() {
+            Some([.., a, b, c, d, e, f, g, h]) if segment.options.len() == 12 => {
+                fold(fingerprint, self.seed ^ u64::from_le_bytes([*a, *b, *c, *d, *e, *f, *g, *h]))
+            }
+            _ => {
+                segment.options.iter().fold(fingerprint, |sum, byte| fold(sum, self.seed ^ u64::from(*byte)))
+            }
+        }
     }
 }

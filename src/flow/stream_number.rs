@@ -31,8 +31,9 @@ impl StreamNumbers {
     /// The number of `segment`'s conversation. Must be asked for each connection's first packet and for each SYN.
     pub fn number(&mut self, segment: &Segment<'_>, limits: &Limits) -> Option<u32> {
         let file = self.files.entry(segment.at.file).or_default();
-        let key = FlowKey::between(segment.source, segment.destination, EncapsulationId::default());
-        let direction = usize::from(segment.source != key.low);
+        let (key, in_order) =
+            FlowKey::between(segment.source, segment.destination, EncapsulationId::default());
+        let direction = usize::from(!in_order);
         let full = file.conversations.len() >= limits.stream_numbers;
         if full && !file.conversations.contains_key(&key) {
             return None;

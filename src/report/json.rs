@@ -22,6 +22,8 @@ pub fn anomalies(counts: &AnomalyCounts) -> BTreeMap<String, u64> {
 pub struct JsonWriter<W: Write> {
     out: W,
     empty: bool,
+    /// One connection's text, so that the output sees one write and not one a field.
+    line: Vec<u8>,
 }
 
 impl<W: Write> JsonWriter<W> {
@@ -33,7 +35,7 @@ impl<W: Write> JsonWriter<W> {
         write!(out, "{{\n  \"schema\": {:?},\n  \"generator\": ", SCHEMA)?;
         serde_json::to_writer(&mut out, &generator())?;
         write!(out, ",\n  \"connections\": [")?;
-        Ok(JsonWriter { out, empty: true })
+        Ok(JsonWriter { out, empty: true, line: Vec::new() })
     }
 
     /// Adds a connection.
@@ -41,10 +43,11 @@ impl<W: Write> JsonWriter<W> {
     /// # Errors
     /// The output can't be written.
     pub fn connection(&mut self, connection: &Connection) -> io::Result<()> {
-        self.out.write_all(if self.empty { b"\n    " } else { b",\n    " })?;
+        self.line.clear();
+        self.line.extend_from_slice(if self.empty { b"\n    " } else { b",\n    " });
         self.empty = false;
-        serde_json::to_writer(&mut self.out, connection)?;
-        Ok(())
+        serde_json::to_writer(&mut self.line, connection)?;
+        self.out.write_all(&self.line)
     }
 
     /// Ends the document.

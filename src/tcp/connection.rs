@@ -67,6 +67,7 @@ impl Connection {
         if segment.flags.rst() {
             self.take_reset(side, segment, peer_acked);
         } else {
+            half.ttl.note(segment.ttl);
             self.take_numbering(side, segment);
             self.take_liveness(side, segment);
             self.take_payload(side, segment, peer_acked, limits, sink);
@@ -106,8 +107,7 @@ impl Connection {
     /// Has TCP ended: by a reset, or by both FINs acknowledged?
     #[must_use]
     pub fn has_ended(&self) -> bool {
-        self.halves.client.reset.is_some()
-            || self.halves.server.reset.is_some()
+        Side::BOTH.iter().any(|side| self.halves[*side].is_surely_reset())
             || (self.halves.client.fin_acked() && self.halves.server.fin_acked())
     }
 
@@ -123,18 +123,21 @@ impl Connection {
         // A reset, perhaps a forged one, acknowledges whatever drew it: that proves nothing about receipt.
         if !segment.flags.rst() {
             peer.acknowledge(offset);
-            self.undo_defied_reset(side);
+            self.undo_defied_reset();
         }
         Some(offset)
     }
 
-    /// A reset by `side` that the peer talked past, with `side` acknowledging the new bytes, reached nobody.
-    fn undo_defied_reset(&mut self, side: Side) {
-        let peer_acked = self.halves[side.other()].acked;
-        let half = self.halves.get_mut(side);
-        if half.reset.as_ref().is_some_and(|reset| peer_acked > reset.peer_sent) {
-            half.reset = None;
-            self.anomalies.insert(Anomaly::TcpResetIgnored);
+    /// A reset that both sides talked past, one acknowledging new bytes of the other, was ignored by its receiver.
+    fn undo_defied_reset(&mut self) {
+        for side in Side::BOTH {
+            let peer_acked = self.halves[side.other()].acked;
+            let half = self.halves.get_mut(side);
+            let defied = half.reset.as_ref().is_some_and(|r| peer_acked > r.peer_sent || half.acked > r.sent);
+            if defied {
+                half.reset = None;
+                self.anomalies.insert(Anomaly::TcpResetIgnored);
+            }
         }
     }
 
@@ -154,7 +157,11 @@ impl Connection {
         let offset_plus_one = u64::try_from(offset.saturating_add(1)).unwrap_or(0);
         let is_probe = offset_plus_one > 0 && offset_plus_one == half.end();
         if segment.payload_len() > 0 || segment.flags.fin() || segment.flags.syn() || is_probe {
-            half.unanswered.sent(offset_plus_one, segment.at);
+            let end = offset_plus_one.saturating_sub(1) + u64::from(segment.payload_len());
+            let again = is_probe
+                || (segment.payload_len() > 0 && end <= half.sent)
+                || (segment.flags.fin() && half.fin.is_some());
+            half.unanswered.sent(offset_plus_one, again, segment.at);
         }
         if segment.payload_len() > 0 && !is_probe {
             half.last_payload = Some(segment.at);
@@ -187,6 +194,7 @@ impl Connection {
             self.anomalies.insert(Anomaly::TcpDataAfterFin);
             return;
         }
+        half.note_talking_on(end);
         half.sent = half.sent.max(end);
         half.shown = half.shown.max(end);
         if end <= half.next {
@@ -357,18 +365,139 @@ impl Connection {
             window: segment.window,
             ttl: segment.ttl,
             ip_id: segment.ip_id,
+            sent: sender.end().max(sender.acked),
             peer_sent: peer.end(),
+            usual_ttl: sender.ttl.always(),
+            talked_on: false,
         };
-        let half = self.halves.get_mut(side);
-        if let (ResetValidity::Ahead, Some(Ok(offset))) = (validity, offset.map(u64::try_from)) {
-            half.show(offset);
-        }
-        half.reset = Some(Box::new(reset));
+        self.halves.get_mut(side).reset = Some(Box::new(reset));
     }
 
     /// When the connection was last heard of.
     #[must_use]
     pub fn last_at(&self) -> Timestamp {
         self.last.at
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decode::segment::{EncapsulationId, Endpoint, TcpFlags};
+    use crate::seq::SeqNum;
+    use std::net::Ipv4Addr;
+
+    const CLIENT: Side = Side::Client;
+    const SERVER: Side = Side::Server;
+    const ACK: u8 = TcpFlags::ACK;
+    const RST: u8 = TcpFlags::RST;
+
+    #[derive(Default)]
+    struct Bytes(PerSide<Vec<u8>>);
+
+    impl StreamSink for Bytes {
+        fn stream(&mut self, side: Side, event: StreamEvent<'_>) {
+            match event {
+                StreamEvent::Data { bytes, .. } => self.0.get_mut(side).extend_from_slice(bytes),
+                StreamEvent::Gap(gap) => {
+                    self.0.get_mut(side).extend(vec![b'_'; usize::try_from(gap.len).unwrap()]);
+                }
+            }
+        }
+    }
+
+    struct Script {
+        tcp: Connection,
+        bytes: Bytes,
+    }
+
+    impl Script {
+        /// A connection in which each side has sent its SYN with sequence number 99.
+        fn established() -> Self {
+            let mut script = Script { tcp: Connection::new(Moment::default()), bytes: Bytes::default() };
+            script.send(CLIENT, TcpFlags::SYN, 99, None, b"");
+            script.send(SERVER, TcpFlags::SYN | ACK, 99, Some(100), b"");
+            script
+        }
+
+        fn send(&mut self, side: Side, flags: u8, seq: u32, ack: Option<u32>, payload: &[u8]) {
+            let end =
+                |side| Endpoint { address: Ipv4Addr::LOCALHOST.into(), port: 1 + (side == CLIENT) as u16 };
+            let segment = Segment {
+                at: Moment::default(),
+                source: end(side),
+                destination: end(side.other()),
+                encapsulation: EncapsulationId::default(),
+                seq: SeqNum(seq),
+                ack: ack.map(SeqNum),
+                flags: TcpFlags(flags),
+                window: 1,
+                ttl: 64,
+                ip_id: None,
+                options: &[],
+                payload,
+                missing: 0,
+            };
+            self.tcp.handle_segment(side, &segment, &Limits::default(), &mut self.bytes);
+        }
+
+        fn sent(&mut self, side: Side) -> String {
+            self.tcp.flush(&mut self.bytes);
+            String::from_utf8(self.bytes.0[side].clone()).unwrap()
+        }
+    }
+
+    #[test]
+    fn segments_out_of_order_are_delivered_in_order_once() {
+        let mut script = Script::established();
+        script.send(CLIENT, ACK, 103, Some(100), b"def");
+        script.send(CLIENT, ACK, 103, Some(100), b"def");
+        script.send(CLIENT, ACK, 100, Some(100), b"abcd");
+        assert_eq!(script.sent(CLIENT), "abcdef");
+    }
+
+    #[test]
+    fn bytes_acknowledged_but_never_seen_are_a_gap() {
+        let mut script = Script::established();
+        script.send(CLIENT, ACK, 103, Some(100), b"def");
+        script.send(SERVER, ACK, 100, Some(108), b"");
+        assert_eq!(script.sent(CLIENT), "___def__");
+    }
+
+    #[test]
+    fn a_reset_with_the_expected_number_ends_the_connection() {
+        let mut script = Script::established();
+        script.send(SERVER, RST | ACK, 100, Some(100), b"");
+        assert!(script.tcp.has_ended());
+    }
+
+    #[test]
+    fn a_reset_behind_what_was_acknowledged_is_ignored() {
+        let mut script = Script::established();
+        script.send(SERVER, ACK, 100, Some(100), b"abc");
+        script.send(CLIENT, ACK, 100, Some(103), b"");
+        script.send(SERVER, RST, 100, None, b"");
+        assert!(script.tcp.halves.server.reset.is_none());
+        assert!(script.tcp.anomalies.contains(Anomaly::TcpResetIgnored));
+    }
+
+    #[test]
+    fn a_guessed_reset_ahead_of_the_stream_does_not_end_it_and_is_forgotten_when_it_goes_on() {
+        let mut script = Script::established();
+        script.send(SERVER, RST, 900, None, b"");
+        assert!(!script.tcp.has_ended());
+        script.send(SERVER, ACK, 100, Some(100), b"abc");
+        script.send(CLIENT, ACK, 100, Some(103), b"");
+        assert!(script.tcp.halves.server.reset.is_none());
+        assert_eq!(script.sent(SERVER), "abc");
+    }
+
+    #[test]
+    fn a_reset_whose_supposed_sender_and_receiver_talk_on_is_forgotten() {
+        let mut script = Script::established();
+        script.send(CLIENT, RST | ACK, 100, Some(100), b"");
+        script.send(SERVER, ACK, 100, Some(100), b"abc");
+        script.send(CLIENT, ACK, 100, Some(103), b"");
+        assert!(!script.tcp.has_ended());
     }
 }

@@ -2,7 +2,7 @@
 
 use super::liveness::Unanswered;
 use super::reassembly::OutOfOrder;
-use super::reset::Reset;
+use super::reset::{Reset, ResetValidity};
 use crate::decode::segment::Segment;
 use crate::moment::Moment;
 use crate::seq::SeqNum;
@@ -52,7 +52,7 @@ pub struct Half {
     /// First packet that is no SYN.
     pub established: Option<Moment>,
     /// TTL or hop limit of its first packet.
-    pub ttl: Option<u8>,
+    pub first_ttl: Option<u8>,
     /// First FIN.
     pub fin: Option<Fin>,
     /// First reset that its receiver must honour.
@@ -61,10 +61,44 @@ pub struct Half {
     pub last: Option<Moment>,
     /// The side's last payload.
     pub last_payload: Option<Moment>,
+    /// TTL or hop limit of its packets other than resets.
+    pub ttl: UsualTtl,
     /// Its sendings that drew no answer.
     pub unanswered: Unanswered,
     /// Held segments and the hole before them, while there is one.
     pub(crate) recovery: Option<Box<Recovery>>,
+}
+
+/// The TTL or hop limit that a side's packets arrive with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UsualTtl {
+    /// None seen.
+    #[default]
+    Unseen,
+    /// The same in all packets.
+    Always(u8),
+    /// More than one: packets take different ways.
+    Varies,
+}
+
+impl UsualTtl {
+    /// Notes a packet's.
+    pub(crate) fn note(&mut self, ttl: u8) {
+        *self = match *self {
+            UsualTtl::Unseen => UsualTtl::Always(ttl),
+            UsualTtl::Always(usual) if usual == ttl => *self,
+            UsualTtl::Always(_) | UsualTtl::Varies => UsualTtl::Varies,
+        };
+    }
+
+    /// The one value, if there is one.
+    #[must_use]
+    pub fn always(self) -> Option<u8> {
+        match self {
+            UsualTtl::Always(ttl) => Some(ttl),
+            UsualTtl::Unseen | UsualTtl::Varies => None,
+        }
+    }
 }
 
 /// A hole in one direction and what waits behind it.
@@ -133,7 +167,7 @@ impl Half {
 
     /// Notes what tells how far away the side is; over with its first packet that is no SYN.
     pub(crate) fn note_opening(&mut self, segment: &Segment<'_>) {
-        self.ttl.get_or_insert(segment.ttl);
+        self.first_ttl.get_or_insert(segment.ttl);
         if !segment.flags.syn() {
             self.established = Some(segment.at);
         }
@@ -160,6 +194,22 @@ impl Half {
     #[must_use]
     pub fn unseen(&self) -> u64 {
         self.shown.saturating_sub(self.next)
+    }
+
+    /// Did it send a reset that its receiver can only honour?
+    #[must_use]
+    pub fn is_surely_reset(&self) -> bool {
+        self.reset.as_ref().is_some_and(|reset| reset.validity == ResetValidity::Exact)
+    }
+
+    /// New bytes up to `end` are sent: after a reset, only someone who did not send it does so.
+    pub(crate) fn note_talking_on(&mut self, end: u64) {
+        if let Some(reset) = self.reset.as_mut()
+            && reset.offset.is_none_or(|offset| u64::try_from(offset).is_ok_and(|offset| end > offset))
+            && end > self.sent
+        {
+            reset.talked_on = true;
+        }
     }
 
     /// Has the peer acknowledged the whole stream with its FIN?

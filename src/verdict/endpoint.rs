@@ -3,7 +3,7 @@
 //! It is the code of the first valid Close that *reached* the application while it still listened: 1005 for an empty
 //! one, 1006 where none came. What an end sent itself never sets its own code, so the two ends may well differ.
 
-use super::reach::{Reach, reach};
+use super::reach::{Reach, own_reset, reach};
 use super::teardown::{Blind, Lost, Observed, Sight, TcpEnd, TcpEndKind, Teardown};
 use super::vantage::VantageEstimate;
 use super::verdict::{Kind, packet};
@@ -189,6 +189,7 @@ fn without_close(teardown: &Teardown, side: Side) -> EndpointCode {
         return EndpointCode::unknown("neither a Close nor the end of TCP was seen".to_owned());
     };
     let course = match (end.by == side, end.kind) {
+        (true, TcpEndKind::Rst) if own_reset(teardown, side).is_none() => Course::Reset,
         (true, _) => Course::Quit,
         (false, TcpEndKind::Fin) => Course::Dropped,
         (false, TcpEndKind::Rst) => Course::Reset,

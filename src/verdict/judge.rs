@@ -1,5 +1,6 @@
 //! The one place that decides: evidence in, verdict out.
 
+use super::reset_origin::{ResetOrigin, reset_origin};
 use super::teardown::{Answer, Blind, Lost, Observed, Sight, TcpEnd, TcpEndKind, Teardown};
 use super::verdict::{Cause, ClosedBy, Kind, Verdict};
 use super::why;
@@ -67,6 +68,7 @@ fn judge_unanswered(teardown: &Teardown) -> Verdict {
     let end = teardown.tcp_end();
     let closed_by = match (timed_out, end) {
         (Some(_), _) => ClosedBy::Network,
+        (None, Some(end)) if end.kind == TcpEndKind::Rst => closed_by(&end, reset_origin(teardown, end.by)),
         (None, Some(end)) => end.by.into(),
         (None, None) => return verdict(Kind::Open, None, why::waiting(teardown)),
     };
@@ -113,16 +115,24 @@ fn judge_end(teardown: &Teardown) -> Verdict {
         return judge_unfinished(teardown);
     };
     if let Some((side, lost)) = blind_side(teardown).or_else(|| unconfirmed(teardown, &end)) {
-        return Verdict {
-            closed_by: Some(end.by.into()),
-            ..unknown(lost.blind, why::blind(teardown, side, &lost))
-        };
+        return unknown(lost.blind, why::blind(teardown, side, &lost));
     }
     let cause = match end.kind {
         TcpEndKind::Fin => Cause::Fin,
         TcpEndKind::Rst => Cause::Rst,
     };
-    verdict(Kind::Abnormal(cause), Some(end.by.into()), why::abnormal(teardown, &end))
+    let origin = (end.kind == TcpEndKind::Rst).then(|| reset_origin(teardown, end.by)).flatten();
+    let closed_by = closed_by(&end, origin);
+    verdict(Kind::Abnormal(cause), Some(closed_by), why::abnormal(teardown, &end, origin))
+}
+
+/// Who began an end that TCP made.
+fn closed_by(end: &TcpEnd, origin: Option<ResetOrigin>) -> ClosedBy {
+    match origin {
+        None | Some(ResetOrigin::Endpoint) => end.by.into(),
+        Some(ResetOrigin::NoSuchConnection) => ClosedBy::Unknown,
+        Some(ResetOrigin::Foreign(_)) => ClosedBy::Network,
+    }
 }
 
 /// Neither a Close nor an end of TCP.
@@ -130,8 +140,17 @@ fn judge_unfinished(teardown: &Teardown) -> Verdict {
     match teardown.observed {
         Observed::Evicted => unknown(Blind::Evicted, why::evicted()),
         Observed::Superseded(at) => unknown(Blind::Gap, why::superseded(at)),
-        Observed::Whole => verdict(Kind::Open, None, why::open(teardown)),
+        Observed::Whole => match one_sided(teardown) {
+            // An end by the side that is not in the capture would not be seen.
+            Some((side, lost)) => unknown(lost.blind, why::blind(teardown, side, &lost)),
+            None => verdict(Kind::Open, None, why::open(teardown)),
+        },
     }
+}
+
+/// The side, if any, of which the capture holds nothing.
+fn one_sided(teardown: &Teardown) -> Option<(Side, Lost)> {
+    blind_side(teardown).filter(|(_, lost)| lost.blind == Blind::OneSided)
 }
 
 /// The side, if any, of which a Close may have passed unseen.

@@ -1,10 +1,12 @@
 //! Did a Close reach an application that still listened? Proved from the packets, strongest proof first.
 
+use super::reset_origin::{ResetOrigin, reset_origin};
 use super::teardown::Teardown;
 use super::vantage::VantageEstimate;
 use super::verdict::packet;
 use crate::moment::Moment;
 use crate::side::Side;
+use crate::tcp::reset::Reset;
 use crate::websocket::close::CloseFrame;
 
 /// How far a Close came on its way to the receiver's application.
@@ -39,7 +41,7 @@ pub(super) fn reach(teardown: &Teardown, side: Side, close: &CloseFrame, vantage
     let end = close.wire.end;
     let acked = teardown.acked[peer] >= end;
     let left_before = left_before(teardown, side, close);
-    if left_before && let Some(reset) = teardown.reset[side] {
+    if left_before && let Some(reset) = own_reset(teardown, side) {
         // A socket open for reading does not answer with a reset.
         return if reset.at > close.at { Reach::SocketGone } else { Reach::AbortedBefore };
     }
@@ -59,7 +61,7 @@ pub(super) fn reach(teardown: &Teardown, side: Side, close: &CloseFrame, vantage
     if acked {
         return Reach::Acknowledged;
     }
-    if let Some(reset) = teardown.reset[side] {
+    if let Some(reset) = own_reset(teardown, side) {
         return match reset.acked {
             Some(received) if received >= end => Reach::Unread,
             Some(_) => Reach::AbortedBefore,
@@ -75,6 +77,14 @@ pub(super) fn reach(teardown: &Teardown, side: Side, close: &CloseFrame, vantage
     if vantage.vantage.is_at(side) && !left_before { Reach::Arrived } else { Reach::OnlySent }
 }
 
+/// `side`'s reset, unless something else sent it.
+pub(super) fn own_reset(teardown: &Teardown, side: Side) -> Option<Reset> {
+    match reset_origin(teardown, side)? {
+        ResetOrigin::Endpoint | ResetOrigin::NoSuchConnection => teardown.reset[side],
+        ResetOrigin::Foreign(_) => None,
+    }
+}
+
 /// Had `side` closed TCP before it had received `close`?
 fn left_before(teardown: &Teardown, side: Side, close: &CloseFrame) -> bool {
     teardown.fin[side].is_some_and(|fin| fin.peer_acked.is_some_and(|received| received < close.wire.end))
@@ -83,7 +93,7 @@ fn left_before(teardown: &Teardown, side: Side, close: &CloseFrame) -> bool {
 impl Reach {
     /// A clause on it.
     pub(super) fn text(self, teardown: &Teardown, side: Side) -> String {
-        let reset = teardown.reset[side].map_or_else(String::new, |reset| format!(" in {}", packet(reset.at)));
+        let reset = own_reset(teardown, side).map_or_else(String::new, |reset| format!(" in {}", packet(reset.at)));
         match self {
             Reach::Answered(at) => format!("{side} answered it in {}", packet(at)),
             Reach::AcknowledgedThenFin(at) => {

@@ -1,5 +1,6 @@
 //! The reasons of a verdict, in one sentence each, with packet numbers.
 
+use super::reset_origin::{ResetOrigin, Sign};
 use super::teardown::{Answer, Blind, Lost, TcpEnd, TcpEndKind, Teardown};
 use super::verdict::packet;
 use crate::moment::Moment;
@@ -38,14 +39,17 @@ pub(super) fn coded(teardown: &Teardown, side: Side, close: &CloseFrame, crossed
         None => why += &format!("; {peer} did not answer"),
     }
     match teardown.tcp_end() {
-        Some(end) if end.at < close.at => why += &format!("; it crossed {}", end_text(&end)),
+        Some(end) if end.at < close.at && end.by != side => {
+            why += &format!("; it crossed {}", end_text(&end))
+        }
         Some(end) => why += &format!("; then {}", end_text(&end)),
         None => why += "; TCP had not ended when the capture did",
     }
     why
 }
 
-pub(super) fn abnormal(teardown: &Teardown, end: &TcpEnd) -> String {
+pub(super) fn abnormal(teardown: &Teardown, end: &TcpEnd, origin: Option<ResetOrigin>) -> String {
+    let origin = origin.map_or_else(String::new, |origin| origin_text(end.by, origin));
     let late =
         Side::BOTH.into_iter().find_map(|side| teardown.close[side].as_ref().map(|close| (side, close)));
     match late {
@@ -55,7 +59,23 @@ pub(super) fn abnormal(teardown: &Teardown, end: &TcpEnd) -> String {
             close_text(close),
             packet(close.at)
         ),
-        None => format!("{}; neither side had sent a Close", end_text(end)),
+        None => format!("{}{origin}; neither side had sent a Close", end_text(end)),
+    }
+}
+
+fn origin_text(side: Side, origin: ResetOrigin) -> String {
+    match origin {
+        ResetOrigin::Endpoint => String::new(),
+        ResetOrigin::NoSuchConnection => format!(
+            ", which only answers a packet: {side}'s address knew of no such connection, though nothing shows that {side} ended it"
+        ),
+        ResetOrigin::Foreign(Sign::Hops { reset, usual }) => {
+            format!(", but not sent by it: it came {reset} hops, {side}'s other packets {usual}")
+        }
+        ResetOrigin::Foreign(Sign::TalkedOn) => format!(", but not sent by it: {side} went on sending"),
+        ResetOrigin::Foreign(Sign::BothEnds) => {
+            ", but not sent by it: both ends were reset at once".to_owned()
+        }
     }
 }
 
@@ -146,7 +166,7 @@ pub(super) fn close_without_its_code(side: Side, close: &CloseFrame) -> String {
 }
 
 pub(super) fn blind(teardown: &Teardown, side: Side, lost: &Lost) -> String {
-    let end = teardown.tcp_end().map_or_else(|| "no answer".to_owned(), |end| end_text(&end));
+    let end = teardown.tcp_end().map_or_else(|| "no end of TCP".to_owned(), |end| end_text(&end));
     format!("{end} and no Close was seen, but {}", lost_text(side, lost))
 }
 

@@ -48,13 +48,12 @@ pub enum HiddenCause {
 /// One direction.
 #[derive(Debug, Default)]
 pub struct Direction {
-    framing: Framing,
     /// Inside a fragmented message?
     in_message: bool,
     /// What it carried.
     pub traffic: Traffic,
     /// Its first Close.
-    pub close: Option<CloseFrame>,
+    pub close: Option<Box<CloseFrame>>,
     /// Its last data frame.
     pub last_data: Option<Moment>,
     /// Payload bytes of its latest message, compressed where it is.
@@ -67,23 +66,10 @@ pub struct Direction {
     pub hidden: Option<Hidden>,
 }
 
-impl Direction {
-    /// Is the next frame boundary unknown?
-    #[must_use]
-    pub fn is_lost(&self) -> bool {
-        self.framing.is_lost()
-    }
-
-    /// Does it stand exactly between two frames?
-    #[must_use]
-    pub fn is_at_boundary(&self) -> bool {
-        self.framing.is_at_boundary()
-    }
-}
-
 /// Both directions of a WebSocket.
 #[derive(Debug, Default)]
 pub struct Session {
+    framings: PerSide<Framing>,
     /// What each side sent.
     pub sides: PerSide<Direction>,
     /// May messages be compressed (RSV1)? Unknown where the handshake was not seen.
@@ -103,18 +89,28 @@ impl Session {
         session
     }
 
+    /// Is the next frame boundary of `side` unknown?
+    #[must_use]
+    pub fn is_lost(&self, side: Side) -> bool {
+        self.framings[side].is_lost()
+    }
+
+    /// Does `side` stand exactly between two frames?
+    #[must_use]
+    pub fn is_at_boundary(&self, side: Side) -> bool {
+        self.framings[side].is_at_boundary()
+    }
+
     /// Forgets where `side`'s frames stand: they begin somewhere.
     pub fn lose(&mut self, side: Side) {
-        self.sides.get_mut(side).framing = Framing::lost();
+        *self.framings.get_mut(side) = Framing::lost();
     }
 
     /// Takes what `side` sent.
     pub fn stream(&mut self, side: Side, event: StreamEvent<'_>, limits: &Limits) {
         let expects_mask = side == Side::Client;
-        let Session { sides, rsv1_allowed, anomalies } = self;
-        let direction = sides.get_mut(side);
-        // The framing is lent out, so that what it finds can be noted in the rest of the direction.
-        let mut framing = std::mem::take(&mut direction.framing);
+        let Session { framings, sides, rsv1_allowed, anomalies } = self;
+        let (framing, direction) = (framings.get_mut(side), sides.get_mut(side));
         let mut note = |event: FrameEvent<'_>| direction.take(side, event, *rsv1_allowed, anomalies);
         match event {
             StreamEvent::Data { at, bytes, wire, offset } => {
@@ -125,20 +121,17 @@ impl Session {
             }
             StreamEvent::Gap(gap) => framing.gap(gap, limits, &mut note),
         }
-        direction.framing = framing;
     }
 
     /// Nothing more will come.
     pub fn finish(&mut self, at: Moment, limits: &Limits) {
         for side in Side::BOTH {
-            let Session { sides, rsv1_allowed, anomalies } = self;
-            let direction = sides.get_mut(side);
-            let mut framing = std::mem::take(&mut direction.framing);
+            let Session { framings, sides, rsv1_allowed, anomalies } = self;
+            let (framing, direction) = (framings.get_mut(side), sides.get_mut(side));
             framing.finish(at, limits, &mut |event| direction.take(side, event, *rsv1_allowed, anomalies));
             if framing.is_lost() {
                 anomalies.insert(Anomaly::FramingLost);
             }
-            direction.framing = framing;
         }
     }
 }
@@ -206,7 +199,7 @@ impl Direction {
         if close.code.is_some_and(|code| !code.is_valid_on_wire()) {
             anomalies.insert(Anomaly::CloseCodeReserved);
         }
-        self.close = Some(close);
+        self.close = Some(Box::new(close));
     }
 
     fn check(&mut self, side: Side, header: &FrameHeader, rsv1_allowed: bool, all: &mut AnomalySet) {

@@ -1,0 +1,136 @@
+//! Who sent a reset: the end it names, or something in between?
+
+use super::teardown::Teardown;
+use crate::side::Side;
+use crate::tcp::reset::Reset;
+
+/// Where a reset came from, as far as the packets tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ResetOrigin {
+    /// The end it names aborted: it acknowledges what that end had received.
+    Endpoint,
+    /// The end it names had no such connection any more, though nothing shows that it had ended it: its reset only
+    /// answers the peer's segment.
+    NoSuchConnection,
+    /// Something else sent it.
+    Foreign(Sign),
+}
+
+/// What gives a foreign reset away (Weaver, Sommer, Paxson: Detecting Forged TCP Reset Packets, NDSS 2009).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Sign {
+    /// It came a different number of hops than all other packets of the end it names.
+    Hops {
+        /// Hops of the reset.
+        reset: u8,
+        /// Hops of that end's other packets.
+        usual: u8,
+    },
+    /// The end it names went on sending.
+    TalkedOn,
+    /// Both ends were reset at once, each "by" the other.
+    BothEnds,
+}
+
+/// The origin of `side`'s reset; `None` if it sent none.
+#[must_use]
+pub fn reset_origin(teardown: &Teardown, side: Side) -> Option<ResetOrigin> {
+    let reset = teardown.reset[side]?;
+    Some(if let Some(sign) = foreign_sign(teardown, side, &reset) {
+        ResetOrigin::Foreign(sign)
+    } else if reset.acked.is_none() && !ended_before(teardown, side, &reset) && is_established(teardown) {
+        ResetOrigin::NoSuchConnection
+    } else {
+        ResetOrigin::Endpoint
+    })
+}
+
+fn foreign_sign(teardown: &Teardown, side: Side, reset: &Reset) -> Option<Sign> {
+    if let Some(usual) = reset.usual_ttl
+        && hops(usual) != hops(reset.ttl)
+    {
+        return Some(Sign::Hops { reset: hops(reset.ttl), usual: hops(usual) });
+    }
+    if reset.talked_on {
+        return Some(Sign::TalkedOn);
+    }
+    let other = teardown.reset[side.other()]?;
+    // A reset end falls silent: it neither answers a reset nor aborts by itself at the same moment.
+    let both_abort = reset.acked.is_some() && other.acked.is_some();
+    let at_once = reset.at.at.seconds_since(other.at.at).abs() < AT_ONCE_SECONDS;
+    (both_abort && at_once).then_some(Sign::BothEnds)
+}
+
+/// Resets to both ends nearer in time than this are one device's.
+const AT_ONCE_SECONDS: f64 = 0.001;
+
+/// Had `side` sent its FIN by then?
+fn ended_before(teardown: &Teardown, side: Side, reset: &Reset) -> bool {
+    teardown.fin[side].is_some_and(|fin| fin.at <= reset.at)
+}
+
+/// Was data exchanged? A reset in answer to a SYN is the endpoint's own way to refuse.
+fn is_established(teardown: &Teardown) -> bool {
+    teardown.opening.request.is_some() || teardown.opening.response.is_some() || teardown.opening.joined
+}
+
+/// Routers a packet has passed, from its TTL: senders start at 32, 64, 128 or 255, and one that uses another start for
+/// its resets still sends them the same way.
+const fn hops(ttl: u8) -> u8 {
+    match ttl {
+        0..=32 => 32 - ttl,
+        33..=64 => 64 - ttl,
+        65..=128 => 128 - ttl,
+        _ => 255 - ttl,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::moment::Moment;
+    use crate::tcp::reset::ResetValidity;
+
+    fn teardown(ttl: u8, usual: Option<u8>, acked: Option<u64>) -> Teardown {
+        let mut teardown = Teardown::default();
+        teardown.opening.request = Some(Moment::default());
+        teardown.reset.server = Some(Reset {
+            at: Moment::default(),
+            validity: ResetValidity::Exact,
+            offset: Some(0),
+            acked,
+            window: 0,
+            ttl,
+            ip_id: None,
+            sent: 0,
+            peer_sent: 0,
+            usual_ttl: usual,
+            talked_on: false,
+        });
+        teardown
+    }
+
+    fn origin(ttl: u8, usual: Option<u8>, acked: Option<u64>) -> Option<ResetOrigin> {
+        reset_origin(&teardown(ttl, usual, acked), Side::Server)
+    }
+
+    #[test]
+    fn another_start_ttl_over_the_same_way_is_the_endpoint() {
+        assert_eq!(origin(254, Some(63), Some(1)), Some(ResetOrigin::Endpoint));
+        assert_eq!(origin(63, Some(63), Some(1)), Some(ResetOrigin::Endpoint));
+        assert_eq!(origin(63, None, Some(1)), Some(ResetOrigin::Endpoint));
+    }
+
+    #[test]
+    fn another_number_of_hops_is_foreign() {
+        assert_eq!(
+            origin(64, Some(63), Some(1)),
+            Some(ResetOrigin::Foreign(Sign::Hops { reset: 0, usual: 1 }))
+        );
+    }
+
+    #[test]
+    fn a_bare_reset_out_of_the_blue_is_no_abort() {
+        assert_eq!(origin(63, Some(63), None), Some(ResetOrigin::NoSuchConnection));
+    }
+}
