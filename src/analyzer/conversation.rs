@@ -4,6 +4,7 @@ use super::record::ConnectionRecord;
 use super::upper::Upper;
 use crate::anomaly::AnomalySet;
 use crate::decode::segment::{EncapsulationId, Endpoint, Segment};
+use crate::diagnosis::stack;
 use crate::limits::Limits;
 use crate::moment::Moment;
 use crate::side::{PerSide, Side};
@@ -11,7 +12,6 @@ use crate::tcp::connection::Connection;
 use crate::tcp::reset::ResetValidity;
 use crate::tcp::stream_event::{GapCause, StreamEvent, StreamSink};
 use crate::time::Timestamp;
-use crate::diagnosis::stack;
 use crate::verdict::endpoint::endpoints;
 use crate::verdict::judge::judge;
 use crate::verdict::teardown::{Answer, Blind, LastMessage, Lost, Observed, Opening, Sight, Teardown};
@@ -174,8 +174,7 @@ impl Conversation {
         }
         let teardown = self.teardown(observed, limits);
         let verdict = judge(&teardown);
-        let vantage =
-            vantage.map_or_else(|| vantage::estimate(&teardown), crate::verdict::vantage::given);
+        let vantage = vantage.map_or_else(|| vantage::estimate(&teardown), crate::verdict::vantage::given);
         let endpoints = endpoints(&teardown, verdict.kind, &vantage);
         let reported = PerSide::from_fn(|side| {
             stack::reported_as(&self.upper.handshake, &teardown, side, &endpoints[side])

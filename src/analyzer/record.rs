@@ -2,10 +2,10 @@
 
 use crate::anomaly::AnomalySet;
 use crate::decode::segment::{EncapsulationId, Endpoint};
+use crate::diagnosis::stack::ReportedAs;
 use crate::http::upgrade::Handshake;
 use crate::moment::Moment;
 use crate::side::PerSide;
-use crate::diagnosis::stack::ReportedAs;
 use crate::verdict::endpoint::EndpointCode;
 use crate::verdict::teardown::Teardown;
 use crate::verdict::vantage::VantageEstimate;

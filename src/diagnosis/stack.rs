@@ -163,8 +163,9 @@ impl Sign {
                 all.any(|header| header.eq_ignore_ascii_case(name.as_bytes()))
                     .then(|| format!("the header {name}"))
             }
-            Sign::Extensions(exactly) => (extensions? == exactly.as_bytes())
-                .then(|| format!("Sec-WebSocket-Extensions: {exactly}")),
+            Sign::Extensions(exactly) => {
+                (extensions? == exactly.as_bytes()).then(|| format!("Sec-WebSocket-Extensions: {exactly}"))
+            }
             Sign::NoExtensions => {
                 (answer.is_some() && extensions.is_none()).then(|| "no extension accepted".to_owned())
             }
@@ -190,7 +191,11 @@ const fn is_break(byte: &u8) -> bool {
 
 impl Says {
     /// The code, and the other possible one; `None`: it speaks of a Close that the end did not send.
-    fn codes(self, own: Option<CloseCode>, endpoint: &EndpointCode) -> Option<(CloseCode, Option<CloseCode>)> {
+    fn codes(
+        self,
+        own: Option<CloseCode>,
+        endpoint: &EndpointCode,
+    ) -> Option<(CloseCode, Option<CloseCode>)> {
         Some(match self {
             Says::Code(code) => (CloseCode(code), None),
             Says::Own => (own?, None),
@@ -207,7 +212,10 @@ impl When {
         let failed = matches!(endpoint.course, Course::Failed | Course::Rejected)
             || (own_first
                 && endpoint.course == Course::Unanswered
-                && teardown.close[side].as_ref().and_then(|close| close.code).is_some_and(is_protocol_failure));
+                && teardown.close[side]
+                    .as_ref()
+                    .and_then(|close| close.code)
+                    .is_some_and(is_protocol_failure));
         match self {
             When::Told(first, last) => {
                 let in_range = endpoint.code.is_some_and(|code| (first..=last).contains(&code.0));
@@ -234,7 +242,9 @@ impl When {
 /// Did `side` send its Close before the peer's reached it?
 fn own_close_first(teardown: &Teardown, side: Side) -> bool {
     match (&teardown.close[side], &teardown.close[side.other()]) {
-        (Some(own), Some(peer)) => own.sender_had_received(peer.wire.end).map_or(own.at < peer.at, |had| !had),
+        (Some(own), Some(peer)) => {
+            own.sender_had_received(peer.wire.end).map_or(own.at < peer.at, |had| !had)
+        }
         (Some(_), None) => true,
         (None, _) => false,
     }

@@ -2,7 +2,9 @@
 
 use super::stack::Says::{Code, Either, Own, OwnOr, RfcOr};
 use super::stack::Sign::{AnswerHeader, Extensions, NoExtensions, Server, UserAgent};
-use super::stack::When::{Dropped, Failed, LeftBeforeAnswer, OwnCloseFirst, OwnCodeAnswered, Quit, Told, Unanswered};
+use super::stack::When::{
+    Dropped, Failed, LeftBeforeAnswer, OwnCloseFirst, OwnCodeAnswered, Quit, Told, Unanswered,
+};
 use super::stack::{Rule, Says, Stack, When};
 use crate::side::Side;
 
@@ -74,12 +76,7 @@ pub const STACKS: &[Stack] = &[
     },
     // Hypercorn: protocol/ws_stream.py `StreamClosed` says 1000 once the application itself has sent its Close, and
     // 1006 otherwise, whatever came from the client. Measured.
-    Stack {
-        library: "hypercorn",
-        side: Side::Server,
-        signs: &[Server("hypercorn-h11")],
-        rules: HYPERCORN,
-    },
+    Stack { library: "hypercorn", side: Side::Server, signs: &[Server("hypercorn-h11")], rules: HYPERCORN },
     Stack { library: "hypercorn", side: Side::Server, signs: &[Server("hypercorn-h2")], rules: HYPERCORN },
     // Autobahn drops TCP when it fails a connection, and takes 1014 for invalid. Daphne is built on it. Measured.
     Stack {
@@ -115,12 +112,7 @@ pub const STACKS: &[Stack] = &[
         rules: &[rule(Told(1005, 1005), Code(1000)), rule(OwnCloseFirst, Own), rule(Failed, Own)],
     },
     // Jetty 12: `WebSocketSessionState` keeps the code with which the session failed.
-    Stack {
-        library: "Jetty",
-        side: Side::Server,
-        signs: &[Server("Jetty")],
-        rules: &[rule(Failed, Own)],
-    },
+    Stack { library: "Jetty", side: Side::Server, signs: &[Server("Jetty")], rules: &[rule(Failed, Own)] },
     // .NET: `ManagedWebSocket.HandleReceivedCloseAsync` starts from NormalClosure, which an empty Close leaves.
     Stack {
         library: "ASP.NET Core",

@@ -222,7 +222,9 @@ fn unanswered(teardown: &Teardown, side: Side, own: &CloseFrame) -> EndpointCode
         };
     };
     let spoke = teardown.last[peer].is_some_and(|last| last > own.at);
-    let certainty = if spoke || end.by == peer { Certainty::Certain } else { Certainty::Likely };
+    // After a reset no Close can be accepted any more.
+    let final_end = end.by == peer || end.kind == TcpEndKind::Rst;
+    let certainty = if spoke || final_end { Certainty::Certain } else { Certainty::Likely };
     abnormal(certainty, format!("{sent}; then {}", end_text(&end)))
 }
 
@@ -343,9 +345,8 @@ fn failed(
     let own = teardown.close[side].as_ref()?;
     let code = own.code.filter(|code| is_failure(*code))?;
     let had_close = own.sender_had_received(close.wire.end) == Some(true);
-    let left_at_once = teardown.fin[side].is_some_and(|fin| {
-        fin.at >= own.at && fin.peer_acked.is_some_and(|acked| acked < close.wire.end)
-    });
+    let left_at_once = teardown.fin[side]
+        .is_some_and(|fin| fin.at >= own.at && fin.peer_acked.is_some_and(|acked| acked < close.wire.end));
     let certainty = if had_close {
         if own.code == close.code || !is_protocol_failure(code) {
             return None;

@@ -93,7 +93,8 @@ fn left_before(teardown: &Teardown, side: Side, close: &CloseFrame) -> bool {
 impl Reach {
     /// A clause on it.
     pub(super) fn text(self, teardown: &Teardown, side: Side) -> String {
-        let reset = own_reset(teardown, side).map_or_else(String::new, |reset| format!(" in {}", packet(reset.at)));
+        let reset =
+            own_reset(teardown, side).map_or_else(String::new, |reset| format!(" in {}", packet(reset.at)));
         match self {
             Reach::Answered(at) => format!("{side} answered it in {}", packet(at)),
             Reach::AcknowledgedThenFin(at) => {
@@ -103,7 +104,9 @@ impl Reach {
             Reach::ReadAfterOwnFin => {
                 format!("it came after {side}'s FIN, but {side}'s socket still took it")
             }
-            Reach::Arrived => format!("it was captured at {side}, before anything ended the connection there"),
+            Reach::Arrived => {
+                format!("it was captured at {side}, before anything ended the connection there")
+            }
             Reach::Unread => {
                 format!("{side} aborted the connection{reset}, perhaps before it had read it")
             }
