@@ -117,7 +117,7 @@ pub fn reported_as(
         None => Certainty::Likely,
     };
     let differs = Some(code) != endpoint.code || other != endpoint.alternative;
-    differs.then(|| ReportedAs {
+    differs.then_some(ReportedAs {
         code: Some(code),
         certainty,
         alternative: other,
