@@ -31,6 +31,8 @@ pub(super) struct Conversation {
     /// Payload seen before the latest event that could end TCP.
     idle_since: Option<Moment>,
     server_told: bool,
+    /// At the end of observation that side's frame (or head) was still incomplete.
+    in_frame: PerSide<bool>,
 }
 
 struct Sink<'a> {
@@ -69,11 +71,12 @@ impl Conversation {
             serial,
             idle_since: None,
             server_told: false,
+            in_frame: PerSide::default(),
         }
     }
 
     pub(super) fn handle_segment(&mut self, segment: &Segment<'_>, limits: &Limits) {
-        let side = if segment.source == self.client { Side::Client } else { Side::Server };
+        let side = self.side_of(segment);
         if !self.has_tcp_end() {
             self.idle_since =
                 Side::BOTH.into_iter().filter_map(|side| self.tcp.halves[side].last_payload).max();
@@ -81,6 +84,16 @@ impl Conversation {
         let mut sink = Sink { upper: &mut self.upper, limits };
         self.tcp.handle_segment(side, segment, limits, &mut sink);
         self.settle_roles();
+    }
+
+    /// Notes a copy of a packet that was handled before.
+    pub(super) fn note_copy(&mut self, segment: &Segment<'_>) {
+        let side = self.side_of(segment);
+        self.tcp.note_copy(side, segment);
+    }
+
+    fn side_of(&self, segment: &Segment<'_>) -> Side {
+        if segment.source == self.client { Side::Client } else { Side::Server }
     }
 
     /// Tells TCP if content has shown that the roles were guessed wrongly.
@@ -94,6 +107,9 @@ impl Conversation {
 
     /// Gives up all holes: what is held is delivered.
     pub(super) fn flush(&mut self, limits: &Limits) {
+        if let Some(session) = self.upper.session_mut() {
+            self.in_frame = PerSide::from_fn(|side| session.is_in_frame(side));
+        }
         let mut sink = Sink { upper: &mut self.upper, limits };
         self.tcp.flush(&mut sink);
         self.settle_roles();
@@ -101,7 +117,7 @@ impl Conversation {
 
     /// Is `segment`, a SYN, one of this connection's own?
     pub(super) fn is_same_syn(&self, segment: &Segment<'_>) -> bool {
-        let side = if segment.source == self.client { Side::Client } else { Side::Server };
+        let side = self.side_of(segment);
         let (own, peer) = (&self.tcp.halves[side], &self.tcp.halves[side.other()]);
         match own.initial_seq() {
             Some(initial) => initial == segment.seq,
@@ -214,7 +230,7 @@ impl Conversation {
         let mut close = PerSide::default();
         let mut sight = PerSide::from_fn(|side| {
             let unseen = halves[side].packets == 0;
-            if unseen { lost(Blind::OneSided, None, 0) } else { Sight::Full }
+            if unseen { lost(Blind::OneSided, None, 0, None) } else { Sight::Full }
         });
         let mut last_message = PerSide::default();
         if let Some(session) = session {
@@ -232,13 +248,22 @@ impl Conversation {
             if let Some(reset) = halves[side].reset.as_deref().filter(|r| r.validity == ResetValidity::Ahead)
                 && sight[side] == Sight::Full
             {
-                *sight.get_mut(side) = lost(Blind::Gap, Some(reset.at), halves[side].next);
+                *sight.get_mut(side) = lost(Blind::Gap, Some(reset.at), halves[side].next, None);
+            }
+        }
+        let in_frame = self.in_frame;
+        let mut unseen_fin = PerSide::from_fn(|side| halves[side].unseen_fin().filter(|_| !in_frame[side]));
+        for side in Side::BOTH {
+            let by_peer = unseen_fin[side.other()];
+            if by_peer.is_some() && halves[side].last == by_peer && halves[side].has_hidden_fin() {
+                *unseen_fin.get_mut(side) = by_peer;
             }
         }
         Teardown {
             opening,
             close,
             fin: PerSide::from_fn(|side| halves[side].fin),
+            unseen_fin,
             reset: PerSide::from_fn(|side| halves[side].reset.as_deref().copied()),
             sight,
             acked: PerSide::from_fn(|side| halves[side].acked),
@@ -272,8 +297,8 @@ impl Conversation {
     }
 }
 
-fn lost(blind: Blind, at: Option<Moment>, offset: u64) -> Sight {
-    Sight::Lost(Lost { blind, at, offset })
+fn lost(blind: Blind, at: Option<Moment>, offset: u64, unsent_at: Option<Moment>) -> Sight {
+    Sight::Lost(Lost { blind, at, offset, unsent_at })
 }
 
 fn last_message_of(direction: &Direction) -> LastMessage {
@@ -288,10 +313,10 @@ fn last_message_of(direction: &Direction) -> LastMessage {
 fn sight_of(direction: &Direction, joined: bool) -> Sight {
     let Some(hidden) = direction.hidden else { return Sight::Full };
     let blind = match hidden.cause {
-        HiddenCause::Gap(GapCause::Lost | GapCause::Limit) => Blind::Gap,
+        HiddenCause::Gap(GapCause::Lost | GapCause::Limit | GapCause::ByteOrFin) => Blind::Gap,
         HiddenCause::Gap(GapCause::Truncated) => Blind::Truncated,
         HiddenCause::Unframed if joined => Blind::StartedLate,
         HiddenCause::Unframed => Blind::Desynchronized,
     };
-    lost(blind, Some(hidden.at), hidden.offset)
+    lost(blind, Some(hidden.at), hidden.offset, hidden.unsent_at)
 }

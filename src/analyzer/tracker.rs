@@ -76,6 +76,10 @@ impl Tracker {
         let direction = hash ^ u64::from(in_order);
         if self.copies.is_copy(direction, segment, &self.options.limits) {
             self.anomalies.count(Anomaly::PacketCopy);
+            if let Some((_, conversation)) = self.table.find(hash, &key).and_then(|id| self.table.get_mut(id))
+            {
+                conversation.note_copy(segment);
+            }
             return;
         }
         let Some(id) = self.conversation_of(segment, key, hash) else { return };

@@ -47,6 +47,13 @@ impl Connection {
         self.halves.swap();
     }
 
+    /// Notes a copy of a packet that `side` sent: it is no event, but it came its own way.
+    pub fn note_copy(&mut self, side: Side, segment: &Segment<'_>) {
+        if !segment.flags.rst() {
+            self.halves.get_mut(side).ttl.note(segment.ttl);
+        }
+    }
+
     /// Takes a segment sent by `side` and hands what it completes to `sink`.
     pub fn handle_segment<S: StreamSink>(
         &mut self,
@@ -60,12 +67,12 @@ impl Connection {
         let peer_acked = self.take_acknowledgment(side, segment);
         let half = self.halves.get_mut(side);
         half.packets += 1;
-        half.last = Some(segment.at);
+        let spoke_before = half.last.replace(segment.at);
         if half.established.is_none() {
             half.note_opening(segment);
         }
         if segment.flags.rst() {
-            self.take_reset(side, segment, peer_acked);
+            self.take_reset(side, segment, peer_acked, spoke_before);
         } else {
             half.ttl.note(segment.ttl);
             self.take_numbering(side, segment);
@@ -85,9 +92,10 @@ impl Connection {
             let at = self.last;
             while self.skip_hole(side, at, GapCause::Lost, sink) {}
             let half = self.halves.get_mut(side);
-            // One unseen byte at the end is a FIN that the capture lost; no frame is that short.
-            if half.unseen() > 1 && half.is_known() {
-                let gap = Gap { at, offset: half.next, len: half.unseen(), cause: GapCause::Lost };
+            if half.unseen() > 0 && half.is_known() {
+                let is_byte = half.unseen() == 1 && half.fin.is_none();
+                let cause = if is_byte { GapCause::ByteOrFin } else { GapCause::Lost };
+                let gap = half.gap(at, half.unseen(), cause);
                 half.next = half.shown;
                 sink.stream(side, StreamEvent::Gap(gap));
             }
@@ -122,7 +130,7 @@ impl Connection {
         let offset = peer.acked_offset(ack)?;
         // A reset, perhaps a forged one, acknowledges whatever drew it: that proves nothing about receipt.
         if !segment.flags.rst() {
-            peer.acknowledge(offset);
+            peer.acknowledge(offset, segment.at);
             self.undo_defied_reset();
         }
         Some(offset)
@@ -159,7 +167,7 @@ impl Connection {
         if segment.payload_len() > 0 || segment.flags.fin() || segment.flags.syn() || is_probe {
             let end = offset_plus_one.saturating_sub(1) + u64::from(segment.payload_len());
             let again = is_probe
-                || (segment.payload_len() > 0 && end <= half.sent)
+                || (segment.payload_len() > 0 && end <= half.next)
                 || (segment.flags.fin() && half.fin.is_some());
             half.unanswered.sent(offset_plus_one, again, segment.at);
         }
@@ -185,6 +193,9 @@ impl Connection {
             return;
         }
         let end = u64::try_from(offset).unwrap_or(0).saturating_add(len);
+        if u64::try_from(offset) == Ok(half.next) {
+            half.settled = Some(segment.at);
+        }
         if len == 0 {
             // A bare segment shows how far its sender has come.
             half.show(end);
@@ -229,7 +240,8 @@ impl Connection {
             sink.stream(side, StreamEvent::Data { at, offset, bytes, wire });
         }
         if captured_end < end {
-            let gap = Gap { at, offset: captured_end, len: end - captured_end, cause: GapCause::Truncated };
+            let (len, cause) = (end - captured_end, GapCause::Truncated);
+            let gap = Gap { at, offset: captured_end, len, cause, unsent_at: Some(at) };
             sink.stream(side, StreamEvent::Gap(gap));
         }
     }
@@ -295,7 +307,7 @@ impl Connection {
             return false;
         };
         if to > half.next {
-            let gap = Gap { at, offset: half.next, len: to - half.next, cause };
+            let gap = half.gap(at, to - half.next, cause);
             half.next = to;
             if cause == GapCause::Lost {
                 self.anomalies.insert(Anomaly::TcpGap);
@@ -313,6 +325,9 @@ impl Connection {
         if half.acked <= half.next || half.unseen() == 0 {
             return;
         }
+        if half.unseen_fin().is_some() && half.recovery.is_none() {
+            return; // its FIN, most likely
+        }
         let recovery = half.recovery.get_or_insert_default();
         let (since, packets_then) = *recovery.lost_since.get_or_insert((now.at, packets));
         let waited = packets.saturating_sub(packets_then) >= u64::from(limits.gap_patience_packets)
@@ -324,7 +339,7 @@ impl Connection {
         let held_from = recovery.queue.first_offset().unwrap_or(u64::MAX);
         let to = half.acked.min(half.shown).min(held_from);
         if to > half.next {
-            let gap = Gap { at: now, offset: half.next, len: to - half.next, cause: GapCause::Lost };
+            let gap = half.gap(now, to - half.next, GapCause::Lost);
             half.next = to;
             self.anomalies.insert(Anomaly::TcpGap);
             sink.stream(side, StreamEvent::Gap(gap));
@@ -347,14 +362,27 @@ impl Connection {
         }
     }
 
-    fn take_reset(&mut self, side: Side, segment: &Segment<'_>, peer_acked: Option<u64>) {
+    fn take_reset(
+        &mut self,
+        side: Side,
+        segment: &Segment<'_>,
+        peer_acked: Option<u64>,
+        spoke_before: Option<Moment>,
+    ) {
         let (sender, peer) = (&self.halves[side], &self.halves[side.other()]);
         let (validity, offset) = reset::validity(sender, peer, segment);
         if validity == ResetValidity::Outside {
             self.anomalies.insert(Anomaly::TcpResetIgnored);
             return;
         }
+        // A reset in answer to a segment repeats what that acknowledged (RFC 9293 §3.10.7.1).
+        let is_answer = segment.ack.is_none() && segment.window == 0;
         if sender.reset.is_some() {
+            if let (ResetValidity::Ahead, true, Some(Ok(offset))) =
+                (validity, is_answer, offset.map(u64::try_from))
+            {
+                self.halves.get_mut(side).show(offset);
+            }
             return;
         }
         let reset = Reset {
@@ -367,10 +395,15 @@ impl Connection {
             ip_id: segment.ip_id,
             sent: sender.end().max(sender.acked),
             peer_sent: peer.end(),
-            usual_ttl: sender.ttl.always(),
+            usual_ttl: sender.ttl,
             talked_on: false,
+            provoked: !is_answer || peer.last > spoke_before,
         };
         self.halves.get_mut(side).reset = Some(Box::new(reset));
+        if let Some(acked) = peer_acked.filter(|_| segment.ack.is_some()) {
+            // It proves no receipt, but that the peer sent so much, seen or not.
+            self.halves.get_mut(side.other()).show(acked);
+        }
     }
 
     /// When the connection was last heard of.

@@ -1,6 +1,6 @@
 //! Resets: which of them end a connection, and what they look like.
 
-use super::half::Half;
+use super::half::{Half, UsualTtl};
 use crate::decode::segment::Segment;
 use crate::moment::Moment;
 use std::cmp::Ordering;
@@ -38,10 +38,13 @@ pub struct Reset {
     pub ip_id: Option<u16>,
     /// End of the sender's own stream when the reset passed.
     pub sent: u64,
+    /// False: it is of the form that answers a segment, but its sender had heard nothing since it last spoke: the
+    /// capture lacks what the peer sent.
+    pub provoked: bool,
     /// End of the peer's stream then. New bytes of either side that are acknowledged later defy the reset.
     pub peer_sent: u64,
-    /// TTL or hop limit of all its sender's other packets, if they agree.
-    pub usual_ttl: Option<u8>,
+    /// TTL or hop limit of its sender's other packets.
+    pub usual_ttl: UsualTtl,
     /// Did its sender send new bytes afterwards?
     pub talked_on: bool,
 }

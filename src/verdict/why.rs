@@ -23,7 +23,11 @@ pub(super) fn end_text(end: &TcpEnd) -> String {
         TcpEndKind::Fin => "FIN",
         TcpEndKind::Rst => "RST",
     };
-    format!("{what} by {} in {}", end.by, packet(end.at))
+    if end.is_seen {
+        format!("{what} by {} in {}", end.by, packet(end.at))
+    } else {
+        format!("{what} by {} that only its acknowledgment in {} shows", end.by, packet(end.at))
+    }
 }
 
 pub(super) fn coded(teardown: &Teardown, side: Side, close: &CloseFrame, crossed: bool) -> String {
@@ -151,10 +155,10 @@ pub(super) fn waiting(teardown: &Teardown) -> String {
     }
 }
 
-pub(super) fn close_may_be_an_answer(side: Side, close: &CloseFrame, lost: &Lost) -> String {
+pub(super) fn close_may_not_be_the_first(side: Side, close: &CloseFrame, lost: &Lost) -> String {
     let peer = side.other();
     format!(
-        "{side} sent {} in {}, but it may answer a Close of {peer}: {}",
+        "{side} sent {} in {}, but {peer} may have sent one before: {}",
         close_text(close),
         packet(close.at),
         lost_text(peer, lost)
