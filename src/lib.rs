@@ -56,5 +56,6 @@ pub mod tcp;
 pub mod http;
 pub mod websocket;
 pub mod verdict;
+pub mod diagnosis;
 pub mod analyzer;
 pub mod report;

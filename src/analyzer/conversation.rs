@@ -4,6 +4,7 @@ use super::record::ConnectionRecord;
 use super::upper::Upper;
 use crate::anomaly::AnomalySet;
 use crate::decode::segment::{EncapsulationId, Endpoint, Segment};
+use crate::diagnosis::stack;
 use crate::limits::Limits;
 use crate::moment::Moment;
 use crate::side::{PerSide, Side};
@@ -11,8 +12,10 @@ use crate::tcp::connection::Connection;
 use crate::tcp::reset::ResetValidity;
 use crate::tcp::stream_event::{GapCause, StreamEvent, StreamSink};
 use crate::time::Timestamp;
+use crate::verdict::endpoint::endpoints;
 use crate::verdict::judge::judge;
-use crate::verdict::teardown::{Answer, Blind, Lost, Observed, Opening, Sight, Teardown};
+use crate::verdict::teardown::{Answer, Blind, LastMessage, Lost, Observed, Opening, Sight, Teardown};
+use crate::verdict::vantage::{self, Vantage};
 use crate::websocket::session::{Direction, HiddenCause};
 
 /// A TCP connection and the protocol on top of it.
@@ -175,13 +178,23 @@ impl Conversation {
     }
 
     /// Judges it.
-    pub(super) fn finish(mut self, observed: Observed, limits: &Limits) -> ConnectionRecord {
+    pub(super) fn finish(
+        mut self,
+        observed: Observed,
+        vantage: Option<Vantage>,
+        limits: &Limits,
+    ) -> ConnectionRecord {
         let last = self.tcp.last;
         if let Some(session) = self.upper.session_mut() {
             session.finish(last, limits);
         }
         let teardown = self.teardown(observed, limits);
         let verdict = judge(&teardown);
+        let vantage = vantage.map_or_else(|| vantage::estimate(&teardown), crate::verdict::vantage::given);
+        let endpoints = endpoints(&teardown, verdict.kind, &vantage);
+        let reported = PerSide::from_fn(|side| {
+            stack::reported_as(&self.upper.handshake, &teardown, side, &endpoints[side])
+        });
         let mut anomalies = self.anomalies();
         let mut traffic = PerSide::default();
         if let Some(session) = self.upper.session_mut() {
@@ -202,6 +215,9 @@ impl Conversation {
             traffic,
             teardown,
             verdict,
+            vantage,
+            endpoints,
+            reported,
             anomalies,
         }
     }
@@ -216,7 +232,9 @@ impl Conversation {
             let unseen = halves[side].packets == 0;
             if unseen { lost(Blind::OneSided, None, 0, None) } else { Sight::Full }
         });
+        let mut last_message = PerSide::default();
         if let Some(session) = session {
+            last_message = PerSide::from_fn(|side| last_message_of(&session.sides[side]));
             for side in Side::BOTH {
                 let direction = session.sides.get_mut(side);
                 *close.get_mut(side) = direction.close.take().map(|close| *close);
@@ -251,6 +269,7 @@ impl Conversation {
             acked: PerSide::from_fn(|side| halves[side].acked),
             unanswered: PerSide::from_fn(|side| halves[side].unanswered),
             last: PerSide::from_fn(|side| halves[side].last),
+            last_message,
             observed,
             unanswered_limit: limits.unanswered_sendings,
         }
@@ -269,6 +288,8 @@ impl Conversation {
             joined: self.upper.joined,
             syn: self.tcp.halves.client.syn,
             syn_ack: self.tcp.halves.server.syn,
+            established: self.tcp.halves.client.established,
+            ttl: PerSide::from_fn(|side| self.tcp.halves[side].first_ttl),
             request: handshake.request.as_ref().map(|request| request.at),
             response,
             frames: self.upper.frames(),
@@ -278,6 +299,14 @@ impl Conversation {
 
 fn lost(blind: Blind, at: Option<Moment>, offset: u64, unsent_at: Option<Moment>) -> Sight {
     Sight::Lost(Lost { blind, at, offset, unsent_at })
+}
+
+fn last_message_of(direction: &Direction) -> LastMessage {
+    LastMessage {
+        at: direction.last_data,
+        is_largest: direction.message_bytes > direction.earlier_bytes,
+        violates: direction.violates,
+    }
 }
 
 /// Could a Close of this direction have passed unseen?

@@ -2,10 +2,13 @@
 
 use crate::anomaly::AnomalySet;
 use crate::decode::segment::{EncapsulationId, Endpoint};
+use crate::diagnosis::stack::ReportedAs;
 use crate::http::upgrade::Handshake;
 use crate::moment::Moment;
 use crate::side::PerSide;
+use crate::verdict::endpoint::EndpointCode;
 use crate::verdict::teardown::Teardown;
+use crate::verdict::vantage::VantageEstimate;
 use crate::verdict::verdict::Verdict;
 use crate::websocket::session::Traffic;
 
@@ -36,6 +39,12 @@ pub struct ConnectionRecord {
     pub teardown: Teardown,
     /// The verdict on it.
     pub verdict: Verdict,
+    /// Where the capture was taken.
+    pub vantage: VantageEstimate,
+    /// The code that each application was given, by RFC 6455.
+    pub endpoints: PerSide<EndpointCode>,
+    /// What each end's library says instead, where that is known.
+    pub reported: PerSide<Option<ReportedAs>>,
     /// Oddities.
     pub anomalies: AnomalySet,
 }

@@ -203,7 +203,7 @@ impl Tracker {
             return;
         }
         let server = conversation.server();
-        let record = Box::new(conversation.finish(observed, &self.options.limits));
+        let record = Box::new(conversation.finish(observed, self.options.vantage, &self.options.limits));
         if is_websocket {
             self.finished.push_back(record);
         } else if record.verdict.kind != Kind::Refused {

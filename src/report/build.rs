@@ -1,5 +1,6 @@
 //! From a judged connection to its place in the report.
 
+use super::endpoints;
 use super::evidence;
 use super::model;
 use crate::analyzer::record::ConnectionRecord;
@@ -64,6 +65,8 @@ pub fn connection(
             packet: end.map(|end| end.at.packet),
         },
         verdict: verdict(&record.verdict),
+        vantage: endpoints::vantage(record),
+        endpoints: sides(PerSide::from_fn(|side| endpoints::of(record, side))),
         traffic: sides(record.traffic.map(|traffic| model::Traffic {
             frames: traffic.frames,
             messages: traffic.messages,
@@ -122,6 +125,8 @@ fn close(record: &ConnectionRecord, side: Side, frame: &CloseFrame, context: Con
         "answered"
     } else if teardown.close_delivered(side) {
         "acknowledged"
+    } else if record.vantage.vantage.is_at(side.other()) {
+        "arrived"
     } else {
         "sent"
     };

@@ -3,6 +3,7 @@
 pub mod explain;
 pub mod model;
 mod evidence;
+mod endpoints;
 pub mod build;
 pub mod summary;
 pub mod filter;

@@ -71,6 +71,9 @@ impl Connection {
         let half = self.halves.get_mut(side);
         half.packets += 1;
         let spoke_before = half.last.replace(segment.at);
+        if half.established.is_none() {
+            half.note_opening(segment);
+        }
         if segment.flags.rst() {
             self.take_reset(side, segment, peer_acked, spoke_before);
         } else {

@@ -4,6 +4,7 @@ use super::liveness::Unanswered;
 use super::reassembly::OutOfOrder;
 use super::reset::{Reset, ResetValidity};
 use super::stream_event::{Gap, GapCause};
+use crate::decode::segment::Segment;
 use crate::moment::Moment;
 use crate::seq::SeqNum;
 use crate::time::Timestamp;
@@ -49,6 +50,10 @@ pub struct Half {
     pub packets: u64,
     /// First SYN.
     pub syn: Option<Moment>,
+    /// First packet that is no SYN.
+    pub established: Option<Moment>,
+    /// TTL or hop limit of its first packet.
+    pub first_ttl: Option<u8>,
     /// First FIN.
     pub fin: Option<Fin>,
     /// The peer acknowledged one byte more than was seen, so far: that offset, and the packet.
@@ -157,6 +162,14 @@ impl Half {
         match self.fin {
             Some(fin) if fin.offset >= self.sent => fin.offset + 1,
             _ => self.sent,
+        }
+    }
+
+    /// Notes what tells how far away the side is; over with its first packet that is no SYN.
+    pub(crate) fn note_opening(&mut self, segment: &Segment<'_>) {
+        self.first_ttl.get_or_insert(segment.ttl);
+        if !segment.flags.syn() {
+            self.established = Some(segment.at);
         }
     }
 

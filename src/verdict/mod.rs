@@ -6,3 +6,6 @@ pub mod reset_origin;
 pub mod verdict;
 mod why;
 pub mod judge;
+pub mod vantage;
+mod reach;
+pub mod endpoint;

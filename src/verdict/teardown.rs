@@ -28,10 +28,23 @@ pub struct Teardown {
     pub unanswered: PerSide<Unanswered>,
     /// That side's last packet.
     pub last: PerSide<Option<Moment>>,
+    /// That side's latest message.
+    pub last_message: PerSide<LastMessage>,
     /// Why observation ended.
     pub observed: Observed,
     /// Sendings without an answer that prove a dead peer ([`Limits`](crate::limits::Limits)).
     pub unanswered_limit: u32,
+}
+
+/// The latest message of one side: what may have drawn a failure.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LastMessage {
+    /// Its last frame.
+    pub at: Option<Moment>,
+    /// Is it larger than every message of that side before?
+    pub is_largest: bool,
+    /// Has that side broken the protocol in a way that frame headers show?
+    pub violates: bool,
 }
 
 /// What is known of the opening handshake.
@@ -43,6 +56,10 @@ pub struct Opening {
     pub syn: Option<Moment>,
     /// The server's answer to it.
     pub syn_ack: Option<Moment>,
+    /// The client's first packet behind its SYN.
+    pub established: Option<Moment>,
+    /// TTL or hop limit of each side's first packet.
+    pub ttl: PerSide<Option<u8>>,
     /// The Upgrade request.
     pub request: Option<Moment>,
     /// Its answer.

@@ -8,7 +8,7 @@ use crate::side::Side;
 use crate::tcp::liveness::Unanswered;
 use crate::websocket::close::{CloseBody, CloseFrame};
 
-fn close_text(close: &CloseFrame) -> String {
+pub(super) fn close_text(close: &CloseFrame) -> String {
     match (close.code, close.body) {
         (Some(code), CloseBody::Malformed) => format!("Close {} with a reason that is not UTF-8", code.0),
         (Some(code), _) => format!("Close {}", code.0),
@@ -18,7 +18,7 @@ fn close_text(close: &CloseFrame) -> String {
     }
 }
 
-fn end_text(end: &TcpEnd) -> String {
+pub(super) fn end_text(end: &TcpEnd) -> String {
     let what = match end.kind {
         TcpEndKind::Fin => "FIN",
         TcpEndKind::Rst => "RST",
@@ -174,7 +174,7 @@ pub(super) fn blind(teardown: &Teardown, side: Side, lost: &Lost) -> String {
     format!("{end} and no Close was seen, but {}", lost_text(side, lost))
 }
 
-fn lost_text(side: Side, lost: &Lost) -> String {
+pub(super) fn lost_text(side: Side, lost: &Lost) -> String {
     let at = lost.at.map_or_else(String::new, |at| format!(" (shown by {})", packet(at)));
     match lost.blind {
         Blind::Gap => format!("the capture lacks bytes of {side}{at}"),

@@ -58,6 +58,12 @@ pub struct Direction {
     pub close: Option<Box<CloseFrame>>,
     /// Its last data frame.
     pub last_data: Option<Moment>,
+    /// Payload bytes of its latest message, compressed where it is.
+    pub message_bytes: u64,
+    /// Payload bytes of its largest message before that.
+    pub earlier_bytes: u64,
+    /// Did it break the protocol in a way that the frame headers show?
+    pub violates: bool,
     /// Unreadable bytes since its last data frame: a Close may stand in them.
     pub hidden: Option<Hidden>,
 }
@@ -181,8 +187,14 @@ impl Direction {
         let is_continuation = header.opcode == Opcode::CONTINUATION;
         if is_continuation != self.in_message && !header.opcode.is_reserved() {
             anomalies.insert(Anomaly::FragmentationError);
+            self.violates = true;
         }
         self.in_message = !header.fin;
+        if !is_continuation {
+            self.earlier_bytes = self.earlier_bytes.max(self.message_bytes);
+            self.message_bytes = 0;
+        }
+        self.message_bytes = self.message_bytes.saturating_add(header.payload_len);
         self.last_data = Some(at);
         self.traffic.frames += 1;
         self.traffic.messages += u64::from(!is_continuation);
@@ -203,7 +215,8 @@ impl Direction {
         self.close = Some(Box::new(close));
     }
 
-    fn check(&self, side: Side, header: &FrameHeader, rsv1_allowed: bool, anomalies: &mut AnomalySet) {
+    fn check(&mut self, side: Side, header: &FrameHeader, rsv1_allowed: bool, all: &mut AnomalySet) {
+        let mut anomalies = AnomalySet::default();
         match side {
             Side::Client if header.mask.is_none() => anomalies.insert(Anomaly::UnmaskedClientFrame),
             Side::Server if header.mask.is_some() => anomalies.insert(Anomaly::MaskedServerFrame),
@@ -226,5 +239,7 @@ impl Direction {
         if !header.is_minimal {
             anomalies.insert(Anomaly::NonMinimalLength);
         }
+        self.violates |= !anomalies.is_empty();
+        all.extend(anomalies);
     }
 }

@@ -15,6 +15,7 @@
 
 mod captures;
 mod cli;
+mod endpoints;
 mod fixtures;
 mod layering;
 mod metamorphic;

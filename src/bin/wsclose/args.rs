@@ -5,6 +5,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use wsclose::report::filter::{CLOSED_BY, Selector};
 use wsclose::time::Timestamp;
+use wsclose::verdict::vantage::Vantage;
 use wsclose::websocket::close_code::CloseCode;
 
 const EXAMPLES: &str = "\
@@ -97,6 +98,9 @@ pub(crate) struct CommonArgs {
     /// Server ports that carry WebSockets, even where none was seen to open: failed connections to them are listed
     #[arg(long, value_name = "PORT", value_delimiter = ',', help_heading = CHOICE)]
     pub(crate) ws_port: Vec<u16>,
+    /// Where the captures were taken (estimated for each connection otherwise)
+    #[arg(long, value_enum, value_name = "WHERE", help_heading = READING)]
+    pub(crate) vantage: Option<VantageArg>,
     /// Do not recognise WebSockets whose opening handshake is not in the capture
     #[arg(long, help_heading = CHOICE)]
     pub(crate) no_midstream: bool,
@@ -170,6 +174,26 @@ pub(crate) enum Format {
     Json,
     /// One JSON object a line, each as soon as it is known
     Ndjson,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum VantageArg {
+    /// At the clients
+    Client,
+    /// At the servers
+    Server,
+    /// On the path between them
+    Middle,
+}
+
+impl From<VantageArg> for Vantage {
+    fn from(arg: VantageArg) -> Self {
+        match arg {
+            VantageArg::Client => Vantage::Client,
+            VantageArg::Server => Vantage::Server,
+            VantageArg::Middle => Vantage::Middle,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]

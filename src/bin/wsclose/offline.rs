@@ -93,6 +93,7 @@ pub(crate) fn options(args: &CommonArgs) -> Options {
         verify_checksums: args.verify_checksums,
         no_midstream: args.no_midstream,
         ws_ports: args.ws_port.clone(),
+        vantage: args.vantage.map(Into::into),
     }
 }
 
