@@ -2,8 +2,8 @@
 
 use super::record::ConnectionRecord;
 use super::upper::Upper;
-use crate::anomaly::AnomalySet;
-use crate::decode::segment::{EncapsulationId, Endpoint, Segment};
+use crate::anomaly::{Anomaly, AnomalySet};
+use crate::decode::segment::{EncapsulationId, Endpoint, IcmpError, Segment};
 use crate::limits::Limits;
 use crate::moment::Moment;
 use crate::side::{PerSide, Side};
@@ -13,6 +13,7 @@ use crate::time::Timestamp;
 use crate::verdict::judge::judge;
 use crate::verdict::teardown::{Answer, Blind, Lost, Observed, Opening, Sight, Teardown};
 use crate::websocket::session::{Direction, HiddenCause};
+use crate::websocket::vitals::Vitals;
 
 /// A TCP connection and the protocol on top of it.
 #[derive(Debug)]
@@ -27,6 +28,8 @@ pub(super) struct Conversation {
     /// Payload seen before the latest event that could end TCP.
     idle_since: Option<Moment>,
     server_told: bool,
+    /// ICMP errors about it, the first few.
+    icmp: Vec<IcmpError>,
 }
 
 struct Sink<'a> {
@@ -65,6 +68,7 @@ impl Conversation {
             serial,
             idle_since: None,
             server_told: false,
+            icmp: Vec::new(),
         }
     }
 
@@ -77,6 +81,15 @@ impl Conversation {
         let mut sink = Sink { upper: &mut self.upper, limits };
         self.tcp.handle_segment(side, segment, limits, &mut sink);
         self.settle_roles();
+    }
+
+    /// Takes an ICMP error that quotes one of its segments.
+    pub(super) fn handle_icmp(&mut self, error: &IcmpError, limits: &Limits) {
+        if self.icmp.len() < limits.icmp_errors {
+            self.icmp.push(*error);
+        } else {
+            self.upper.anomalies.insert(Anomaly::IcmpLimit);
+        }
     }
 
     /// Tells TCP if content has shown that the roles were guessed wrongly.
@@ -167,9 +180,11 @@ impl Conversation {
         let verdict = judge(&teardown);
         let mut anomalies = self.anomalies();
         let mut traffic = PerSide::default();
+        let mut vitals = Vitals::default();
         if let Some(session) = self.upper.session_mut() {
             anomalies.extend(session.anomalies);
             traffic = PerSide::from_fn(|side| session.sides[side].traffic);
+            vitals = std::mem::take(&mut session.vitals);
         }
         let last_payload = Side::BOTH.into_iter().filter_map(|side| self.tcp.halves[side].last_payload).max();
         ConnectionRecord {
@@ -183,6 +198,9 @@ impl Conversation {
             idle_since: self.idle_since.or(last_payload),
             handshake: *self.upper.handshake,
             traffic,
+            vitals,
+            keepalives: PerSide::from_fn(|side| self.tcp.halves[side].keepalives),
+            initial_seq: PerSide::from_fn(|side| self.tcp.halves[side].initial_seq()),
             teardown,
             verdict,
             anomalies,
@@ -217,6 +235,7 @@ impl Conversation {
             acked: PerSide::from_fn(|side| halves[side].acked),
             unanswered: PerSide::from_fn(|side| halves[side].unanswered),
             last: PerSide::from_fn(|side| halves[side].last),
+            icmp: std::mem::take(&mut self.icmp),
             observed,
             unanswered_limit: limits.unanswered_sendings,
         }

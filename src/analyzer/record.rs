@@ -4,10 +4,13 @@ use crate::anomaly::AnomalySet;
 use crate::decode::segment::{EncapsulationId, Endpoint};
 use crate::http::upgrade::Handshake;
 use crate::moment::Moment;
+use crate::seq::SeqNum;
 use crate::side::PerSide;
+use crate::tcp::liveness::Keepalives;
 use crate::verdict::teardown::Teardown;
 use crate::verdict::verdict::Verdict;
 use crate::websocket::session::Traffic;
+use crate::websocket::vitals::Vitals;
 
 /// A WebSocket connection, or one that failed to become one, with its verdict.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,6 +35,12 @@ pub struct ConnectionRecord {
     pub handshake: Handshake,
     /// What each side sent.
     pub traffic: PerSide<Traffic>,
+    /// Signs of life.
+    pub vitals: Vitals,
+    /// TCP keepalive probes.
+    pub keepalives: PerSide<Keepalives>,
+    /// Sequence numbers of the SYNs: equal ones show one TCP connection seen twice, as before and behind a NAT.
+    pub initial_seq: PerSide<Option<SeqNum>>,
     /// The evidence.
     pub teardown: Teardown,
     /// The verdict on it.

@@ -4,7 +4,7 @@ use super::Options;
 use super::conversation::Conversation;
 use super::record::ConnectionRecord;
 use crate::anomaly::{Anomaly, AnomalyCounts};
-use crate::decode::segment::{Endpoint, Segment};
+use crate::decode::segment::{Endpoint, IcmpError, Segment};
 use crate::flow::copies::CopyFilter;
 use crate::flow::key::FlowKey;
 use crate::flow::stream_number::StreamNumbers;
@@ -97,6 +97,15 @@ impl Tracker {
             self.held_bytes = self.held_bytes.saturating_sub(conversation.held_bytes());
             self.anomalies.count(Anomaly::TcpOutOfOrderLimit);
             conversation.flush(limits);
+        }
+    }
+
+    /// Takes an ICMP error about a segment; an error about no known connection tells nothing.
+    pub(super) fn handle_icmp(&mut self, error: &IcmpError) {
+        let (key, _) = FlowKey::between(error.source, error.destination, error.encapsulation);
+        let hash = self.table.hash(&key);
+        if let Some((_, conversation)) = self.table.find(hash, &key).and_then(|id| self.table.get_mut(id)) {
+            conversation.handle_icmp(error, &self.options.limits);
         }
     }
 
