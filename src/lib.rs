@@ -29,5 +29,6 @@ pub mod tcp;
 pub mod http;
 pub mod websocket;
 pub mod verdict;
+pub mod diagnosis;
 pub mod analyzer;
 pub mod report;

@@ -1,6 +1,7 @@
 //! Wires the layers: packets in, judged connections out.
 
 mod conversation;
+mod facts;
 mod joining;
 pub mod record;
 mod tracker;
