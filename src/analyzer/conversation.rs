@@ -13,7 +13,7 @@ use crate::time::Timestamp;
 use crate::verdict::judge::judge;
 use crate::verdict::teardown::{Answer, Blind, Lost, Observed, Opening, Sight, Teardown};
 use crate::websocket::session::{Direction, HiddenCause};
-use crate::websocket::vitals::Vitals;
+use crate::websocket::vitals::{Vitals, fnv1a};
 
 /// A TCP connection and the protocol on top of it.
 #[derive(Debug)]
@@ -30,6 +30,8 @@ pub(super) struct Conversation {
     server_told: bool,
     /// ICMP errors about it, the first few.
     icmp: Vec<IcmpError>,
+    /// Hash of its handshake key, once the tracker was told.
+    key: Option<u64>,
 }
 
 struct Sink<'a> {
@@ -69,6 +71,7 @@ impl Conversation {
             idle_since: None,
             server_told: false,
             icmp: Vec::new(),
+            key: None,
         }
     }
 
@@ -159,6 +162,18 @@ impl Conversation {
         tell.then_some(self.server)
     }
 
+    /// The hash of its handshake key, if the tracker was told of it.
+    pub(super) fn key(&self) -> Option<u64> {
+        self.key
+    }
+
+    /// The hash of its handshake key, once, when its request is seen.
+    pub(super) fn take_key(&mut self) -> Option<u64> {
+        let key = self.upper.handshake.request.as_ref()?.key.as_deref()?;
+        self.key = Some(fnv1a(key));
+        self.key
+    }
+
     /// Could it have failed before any HTTP?
     pub(super) fn may_have_failed(&self) -> bool {
         self.tcp.halves.client.syn.is_some() && self.upper.is_before_http()
@@ -203,6 +218,7 @@ impl Conversation {
             initial_seq: PerSide::from_fn(|side| self.tcp.halves[side].initial_seq()),
             teardown,
             verdict,
+            other_leg: None,
             anomalies,
         }
     }

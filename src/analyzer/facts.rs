@@ -23,6 +23,7 @@ impl ConnectionRecord {
             keepalives: self.keepalives,
             teardown: &self.teardown,
             verdict: &self.verdict,
+            other_leg: self.other_leg,
             anomalies: self.anomalies,
         }
     }

@@ -3,6 +3,7 @@
 mod conversation;
 mod facts;
 mod joining;
+mod pairing;
 pub mod record;
 mod tracker;
 mod upper;

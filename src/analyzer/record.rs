@@ -7,6 +7,7 @@ use crate::moment::Moment;
 use crate::seq::SeqNum;
 use crate::side::PerSide;
 use crate::tcp::liveness::Keepalives;
+use crate::verdict::legs::OtherLeg;
 use crate::verdict::teardown::Teardown;
 use crate::verdict::verdict::Verdict;
 use crate::websocket::session::Traffic;
@@ -45,6 +46,8 @@ pub struct ConnectionRecord {
     pub teardown: Teardown,
     /// The verdict on it.
     pub verdict: Verdict,
+    /// What the other leg tells, where both of a proxied connection are in the capture.
+    pub other_leg: Option<OtherLeg>,
     /// Oddities.
     pub anomalies: AnomalySet,
 }

@@ -2,6 +2,7 @@
 
 use super::Options;
 use super::conversation::Conversation;
+use super::pairing::Pairing;
 use super::record::ConnectionRecord;
 use crate::anomaly::{Anomaly, AnomalyCounts};
 use crate::decode::segment::{Endpoint, IcmpError, Segment};
@@ -34,6 +35,7 @@ pub(super) struct Tracker {
     candidates: VecDeque<Box<ConnectionRecord>>,
     /// Servers that carried one.
     servers: HashSet<Endpoint>,
+    pairing: Pairing,
     finished: VecDeque<Box<ConnectionRecord>>,
     anomalies: AnomalyCounts,
     held_bytes: usize,
@@ -52,6 +54,7 @@ impl Tracker {
             lingering: VecDeque::new(),
             candidates: VecDeque::new(),
             servers: HashSet::new(),
+            pairing: Pairing::default(),
             finished: VecDeque::new(),
             anomalies: AnomalyCounts::default(),
             held_bytes: 0,
@@ -84,10 +87,13 @@ impl Tracker {
         let held = conversation.held_bytes();
         let had_ended = conversation.has_ended();
         conversation.handle_segment(segment, limits);
-        if let Some(server) = conversation.take_server()
-            && self.servers.len() < SERVERS_MAX
-        {
-            self.servers.insert(server);
+        if let Some(server) = conversation.take_server() {
+            if self.servers.len() < SERVERS_MAX {
+                self.servers.insert(server);
+            }
+            if let Some(key) = conversation.take_key() {
+                self.pairing.begin(key);
+            }
         }
         if !had_ended && conversation.has_ended() {
             self.lingering.push_back((self.now.saturating_add(limits.linger), id));
@@ -208,9 +214,13 @@ impl Tracker {
             return;
         }
         let server = conversation.server();
+        let key = conversation.key();
         let record = Box::new(conversation.finish(observed, &self.options.limits));
         if is_websocket {
-            self.finished.push_back(record);
+            match key {
+                Some(key) => self.finished.extend(self.pairing.finish(key, Some(record))),
+                None => self.finished.push_back(record),
+            }
         } else if record.verdict.kind != Kind::Refused {
             self.other_connections += 1;
         } else if self.options.ws_ports.contains(&server.port) || self.servers.contains(&server) {

@@ -2,15 +2,16 @@
 
 use super::facts::Facts;
 use super::finding::Diagnosis;
-use super::{before_close, ending, icmp, idle, keepalive, reset, timeout};
+use super::{before_close, ending, icmp, idle, keepalive, proxy, reset, timeout};
 use crate::limits::Limits;
-use crate::verdict::verdict::Kind;
+use crate::verdict::verdict::{ClosedBy, Kind};
 
 /// The causes of one connection's end, the strongest first. Empty where it is open, or where a Close may have passed
 /// unseen.
 #[must_use]
 pub fn diagnose(facts: &Facts<'_>, limits: &Limits) -> Vec<Diagnosis> {
     let mut found = Vec::new();
+    proxy::diagnose(facts, &mut found);
     match facts.verdict.kind {
         Kind::Open | Kind::Unknown(_) => return found,
         Kind::Refused => {
@@ -28,7 +29,9 @@ pub fn diagnose(facts: &Facts<'_>, limits: &Limits) -> Vec<Diagnosis> {
             timeout::diagnose(facts, &mut found);
             keepalive::diagnose(facts, &mut found);
             idle::diagnose(facts, &mut found);
-            reset::diagnose(facts, &mut found);
+            if facts.verdict.closed_by != Some(ClosedBy::Proxy) {
+                reset::diagnose(facts, &mut found);
+            }
         }
     }
     if found.is_empty() {

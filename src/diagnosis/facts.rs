@@ -5,6 +5,7 @@ use crate::decode::segment::Endpoint;
 use crate::moment::Moment;
 use crate::side::{PerSide, Side};
 use crate::tcp::liveness::Keepalives;
+use crate::verdict::legs::OtherLeg;
 use crate::verdict::teardown::{Sight, TcpEndKind, Teardown};
 use crate::verdict::verdict::{Cause, Kind, Verdict};
 use crate::websocket::close::CloseFrame;
@@ -42,6 +43,8 @@ pub struct Facts<'a> {
     pub teardown: &'a Teardown,
     /// The verdict on it.
     pub verdict: &'a Verdict,
+    /// What the other leg of a proxied connection tells.
+    pub other_leg: Option<OtherLeg>,
     /// Oddities.
     pub anomalies: AnomalySet,
 }

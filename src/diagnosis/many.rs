@@ -4,6 +4,7 @@ use super::facts::How;
 use super::finding::{Confidence, Finding, Id};
 use super::trace::Trace;
 use super::words::{counted, duration};
+use crate::verdict::verdict::ClosedBy;
 use crate::decode::segment::Endpoint;
 use crate::limits::Limits;
 use std::collections::BTreeMap;
@@ -37,34 +38,50 @@ pub(super) fn together(traces: &[Trace]) -> Vec<Together> {
 
 fn of_server(traces: &[Trace], server: Endpoint, indices: Vec<usize>) -> Vec<Together> {
     let at = |index: &usize| traces.get(*index);
-    let mut ending: Vec<usize> =
-        indices.iter().copied().filter(|index| at(index).is_some_and(is_ended_for_it)).collect();
-    ending.sort_by_key(|index| at(index).map(|trace| trace.ended));
     let mut found = Vec::new();
+    for by_client in [false, true] {
+        let ends = |index: &usize| at(index).is_some_and(|t| is_ended_for_it(t) && t.client_left() == by_client);
+        let mut ending: Vec<usize> = indices.iter().copied().filter(ends).collect();
+        ending.sort_by_key(|index| at(index).map(|trace| trace.ended));
+        chains(traces, server, &indices, &ending, &mut found);
+    }
+    found
+}
+
+/// Cuts ends, in their order, where time passes between them.
+fn chains(
+    traces: &[Trace],
+    server: Endpoint,
+    indices: &[usize],
+    ending: &[usize],
+    found: &mut Vec<Together>,
+) {
+    let at = |index: &usize| traces.get(*index);
     let mut members: Vec<usize> = Vec::new();
-    for index in ending {
+    for index in ending.iter().copied() {
         let Some(trace) = traces.get(index) else { continue };
         let first = members.first().and_then(at).map(|first| first.ended.at);
         let last = members.last().and_then(at).map(|last| last.ended.at);
         let joins = last.is_some_and(|last| trace.ended.at.seconds_since(last) <= GAP)
             && first.is_some_and(|first| trace.opened.at <= first);
         if !joins {
-            close(traces, server, &indices, std::mem::take(&mut members), &mut found);
+            close(traces, server, indices, std::mem::take(&mut members), found);
         }
         members.push(index);
     }
-    close(traces, server, &indices, members, &mut found);
-    found
+    close(traces, server, indices, members, found);
 }
 
-/// Did someone other than the client end it, and not as a session's normal end?
+/// Did it end otherwise than a session normally does? A client's own Close is its free choice.
 fn is_ended_for_it(trace: &Trace) -> bool {
     let ordinary = match trace.how {
-        Some(How::Close(code)) => code.is_none_or(|code| !matches!(code.0, 1001 | 1011..=1014)),
+        Some(How::Close(code)) => {
+            trace.client_left() || code.is_none_or(|code| !matches!(code.0, 1001 | 1011..=1014))
+        }
         Some(How::Fin | How::Rst) => false,
         None => true,
     };
-    trace.has_ended && !ordinary && !trace.client_left()
+    trace.has_ended && !ordinary
 }
 
 fn close(
@@ -82,7 +99,11 @@ fn close(
     #[expect(clippy::cast_precision_loss, reason = "a share of connections")]
     let share = members.len() as f64 / open.max(1) as f64;
     let by_timer = members.iter().all(|index| traces.get(*index).is_some_and(|trace| trace.is_idle_limit));
-    if members.len() >= MANY && share >= SHARE && !by_timer {
+    // Clients that left together are one only where they share an address.
+    let addresses = |index: &usize| traces.get(*index).map(|trace| trace.client.address);
+    let one_client = members.iter().all(|index| addresses(index) == Some(first.client.address));
+    let shares_cause = one_client || !first.client_left();
+    if members.len() >= MANY && share >= SHARE && !by_timer && shares_cause {
         found.push(Together { server, members, open });
     }
 }
@@ -97,24 +118,39 @@ fn finding(traces: &[Trace], set: &Together, limits: &Limits) -> Option<Finding>
     let (first, last) = (members.first()?, members.last()?);
     let count = members.len() as u64;
     let announced = members.iter().filter(|trace| !trace.is_dropped()).count();
-    let (how, advice) = if announced == members.len() {
+    let by = |who: ClosedBy| members.iter().all(|trace| trace.closed_by == Some(who));
+    let (how, advice) = if by(ClosedBy::Proxy) {
+        (
+            "ended by the proxy between: it was stopped or reloaded",
+            "let the proxy drain connections bit by bit when it stops or reloads",
+        )
+    } else if by(ClosedBy::Network) {
+        (
+            "reset by something on the path between",
+            "look for what changed on the path at that time: a firewall, a NAT, a route",
+        )
+    } else if by(ClosedBy::Client) {
+        (
+            "dropped by their one client: a proxy or process there stopped or reloaded",
+            "let it close its connections with a Close before it stops, and drain them bit by bit",
+        )
+    } else if announced == members.len() {
         (
             "with a Close: a shutdown or restart that was announced",
-            "nothing is wrong with that; let clients come back after a random delay",
+            "let clients come back after a random delay, then back off",
         )
     } else {
         (
-            "without a Close: its process was killed or restarted, or a proxy or device in its place was",
+            "without a Close: the process there was killed or restarted, or a proxy or device in its place was",
             "let the server send Close 1001 or 1012 before it stops, and drain connections bit by bit",
         )
     };
-    let all = if members.len() == set.open { "all " } else { "" };
+    let whole = if members.len() == set.open { "all" } else { "many" };
     Some(Finding {
         id: Id::ManyAtOnce,
         confidence: if members.len() >= 2 * MANY { Confidence::Certain } else { Confidence::Likely },
         text: format!(
-            "{all}{} of {} open to {}:{} ended within {} from {} on, {how}",
-            count,
+            "{whole} at once: {count} of {} open to {}:{} ended within {} from {} on, {how}",
             counted(set.open as u64, "connection"),
             set.server.address,
             set.server.port,

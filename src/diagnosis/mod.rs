@@ -22,6 +22,7 @@ mod reset;
 pub mod services;
 mod before_close;
 mod ending;
+mod proxy;
 pub mod connection;
 pub mod trace;
 mod clusters;

@@ -12,6 +12,8 @@ use std::net::IpAddr;
 
 /// Reconnects that show a policy.
 const ENOUGH: usize = 3;
+/// The same where every loss was announced by a Close: sessions of a busy user may follow closely.
+const ENOUGH_ANNOUNCED: usize = 5;
 /// Reconnects that make a herd.
 const HERD: usize = 5;
 /// A reconnect faster than this did not wait, in seconds.
@@ -131,7 +133,7 @@ fn returns(traces: &[Trace], group: &[usize]) -> Vec<Return> {
         let Some(index) = waiting.pop() else { continue };
         let Some(previous) = traces.get(index) else { continue };
         let delay = trace.opened.at.seconds_since(previous.ended.at);
-        if !(previous.is_established && previous.client_left()) && delay < FORGOTTEN {
+        if previous.is_lost() && delay < FORGOTTEN {
             found.push(Return { lost: index, next: *next, delay });
         }
     }
@@ -187,6 +189,10 @@ fn times(count: u64) -> String {
 /// A client that does not back off.
 fn graded(traces: &[Trace], returns: &[Return], limits: &Limits) -> Option<Finding> {
     let delays: Vec<f64> = returns.iter().map(|back| back.delay).collect();
+    let all_announced = returns.iter().all(|back| traces.get(back.lost).is_some_and(Trace::is_closed));
+    if all_announced && delays.len() < ENOUGH_ANNOUNCED {
+        return None;
+    }
     let what = match grade(&delays)? {
         Grade::A | Grade::B => return None,
         Grade::C => "always after the same delay",

@@ -67,7 +67,7 @@ impl Trace {
             opened: facts.opened,
             ended,
             is_established: kind != Kind::Refused,
-            has_ended: kind != Kind::Open,
+            has_ended: !matches!(kind, Kind::Open | Kind::Unknown(_)),
             how: end.map(|end| end.how),
             by: end.map(|end| end.by),
             closed_by: facts.verdict.closed_by,
@@ -83,6 +83,25 @@ impl Trace {
     #[must_use]
     pub fn is_dropped(&self) -> bool {
         matches!(self.how, Some(How::Fin | How::Rst))
+    }
+
+    /// Was it closed by a Close?
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        matches!(self.how, Some(How::Close(_)))
+    }
+
+    /// Did the client lose it, so that it may want to come back: dropped, timed out or refused, or closed by the other
+    /// side with a code that does not mean the end of a session?
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        let lasting_loss = match self.how {
+            Some(How::Close(code)) => {
+                self.is_final || code.is_some_and(|code| matches!(code.0, 1001 | 1011..=1014))
+            }
+            Some(How::Fin | How::Rst) | None => true,
+        };
+        self.has_ended && lasting_loss && !(self.is_established && self.client_left())
     }
 
     /// Did the client end it of its own will?

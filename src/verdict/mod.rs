@@ -6,3 +6,4 @@ pub mod reset_origin;
 pub mod verdict;
 mod why;
 pub mod judge;
+pub mod legs;
