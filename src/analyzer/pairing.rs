@@ -30,18 +30,14 @@ impl Pairing {
         group.followed = group.followed.saturating_add(1);
     }
 
-    /// A connection with this key was judged, or turned out not to be listed; gives those that need wait no longer.
-    pub(super) fn finish(
-        &mut self,
-        key: u64,
-        record: Option<Box<ConnectionRecord>>,
-    ) -> Vec<Box<ConnectionRecord>> {
-        let Some(group) = self.keys.get_mut(&key) else { return record.into_iter().collect() };
+    /// A connection with this key was judged; gives those that need wait no longer.
+    pub(super) fn finish(&mut self, key: u64, record: Box<ConnectionRecord>) -> Vec<Box<ConnectionRecord>> {
+        let Some(group) = self.keys.get_mut(&key) else { return vec![record] };
         group.followed = group.followed.saturating_sub(1);
         if group.held.len() >= HELD_MAX && group.followed > 0 {
-            return record.into_iter().collect();
+            return vec![record];
         }
-        group.held.extend(record);
+        group.held.push(record);
         if group.followed > 0 {
             return Vec::new();
         }
@@ -60,18 +56,26 @@ fn relate(records: &mut [Box<ConnectionRecord>]) {
             continue;
         }
         let Some((story, front_end, back_end)) = follow(&leg(front), &leg(back)) else { continue };
-        front.other_leg = Some(OtherLeg { is_back: true, story, end: back_end });
-        back.other_leg = Some(OtherLeg { is_back: false, story, end: front_end });
+        let proxy = front.server;
+        front.other_leg = Some(OtherLeg { is_back: true, story, proxy, end: back_end });
+        back.other_leg = Some(OtherLeg { is_back: false, story, proxy, end: front_end });
         if story == Story::ProxyEnded {
             for (record, other_end) in [(front, back_end), (back, front_end)] {
                 record.verdict.closed_by = Some(ClosedBy::Proxy);
-                record.verdict.why +=
-                    &format!("; the proxy began it, for it ended its other leg likewise in {}", packet(other_end));
+                record.verdict.why += &format!(
+                    "; the proxy began it, for it ended its other leg likewise in {}",
+                    packet(other_end)
+                );
             }
         }
     }
 }
 
 fn leg(record: &ConnectionRecord) -> Leg<'_> {
-    Leg { teardown: &record.teardown, verdict: &record.verdict, initial_seq: record.initial_seq }
+    Leg {
+        teardown: &record.teardown,
+        verdict: &record.verdict,
+        initial_seq: record.initial_seq,
+        traffic: record.traffic,
+    }
 }

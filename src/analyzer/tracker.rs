@@ -218,7 +218,7 @@ impl Tracker {
         let record = Box::new(conversation.finish(observed, &self.options.limits));
         if is_websocket {
             match key {
-                Some(key) => self.finished.extend(self.pairing.finish(key, Some(record))),
+                Some(key) => self.finished.extend(self.pairing.finish(key, record)),
                 None => self.finished.push_back(record),
             }
         } else if record.verdict.kind != Kind::Refused {

@@ -24,6 +24,8 @@ const VIOLATIONS: &[(Anomaly, Option<Side>)] = &[
     (Anomaly::CloseBodyMalformed, None),
     (Anomaly::CloseCodeReserved, None),
 ];
+/// No receiver limits its messages to less, in bytes on the wire: a 1009 after smaller ones is an application's own.
+const SMALLEST_LIMIT: u64 = 512;
 /// A browser that leaves its page closes TCP within this time of its Close, in seconds.
 const LEAVES_WITHIN: f64 = 0.1;
 
@@ -48,7 +50,7 @@ fn too_big(facts: &Facts<'_>, side: Side, close: &CloseFrame) -> Option<Diagnosi
     let peer = side.other();
     let sizes = facts.vitals.sides[peer].sizes;
     let compressed = if sizes.compressed { " (compressed)" } else { "" };
-    if sizes.largest == 0 || sizes.largest_at > close.at {
+    if sizes.largest < SMALLEST_LIMIT || sizes.largest_at > close.at {
         return None;
     }
     let accepted = match sizes.before {

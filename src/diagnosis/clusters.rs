@@ -48,8 +48,11 @@ pub(super) fn find(traces: &[Trace], limits: &Limits) -> Vec<Finding> {
 
 /// The largest set of connections that agree in `measure`, whose ends lie apart in time.
 fn agreeing<'t>(group: &[&'t Trace], measure: Measure) -> Vec<(f64, &'t Trace)> {
-    let mut measured: Vec<(f64, &Trace)> =
-        group.iter().filter_map(|trace| Some((measure(trace)?, *trace))).filter(|(time, _)| *time >= SHORTEST).collect();
+    let mut measured: Vec<(f64, &Trace)> = group
+        .iter()
+        .filter_map(|trace| Some((measure(trace)?, *trace)))
+        .filter(|(time, _)| *time >= SHORTEST)
+        .collect();
     measured.sort_by(|a, b| a.0.total_cmp(&b.0));
     let mut best: &[(f64, &Trace)] = &[];
     let mut start = 0;
@@ -118,7 +121,12 @@ fn idle_finding(server: Endpoint, by: Side, agreeing: &[(f64, &Trace)], limits: 
     }
 }
 
-fn lifetime_finding(server: Endpoint, by: Side, agreeing: &[(f64, &Trace)], limits: &Limits) -> Option<Finding> {
+fn lifetime_finding(
+    server: Endpoint,
+    by: Side,
+    agreeing: &[(f64, &Trace)],
+    limits: &Limits,
+) -> Option<Finding> {
     let time = median(agreeing);
     // Scripts that do the same thing live equally long; a limit cuts them at whatever they do.
     if spread(agreeing, |trace| trace.idle.unwrap_or(0.0)) <= tolerance(time) {

@@ -11,7 +11,10 @@ pub(super) fn handshake(facts: &Facts<'_>, out: &mut Vec<Diagnosis>) {
     }
     let answer = facts.teardown.opening.response;
     let (title, advice) = match answer.map(|answer| answer.status) {
-        Some(101) => ("were refused by the client after a 101".to_owned(), "let the server answer the key, subprotocol and extensions that the client sent"),
+        Some(101) => (
+            "were refused by the client after a 101".to_owned(),
+            "let the server answer the key, subprotocol and extensions that the client sent",
+        ),
         Some(status) => (
             format!("were refused with HTTP status {status}"),
             match status {
@@ -22,7 +25,10 @@ pub(super) fn handshake(facts: &Facts<'_>, out: &mut Vec<Diagnosis>) {
                 _ => "see the server's log for the reason",
             },
         ),
-        None => ("failed before any HTTP answer".to_owned(), "see whether the server listens there, and what firewall stands before it"),
+        None => (
+            "failed before any HTTP answer".to_owned(),
+            "see whether the server listens there, and what firewall stands before it",
+        ),
     };
     out.push(Diagnosis {
         id: Id::HandshakeFailed,

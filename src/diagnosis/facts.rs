@@ -97,7 +97,8 @@ impl<'a> Facts<'a> {
     /// The event that began the end.
     #[must_use]
     pub fn end(&self) -> Option<End> {
-        let close = self.first_close().map(|(by, close)| End { how: How::Close(close.code), by, at: close.at });
+        let close =
+            self.first_close().map(|(by, close)| End { how: How::Close(close.code), by, at: close.at });
         let tcp = self.teardown.tcp_end().map(|end| {
             let how = match end.kind {
                 TcpEndKind::Fin => How::Fin,

@@ -100,7 +100,10 @@ fn idle(
         }
         None => (
             Id::IdleLimit,
-            format!("send a ping at least every {half}, or raise the limit where {} is set", duration(seconds)),
+            format!(
+                "send a ping at least every {half}, or raise the limit where {} is set",
+                duration(seconds)
+            ),
         ),
     };
     Diagnosis {

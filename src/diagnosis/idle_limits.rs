@@ -63,7 +63,13 @@ pub const LIMITS: &[Limit] = &[
     limit("AWS Application Load Balancer (idle timeout)", "awselb", 60.0, Timer::Either, Style::Fin),
     limit("Apache httpd (ProxyTimeout)", "Apache", 60.0, Timer::Either, Style::Fin),
     limit("HAProxy (timeout client/server of 1m)", "", 60.0, Timer::Either, Style::Fin),
-    limit("a read deadline of 60 s, as in gorilla's example", "", 60.0, Timer::From(Side::Client), Style::FinOrRst),
+    limit(
+        "a read deadline of 60 s, as in gorilla's example",
+        "",
+        60.0,
+        Timer::From(Side::Client),
+        Style::FinOrRst,
+    ),
     limit("Cowboy (idle_timeout)", "Cowboy", 60.0, Timer::From(Side::Client), Style::Close(1000)),
     limit("Phoenix on Bandit (timeout)", "", 60.0, Timer::From(Side::Client), Style::Close(1002)),
     limit("Cloudflare", "cloudflare", 100.0, Timer::Either, Style::Fin),
@@ -78,7 +84,13 @@ pub const LIMITS: &[Limit] = &[
     limit("IPVS (tcp timeout)", "", 900.0, Timer::Either, Style::Silent),
     limit("Envoy (TCP proxy idle_timeout)", "", 3_600.0, Timer::Either, Style::FinOrRst),
     limit("AWS API Gateway (lifetime)", "", 7_200.0, Timer::Lifetime, Style::Close(1001)),
-    limit("Linux conntrack (nf_conntrack_tcp_timeout_established)", "", 432_000.0, Timer::Either, Style::Silent),
+    limit(
+        "Linux conntrack (nf_conntrack_tcp_timeout_established)",
+        "",
+        432_000.0,
+        Timer::Either,
+        Style::Silent,
+    ),
 ];
 
 /// How far a measured time may lie from a limit, in seconds: timers are coarse, and the network adds its delay.

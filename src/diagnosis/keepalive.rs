@@ -27,7 +27,8 @@ pub(super) fn diagnose(facts: &Facts<'_>, out: &mut Vec<Diagnosis>) {
         let kinds = [(vitals.pings.as_deref(), "ping"), (vitals.heartbeats.as_deref(), "heartbeat")];
         for (pings, word) in kinds {
             let Some(pings) = pings else { continue };
-            let found = unanswered(facts, &end, side, pings, word).or_else(|| stopped(facts, &end, side, pings, word));
+            let found = unanswered(facts, &end, side, pings, word)
+                .or_else(|| stopped(facts, &end, side, pings, word));
             out.extend(found);
         }
     }
@@ -45,7 +46,7 @@ fn unanswered(facts: &Facts<'_>, end: &End, side: Side, pings: &Pings, word: &st
     }
     let peer = side.other();
     let last = facts.teardown.last[peer];
-    let alive = last.is_some_and(|last| last > since && last < end.at);
+    let alive = last.is_some_and(|last| last > since);
     let mut text = format!(
         "{side}'s {word} in {} was never answered, and {side} {} in {}, {} later",
         packet(since),
@@ -67,9 +68,13 @@ fn unanswered(facts: &Facts<'_>, end: &End, side: Side, pings: &Pings, word: &st
         confidence: confidence(facts, end, pings, late),
         text,
         advice: Some(if alive {
-            format!("see what keeps {peer} from reading: a blocked event loop, a suspended tab, a full receive buffer")
+            format!(
+                "see what keeps {peer} from reading: a blocked event loop, a suspended tab, a full receive buffer"
+            )
         } else {
-            format!("look for why {peer} or the path to it vanished then; let the client reconnect with backoff")
+            format!(
+                "look for why {peer} or the path to it vanished then; let the client reconnect with backoff"
+            )
         }),
         title: if alive {
             format!("ended by {side} because the application at {peer} did not answer a {word}")
@@ -114,7 +119,8 @@ fn stopped(facts: &Facts<'_>, end: &End, side: Side, pings: &Pings, word: &str) 
     facts.abnormal()?;
     let period = seconds_of(pings.intervals.median()?);
     let (min, max) = (seconds_of(pings.intervals.min), seconds_of(pings.intervals.max));
-    let is_regular = pings.intervals.count >= REGULAR_INTERVALS && max - min <= 0.2 * period && pings.answered > 0;
+    let is_regular =
+        pings.intervals.count >= REGULAR_INTERVALS && max - min <= 0.2 * period && pings.answered > 0;
     let since = end.at.at.seconds_since(pings.last.at);
     if !is_regular || since < 2.0 * period + LATE_SECONDS || end.by == side {
         return None;

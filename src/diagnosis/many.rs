@@ -4,15 +4,19 @@ use super::facts::How;
 use super::finding::{Confidence, Finding, Id};
 use super::trace::Trace;
 use super::words::{counted, duration};
-use crate::verdict::verdict::ClosedBy;
 use crate::decode::segment::Endpoint;
 use crate::limits::Limits;
+use crate::verdict::verdict::ClosedBy;
 use std::collections::BTreeMap;
 
 /// Connections that make many.
 const MANY: usize = 3;
 /// Ends nearer than this belong together, in seconds.
 const GAP: f64 = 0.5;
+/// Connections that lived shorter end all the time, in seconds.
+const AGE: f64 = 0.5;
+/// And shorter than so many times the span of their ends.
+const AGE_SPANS: f64 = 5.0;
 /// Share of the connections then open to the server that must end.
 const SHARE: f64 = 0.5;
 
@@ -39,8 +43,12 @@ pub(super) fn together(traces: &[Trace]) -> Vec<Together> {
 fn of_server(traces: &[Trace], server: Endpoint, indices: Vec<usize>) -> Vec<Together> {
     let at = |index: &usize| traces.get(*index);
     let mut found = Vec::new();
-    for by_client in [false, true] {
-        let ends = |index: &usize| at(index).is_some_and(|t| is_ended_for_it(t) && t.client_left() == by_client);
+    for (by_client, dropped) in [(false, false), (false, true), (true, true)] {
+        let ends = |index: &usize| {
+            at(index).is_some_and(|t| {
+                is_ended_for_it(t) && t.client_left() == by_client && t.is_dropped() == dropped
+            })
+        };
         let mut ending: Vec<usize> = indices.iter().copied().filter(ends).collect();
         ending.sort_by_key(|index| at(index).map(|trace| trace.ended));
         chains(traces, server, &indices, &ending, &mut found);
@@ -103,7 +111,14 @@ fn close(
     let addresses = |index: &usize| traces.get(*index).map(|trace| trace.client.address);
     let one_client = members.iter().all(|index| addresses(index) == Some(first.client.address));
     let shares_cause = one_client || !first.client_left();
-    if members.len() >= MANY && share >= SHARE && !by_timer && shares_cause {
+    // Few of several may be chance; short lives end all the time.
+    let is_telling = members.len() == open || members.len() >= 2 * MANY;
+    let last = members.last().and_then(|index| traces.get(*index)).unwrap_or(first);
+    let span = last.ended.at.seconds_since(first.ended.at);
+    let old_enough = AGE.max(AGE_SPANS * span);
+    let lasting =
+        members.iter().all(|index| traces.get(*index).is_some_and(|trace| trace.lifetime >= old_enough));
+    if members.len() >= MANY && share >= SHARE && is_telling && lasting && !by_timer && shares_cause {
         found.push(Together { server, members, open });
     }
 }

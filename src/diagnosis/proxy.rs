@@ -7,18 +7,19 @@ use crate::verdict::legs::{OtherLeg, Story};
 use crate::verdict::verdict::packet;
 
 /// A timer's silence lies this near to whole seconds.
-const WHOLE: f64 = 0.02;
+const WHOLE: f64 = 0.05;
 
 /// What the other leg shows.
 pub(super) fn diagnose(facts: &Facts<'_>, out: &mut Vec<Diagnosis>) {
     let (Some(other), Some(end)) = (facts.other_leg, facts.end()) else { return };
-    let proxy = if other.is_back { facts.server } else { facts.client };
-    let address = proxy.address;
+    let address = format!("{}:{}", other.proxy.address, other.proxy.port);
     let (text, advice, title) = match other.story {
         Story::Relayed => return,
         Story::ProxyEnded => proxy_ended(facts, &other, &format!("the proxy at {address}")),
         Story::CloseSwallowed(side) => (
-            format!("{side}'s Close did not pass the proxy at {address}: it only dropped TCP of the other leg"),
+            format!(
+                "{side}'s Close did not pass the proxy at {address}: it only dropped TCP of the other leg"
+            ),
             "let the proxy pass Close frames on, or see why it dropped the connection first".to_owned(),
             format!("lost their Close at the proxy at {address}"),
         ),
@@ -52,15 +53,22 @@ pub(super) fn diagnose(facts: &Facts<'_>, out: &mut Vec<Diagnosis>) {
 fn proxy_ended(facts: &Facts<'_>, other: &OtherLeg, proxy: &str) -> (String, String, String) {
     let idle = facts.silence().map_or(0.0, |silence| silence.either);
     let whole = idle.round();
-    if facts.abnormal().is_some() && whole >= 1.0 && (idle - whole).abs() <= WHOLE.max(0.01 * idle).min(0.3) {
+    if facts.abnormal().is_some() && whole >= 1.0 && (idle - whole).abs() <= WHOLE.max(0.01 * idle) {
         let time = duration(whole);
         return (
-            format!("{proxy} dropped both legs {} after the last frame: an idle limit of {time}", duration(idle)),
+            format!(
+                "{proxy} dropped both legs {} after the last frame: an idle limit of {time}",
+                duration(idle)
+            ),
             format!("send pings at least every {}, or raise the proxy's limit", duration(whole / 2.0)),
             format!("were dropped by {proxy} after {time} of silence"),
         );
     }
-    let how = if facts.abnormal().is_some() { "dropped both legs" } else { "closed both legs with a Close of its own" };
+    let how = if facts.abnormal().is_some() {
+        "dropped both legs"
+    } else {
+        "closed both legs with a Close of its own"
+    };
     let apart = facts.end_or_last().at.seconds_since(other.end.at).abs();
     (
         format!("{proxy} {how} within {}; neither end had begun to", duration(apart)),

@@ -127,13 +127,18 @@ fn returns(traces: &[Trace], group: &[usize]) -> Vec<Return> {
     let mut found = Vec::new();
     for next in group {
         let Some(trace) = traces.get(*next) else { continue };
-        while let Some(index) = lost.next_if(|index| traces.get(*index).is_some_and(|t| t.ended <= trace.opened)) {
+        while let Some(index) =
+            lost.next_if(|index| traces.get(*index).is_some_and(|t| t.ended <= trace.opened))
+        {
             waiting.push(index);
         }
         let Some(index) = waiting.pop() else { continue };
         let Some(previous) = traces.get(index) else { continue };
         let delay = trace.opened.at.seconds_since(previous.ended.at);
-        if previous.is_lost() && delay < FORGOTTEN {
+        // Sessions with queries of their own follow on each other without being reconnects.
+        let same_query = previous.target_with_query == trace.target_with_query;
+        let returns = previous.is_lost() && (same_query || !previous.is_closed());
+        if returns && delay < FORGOTTEN {
             found.push(Return { lost: index, next: *next, delay });
         }
     }
@@ -148,10 +153,8 @@ fn against_advice(traces: &[Trace], returns: &[Return], limits: &Limits) -> Opti
         }
         _ => false,
     };
-    let hasty: Vec<&Return> = returns
-        .iter()
-        .filter(|back| back.delay < PAUSE && traces.get(back.lost).is_some_and(told))
-        .collect();
+    let hasty: Vec<&Return> =
+        returns.iter().filter(|back| back.delay < PAUSE && traces.get(back.lost).is_some_and(told)).collect();
     let first = hasty.first()?;
     let (lost, next) = (traces.get(first.lost)?, traces.get(first.next)?);
     let Some(How::Close(Some(code))) = lost.how else { return None };
@@ -212,7 +215,8 @@ fn graded(traces: &[Trace], returns: &[Return], limits: &Limits) -> Option<Findi
             duration(median),
             delays.len()
         ),
-        advice: "add exponential backoff with jitter: a random first delay of up to 5 s, then growing".to_owned(),
+        advice: "add exponential backoff with jitter: a random first delay of up to 5 s, then growing"
+            .to_owned(),
         count: delays.len() as u64,
         connections: ids(traces, returns.iter().map(|back| back.next), limits),
         packets: returns
@@ -228,7 +232,8 @@ fn herd(traces: &[Trace], set: &Together, returns: &HashMap<usize, f64>, limits:
     let mut delays: Vec<(f64, usize)> =
         set.members.iter().filter_map(|index| Some((*returns.get(index)?, *index))).collect();
     delays.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let within = |start: &f64| delays.iter().filter(|(delay, _)| *delay >= *start && *delay <= start + 1.0).count();
+    let within =
+        |start: &f64| delays.iter().filter(|(delay, _)| *delay >= *start && *delay <= start + 1.0).count();
     let (peak, start) =
         delays.iter().map(|(delay, _)| (within(delay), *delay)).max_by_key(|(count, _)| *count)?;
     if delays.len() < HERD || 10 * peak <= 3 * delays.len() {
@@ -249,8 +254,9 @@ fn herd(traces: &[Trace], set: &Together, returns: &HashMap<usize, f64>, limits:
             set.server.port,
             duration(start)
         ),
-        advice: "let clients wait a random delay before the first reconnect, so that they do not come all at once"
-            .to_owned(),
+        advice:
+            "let clients wait a random delay before the first reconnect, so that they do not come all at once"
+                .to_owned(),
         count: peak as u64,
         connections: ids(traces, delays.iter().map(|(_, index)| *index), limits),
         packets: delays

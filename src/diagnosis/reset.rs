@@ -30,7 +30,10 @@ pub(super) fn diagnose(facts: &Facts<'_>, out: &mut Vec<Diagnosis>) {
         ResetOrigin::NoSuchConnection => (
             Id::Abort,
             Confidence::Likely,
-            format!("{side}'s address no longer knew the connection: the RST in {} only answers a segment", packet(reset.at)),
+            format!(
+                "{side}'s address no longer knew the connection: the RST in {} only answers a segment",
+                packet(reset.at)
+            ),
             "look for a restart, a failover or a connection table (NAT, load balancer) that lost its state",
             format!("were unknown to {side} when it was spoken to"),
         ),

@@ -29,8 +29,7 @@ impl Survey {
     /// Takes a connection, by its number in the report if it is listed, with what its own packets said.
     pub fn add(&mut self, id: Option<u64>, facts: &Facts<'_>, diagnoses: &[Diagnosis]) {
         if self.traces.len() < self.limits.surveyed_connections {
-            let is_idle_limit =
-                diagnoses.iter().any(|one| matches!(one.id, Id::IdleLimit | Id::PingTooSlow));
+            let is_idle_limit = diagnoses.iter().any(|one| matches!(one.id, Id::IdleLimit | Id::PingTooSlow));
             self.traces.push(Trace::of(id, facts, is_idle_limit));
         } else {
             self.forgotten = self.forgotten.saturating_add(1);

@@ -19,6 +19,8 @@ pub struct Trace {
     pub server: Endpoint,
     /// Hash of host and path without its query; of the server, where the request was not seen.
     pub target: u64,
+    /// The same with its query.
+    pub target_with_query: u64,
     /// First packet.
     pub opened: Moment,
     /// The event that began its end, or its last packet.
@@ -63,7 +65,8 @@ impl Trace {
             id,
             client: facts.client,
             server: facts.server,
-            target: target(facts),
+            target: target(facts, false),
+            target_with_query: target(facts, true),
             opened: facts.opened,
             ended,
             is_established: kind != Kind::Refused,
@@ -111,10 +114,11 @@ impl Trace {
     }
 }
 
-fn target(facts: &Facts<'_>) -> u64 {
+fn target(facts: &Facts<'_>, with_query: bool) -> u64 {
     match (facts.host, facts.path) {
         (Some(host), Some(path)) => {
-            let path = path.split(|byte| *byte == b'?').next().unwrap_or_default();
+            let bare = path.split(|byte| *byte == b'?').next().unwrap_or_default();
+            let path = if with_query { path } else { bare };
             fnv1a(&[host, b" ", path].concat())
         }
         _ => 0,

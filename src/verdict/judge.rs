@@ -70,7 +70,16 @@ fn judge_unanswered(teardown: &Teardown) -> Verdict {
         (Some(_), _) => ClosedBy::Network,
         (None, Some(end)) if end.kind == TcpEndKind::Rst => closed_by(&end, reset_origin(teardown, end.by)),
         (None, Some(end)) => end.by.into(),
-        (None, None) => return verdict(Kind::Open, None, why::waiting(teardown)),
+        (None, None) => match teardown.icmp.iter().find(|error| error.kind.is_refusal()) {
+            Some(error) => {
+                return verdict(
+                    Kind::Refused,
+                    Some(ClosedBy::Network),
+                    why::refused_by_icmp(teardown, error),
+                );
+            }
+            None => return verdict(Kind::Open, None, why::waiting(teardown)),
+        },
     };
     if let (Some(end), Sight::Lost(lost), None) = (end, teardown.sight.server, timed_out)
         && teardown.opening.request.is_some()

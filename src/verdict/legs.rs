@@ -6,9 +6,12 @@
 
 use super::teardown::Teardown;
 use super::verdict::{ClosedBy, Kind, Verdict};
+use crate::decode::segment::Endpoint;
 use crate::moment::Moment;
+use crate::seq::SeqNum;
 use crate::side::{PerSide, Side};
 use crate::websocket::close_code::CloseCode;
+use crate::websocket::session::Traffic;
 
 /// A request reaches the server behind the proxy within this time, in seconds.
 const FORWARDED_WITHIN: f64 = 10.0;
@@ -21,8 +24,13 @@ pub struct Leg<'a> {
     /// The verdict on it.
     pub verdict: &'a Verdict,
     /// Sequence numbers of its SYNs.
-    pub initial_seq: PerSide<Option<crate::seq::SeqNum>>,
+    pub initial_seq: PerSide<Option<SeqNum>>,
+    /// What each side sent.
+    pub traffic: PerSide<Traffic>,
 }
+
+/// Messages that one leg may have more than the other: those on their way when it ended.
+const IN_FLIGHT: u64 = 8;
 
 /// What the proxy made of the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,21 +54,31 @@ pub struct OtherLeg {
     pub is_back: bool,
     /// What the proxy made of the end.
     pub story: Story,
+    /// Where the proxy accepts connections.
+    pub proxy: Endpoint,
     /// The event that began the other leg's end.
     pub end: Moment,
 }
 
-/// Are `front` and `back`, which carry the same handshake key, two legs? One TCP connection seen before and behind a
-/// NAT is not: its numbering is the same.
+/// Are `front` and `back`, which carry the same handshake key, two legs?
+///
+/// The handshake behind the proxy lies inside the one before it, and both carry the same frames. One TCP connection seen
+/// before and behind a NAT is not two: its numbering is the same.
 #[must_use]
 pub fn are_legs(front: &Leg<'_>, back: &Leg<'_>) -> bool {
     let known = Side::BOTH.into_iter().all(|side| front.initial_seq[side].is_some());
     let same_tcp = known && front.initial_seq == back.initial_seq;
-    let (Some(asked), Some(forwarded)) = (front.teardown.opening.request, back.teardown.opening.request) else {
-        return false;
-    };
+    let (outer, inner) = (&front.teardown.opening, &back.teardown.opening);
+    let (Some(asked), Some(forwarded)) = (outer.request, inner.request) else { return false };
     let delay = forwarded.at.seconds_since(asked.at);
-    !same_tcp && (0.0..=FORWARDED_WITHIN).contains(&delay)
+    let answered_inside = match (inner.response, outer.response) {
+        (Some(inner), Some(outer)) => inner.at <= outer.at,
+        _ => true,
+    };
+    let same_frames = Side::BOTH
+        .into_iter()
+        .all(|side| front.traffic[side].messages.abs_diff(back.traffic[side].messages) <= IN_FLIGHT);
+    !same_tcp && answered_inside && same_frames && (0.0..=FORWARDED_WITHIN).contains(&delay)
 }
 
 /// The event that began a leg's end: who, with which Close, when.

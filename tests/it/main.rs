@@ -9,5 +9,6 @@
     reason = "a test may fail by panicking; clippy exempts only the functions marked #[test]"
 )]
 
+mod diagnosis;
 mod layering;
 mod support;
