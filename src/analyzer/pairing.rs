@@ -3,6 +3,11 @@
 //!
 //! Without a proxy's both legs in the capture no key is shared, and nothing is held.
 
+#![expect(
+    clippy::vec_box,
+    reason = "the tracker hands records on in boxes; taking them out would copy each one"
+)]
+
 use super::record::ConnectionRecord;
 use crate::verdict::legs::{Leg, OtherLeg, Story, are_legs, follow};
 use crate::verdict::verdict::{ClosedBy, packet};

@@ -51,8 +51,8 @@ impl Outcome {
 fn analyze_raw(packets: &[RawPacket]) -> Outcome {
     let mut analyzer = Analyzer::new(Options { ws_ports: vec![9001], ..Options::default() });
     for (packet, number) in packets.iter().zip(1..) {
-        let at = Moment { at: Timestamp::from_nanos(packet.at_ns as i64), packet: number, file: 0 };
-        let range: Range<u32> = 0..packet.bytes.len() as u32;
+        let at = Moment { at: Timestamp::from_nanos(packet.at_ns.cast_signed()), packet: number, file: 0 };
+        let range: Range<u32> = 0..u32::try_from(packet.bytes.len()).unwrap();
         let link_type = LinkType(packet.link_type);
         let original_len = packet.original_len;
         analyzer.handle_packet(&PacketRef { at, link_type, fcs_len: 0, range, original_len }, &packet.bytes);
@@ -315,14 +315,14 @@ fn a_packet_lost_after_a_short_silence_was_not_forgotten() {
     assert!(!after_a_silence_of(30.0).has("forgotten-while-idle"));
 }
 
-/// An ICMP error of 10.77.9.9 that quotes `packet`, `after` seconds later.
-fn icmp(packet: &TcpPacket, after: f64, icmp_type: u8, code: u8) -> RawPacket {
+/// An ICMP error of 10.77.9.9 that quotes `packet`, so many nanoseconds later.
+fn icmp(packet: &TcpPacket, after_ns: u64, icmp_type: u8, code: u8) -> RawPacket {
     let mut message = vec![icmp_type, code, 0, 0, 0, 0, 0, 0];
     message.extend(&packet.ip_bytes()[..28]);
     let sum = fold(sum_words(&message)).to_be_bytes();
     message[2..4].copy_from_slice(&sum);
     let ip = ip_header("10.77.9.9".parse().unwrap(), packet.src.ip(), 1, 64, 1, &message);
-    RawPacket::new(packet.at_ns + (after * 1e9) as u64, Link::Ethernet.number(), Link::Ethernet.wrap(&ip))
+    RawPacket::new(packet.at_ns + after_ns, Link::Ethernet.number(), Link::Ethernet.wrap(&ip))
 }
 
 #[test]
@@ -331,7 +331,7 @@ fn an_icmp_error_about_a_syn_is_a_refusal_by_the_network() {
     conn.forges(Side::Client, super::support::packet::SYN, |_| {});
     let packets = conn.packets();
     let mut raw = Packaging::default().apply(&packets);
-    raw.push(icmp(&packets[0], 0.01, 3, 13));
+    raw.push(icmp(&packets[0], 10_000_000, 3, 13));
     let outcome = analyze_raw(&raw);
     let verdict = &outcome.connections[0].verdict;
     assert_eq!((verdict.label.as_str(), verdict.closed_by.as_deref()), ("refused", Some("network")));
@@ -345,7 +345,7 @@ fn an_icmp_error_that_the_connection_survived_is_no_cause() {
     close_by(talk(&mut conn), Side::Client, 1000);
     let packets = conn.packets();
     let mut raw = Packaging::default().apply(&packets);
-    raw.insert(8, icmp(&packets[7], 0.0, 3, 1));
+    raw.insert(8, icmp(&packets[7], 0, 3, 1));
     assert_eq!(analyze_raw(&raw).findings, []);
 }
 
