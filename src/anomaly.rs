@@ -104,6 +104,11 @@ anomalies! {
     FramingResynchronized = "framing_resynchronized",
     /// Framing was lost and not found again.
     FramingLost = "framing_lost",
+    // -- diagnosis
+    /// More ICMP errors about a connection than are kept.
+    IcmpLimit = "icmp_limit",
+    /// More connections than the capture-wide findings remember; later ones have only findings of their own.
+    SurveyLimit = "survey_limit",
 }
 
 impl Anomaly {

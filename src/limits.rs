@@ -60,8 +60,22 @@ pub struct Limits {
     pub midstream_frames: u32,
     /// Segments of one direction looked at for them.
     pub midstream_segments: u32,
+    /// Pings of one side that wait for their pong.
+    pub pings_pending: usize,
+    /// Durations kept for a median (round trips, ping intervals): the latest ones.
+    pub ping_samples: usize,
     /// Longest Close reason kept, in bytes (RFC 6455 allows 123).
     pub close_reason_bytes: usize,
+    // -- verdict and diagnosis
+    /// ICMP errors kept for one connection.
+    pub icmp_errors: usize,
+    /// Connections remembered for what only many together show (idle limits, restarts, reconnects): some 200 bytes
+    /// each.
+    pub surveyed_connections: usize,
+    /// Connections that one finding lists by number.
+    pub finding_connections: usize,
+    /// Packets that one diagnosis or finding names.
+    pub finding_packets: usize,
 }
 
 impl Default for Limits {
@@ -91,7 +105,13 @@ impl Default for Limits {
             http_messages: 100_000,
             midstream_frames: 3,
             midstream_segments: 16,
+            pings_pending: 16,
+            ping_samples: 16,
             close_reason_bytes: 1_024,
+            icmp_errors: 8,
+            surveyed_connections: 1 << 20,
+            finding_connections: 1_000,
+            finding_packets: 8,
         }
     }
 }

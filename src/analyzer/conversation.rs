@@ -2,8 +2,8 @@
 
 use super::record::ConnectionRecord;
 use super::upper::Upper;
-use crate::anomaly::AnomalySet;
-use crate::decode::segment::{EncapsulationId, Endpoint, Segment};
+use crate::anomaly::{Anomaly, AnomalySet};
+use crate::decode::segment::{EncapsulationId, Endpoint, IcmpError, Segment};
 use crate::diagnosis::stack;
 use crate::limits::Limits;
 use crate::moment::Moment;
@@ -17,6 +17,7 @@ use crate::verdict::judge::judge;
 use crate::verdict::teardown::{Answer, Blind, LastMessage, Lost, Observed, Opening, Sight, Teardown};
 use crate::verdict::vantage::{self, Vantage};
 use crate::websocket::session::{Direction, HiddenCause};
+use crate::websocket::vitals::{Vitals, fnv1a};
 
 /// A TCP connection and the protocol on top of it.
 #[derive(Debug)]
@@ -33,6 +34,10 @@ pub(super) struct Conversation {
     server_told: bool,
     /// At the end of observation that side's frame (or head) was still incomplete.
     in_frame: PerSide<bool>,
+    /// ICMP errors about it, the first few.
+    icmp: Vec<IcmpError>,
+    /// Hash of its handshake key, once the tracker was told.
+    key: Option<u64>,
 }
 
 struct Sink<'a> {
@@ -72,6 +77,8 @@ impl Conversation {
             idle_since: None,
             server_told: false,
             in_frame: PerSide::default(),
+            icmp: Vec::new(),
+            key: None,
         }
     }
 
@@ -94,6 +101,15 @@ impl Conversation {
 
     fn side_of(&self, segment: &Segment<'_>) -> Side {
         if segment.source == self.client { Side::Client } else { Side::Server }
+    }
+
+    /// Takes an ICMP error that quotes one of its segments.
+    pub(super) fn handle_icmp(&mut self, error: &IcmpError, limits: &Limits) {
+        if self.icmp.len() < limits.icmp_errors {
+            self.icmp.push(*error);
+        } else {
+            self.upper.anomalies.insert(Anomaly::IcmpLimit);
+        }
     }
 
     /// Tells TCP if content has shown that the roles were guessed wrongly.
@@ -166,6 +182,18 @@ impl Conversation {
         tell.then_some(self.server)
     }
 
+    /// The hash of its handshake key, if the tracker was told of it.
+    pub(super) fn key(&self) -> Option<u64> {
+        self.key
+    }
+
+    /// The hash of its handshake key, once, when its request is seen.
+    pub(super) fn take_key(&mut self) -> Option<u64> {
+        let key = self.upper.handshake.request.as_ref()?.key.as_deref()?;
+        self.key = Some(fnv1a(key));
+        self.key
+    }
+
     /// Could it have failed before any HTTP?
     pub(super) fn may_have_failed(&self) -> bool {
         self.tcp.halves.client.syn.is_some() && self.upper.is_before_http()
@@ -197,9 +225,11 @@ impl Conversation {
         });
         let mut anomalies = self.anomalies();
         let mut traffic = PerSide::default();
+        let mut vitals = Vitals::default();
         if let Some(session) = self.upper.session_mut() {
             anomalies.extend(session.anomalies);
             traffic = PerSide::from_fn(|side| session.sides[side].traffic);
+            vitals = std::mem::take(&mut session.vitals);
         }
         let last_payload = Side::BOTH.into_iter().filter_map(|side| self.tcp.halves[side].last_payload).max();
         ConnectionRecord {
@@ -213,11 +243,15 @@ impl Conversation {
             idle_since: self.idle_since.or(last_payload),
             handshake: *self.upper.handshake,
             traffic,
+            vitals,
+            keepalives: PerSide::from_fn(|side| self.tcp.halves[side].keepalives),
+            initial_seq: PerSide::from_fn(|side| self.tcp.halves[side].initial_seq()),
             teardown,
             verdict,
             vantage,
             endpoints,
             reported,
+            other_leg: None,
             anomalies,
         }
     }
@@ -270,6 +304,7 @@ impl Conversation {
             unanswered: PerSide::from_fn(|side| halves[side].unanswered),
             last: PerSide::from_fn(|side| halves[side].last),
             last_message,
+            icmp: std::mem::take(&mut self.icmp),
             observed,
             unanswered_limit: limits.unanswered_sendings,
         }

@@ -1,7 +1,9 @@
 //! Wires the layers: packets in, judged connections out.
 
 mod conversation;
+mod facts;
 mod joining;
+mod pairing;
 pub mod record;
 mod tracker;
 mod upper;
@@ -60,8 +62,10 @@ impl Analyzer {
         self.tracker.advance(packet.at.at);
         let decoded =
             self.decoder.decode(packet.at, packet.link_type, packet.fcs_len, bytes, packet.original_len);
-        if let Decoded::Segment(segment) = decoded {
-            self.tracker.handle_segment(&segment);
+        match decoded {
+            Decoded::Segment(segment) => self.tracker.handle_segment(&segment),
+            Decoded::Icmp(error) => self.tracker.handle_icmp(&error),
+            Decoded::Nothing => {}
         }
     }
 

@@ -5,12 +5,16 @@ use crate::decode::segment::{EncapsulationId, Endpoint};
 use crate::diagnosis::stack::ReportedAs;
 use crate::http::upgrade::Handshake;
 use crate::moment::Moment;
+use crate::seq::SeqNum;
 use crate::side::PerSide;
+use crate::tcp::liveness::Keepalives;
 use crate::verdict::endpoint::EndpointCode;
+use crate::verdict::legs::OtherLeg;
 use crate::verdict::teardown::Teardown;
 use crate::verdict::vantage::VantageEstimate;
 use crate::verdict::verdict::Verdict;
 use crate::websocket::session::Traffic;
+use crate::websocket::vitals::Vitals;
 
 /// A WebSocket connection, or one that failed to become one, with its verdict.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,6 +39,12 @@ pub struct ConnectionRecord {
     pub handshake: Handshake,
     /// What each side sent.
     pub traffic: PerSide<Traffic>,
+    /// Signs of life.
+    pub vitals: Vitals,
+    /// TCP keepalive probes.
+    pub keepalives: PerSide<Keepalives>,
+    /// Sequence numbers of the SYNs: equal ones show one TCP connection seen twice, as before and behind a NAT.
+    pub initial_seq: PerSide<Option<SeqNum>>,
     /// The evidence.
     pub teardown: Teardown,
     /// The verdict on it.
@@ -45,6 +55,8 @@ pub struct ConnectionRecord {
     pub endpoints: PerSide<EndpointCode>,
     /// What each end's library says instead, where that is known.
     pub reported: PerSide<Option<ReportedAs>>,
+    /// What the other leg tells, where both of a proxied connection are in the capture.
+    pub other_leg: Option<OtherLeg>,
     /// Oddities.
     pub anomalies: AnomalySet,
 }

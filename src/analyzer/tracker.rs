@@ -2,9 +2,10 @@
 
 use super::Options;
 use super::conversation::Conversation;
+use super::pairing::Pairing;
 use super::record::ConnectionRecord;
 use crate::anomaly::{Anomaly, AnomalyCounts};
-use crate::decode::segment::{Endpoint, Segment};
+use crate::decode::segment::{Endpoint, IcmpError, Segment};
 use crate::flow::copies::CopyFilter;
 use crate::flow::key::FlowKey;
 use crate::flow::stream_number::StreamNumbers;
@@ -34,6 +35,7 @@ pub(super) struct Tracker {
     candidates: VecDeque<Box<ConnectionRecord>>,
     /// Servers that carried one.
     servers: HashSet<Endpoint>,
+    pairing: Pairing,
     finished: VecDeque<Box<ConnectionRecord>>,
     anomalies: AnomalyCounts,
     held_bytes: usize,
@@ -52,6 +54,7 @@ impl Tracker {
             lingering: VecDeque::new(),
             candidates: VecDeque::new(),
             servers: HashSet::new(),
+            pairing: Pairing::default(),
             finished: VecDeque::new(),
             anomalies: AnomalyCounts::default(),
             held_bytes: 0,
@@ -88,10 +91,13 @@ impl Tracker {
         let held = conversation.held_bytes();
         let had_ended = conversation.has_ended();
         conversation.handle_segment(segment, limits);
-        if let Some(server) = conversation.take_server()
-            && self.servers.len() < SERVERS_MAX
-        {
-            self.servers.insert(server);
+        if let Some(server) = conversation.take_server() {
+            if self.servers.len() < SERVERS_MAX {
+                self.servers.insert(server);
+            }
+            if let Some(key) = conversation.take_key() {
+                self.pairing.begin(key);
+            }
         }
         if !had_ended && conversation.has_ended() {
             self.lingering.push_back((self.now.saturating_add(limits.linger), id));
@@ -101,6 +107,15 @@ impl Tracker {
             self.held_bytes = self.held_bytes.saturating_sub(conversation.held_bytes());
             self.anomalies.count(Anomaly::TcpOutOfOrderLimit);
             conversation.flush(limits);
+        }
+    }
+
+    /// Takes an ICMP error about a segment; an error about no known connection tells nothing.
+    pub(super) fn handle_icmp(&mut self, error: &IcmpError) {
+        let (key, _) = FlowKey::between(error.source, error.destination, error.encapsulation);
+        let hash = self.table.hash(&key);
+        if let Some((_, conversation)) = self.table.find(hash, &key).and_then(|id| self.table.get_mut(id)) {
+            conversation.handle_icmp(error, &self.options.limits);
         }
     }
 
@@ -203,9 +218,13 @@ impl Tracker {
             return;
         }
         let server = conversation.server();
+        let key = conversation.key();
         let record = Box::new(conversation.finish(observed, self.options.vantage, &self.options.limits));
         if is_websocket {
-            self.finished.push_back(record);
+            match key {
+                Some(key) => self.finished.extend(self.pairing.finish(key, record)),
+                None => self.finished.push_back(record),
+            }
         } else if record.verdict.kind != Kind::Refused {
             self.other_connections += 1;
         } else if self.options.ws_ports.contains(&server.port) || self.servers.contains(&server) {

@@ -126,6 +126,20 @@ pub enum IcmpErrorKind {
     },
 }
 
+impl IcmpErrorKind {
+    /// Does it say that the segment's destination can't be reached? A connection attempt ends with it (RFC 9293 §3.9.2.2
+    /// leaves an established connection alone).
+    #[must_use]
+    pub const fn is_refusal(self) -> bool {
+        matches!(
+            self,
+            IcmpErrorKind::Unreachable
+                | IcmpErrorKind::PortUnreachable
+                | IcmpErrorKind::AdministrativelyProhibited
+        )
+    }
+}
+
 /// An ICMP error that quotes the head of a TCP segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IcmpError {

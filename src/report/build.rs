@@ -75,6 +75,7 @@ pub fn connection(
             payload_bytes: traffic.payload_bytes,
         })),
         evidence: evidence::of(record, context),
+        diagnosis: Vec::new(),
         anomalies: record.anomalies.iter().map(|anomaly| anomaly.name().to_owned()).collect(),
     }
 }

@@ -1,6 +1,7 @@
 //! Findings for people and programs, written to any `std::io::Write`.
 
 pub mod explain;
+pub mod diagnosis;
 pub mod model;
 mod evidence;
 mod endpoints;

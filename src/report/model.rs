@@ -1,6 +1,7 @@
 //! The report as data, schema `wsclose.report/1`. `docs/report-format.md` documents each field;
 //! `docs/report.schema.json` is generated from these types.
 
+use super::diagnosis::{Diagnosis, Finding};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -85,6 +86,9 @@ pub struct Summary {
     pub by_closed_by: BTreeMap<String, u64>,
     /// TCP connections that are not listed.
     pub other_tcp_connections: u64,
+    /// What to do, that which would have saved most connections first.
+    #[serde(default)]
+    pub findings: Vec<Finding>,
 }
 
 /// One WebSocket connection, or one that failed to become one.
@@ -130,6 +134,9 @@ pub struct Connection {
     pub traffic: Sides<Traffic>,
     /// The packets that prove it, in order.
     pub evidence: Vec<Evidence>,
+    /// The causes of its end that its own packets show, the strongest first.
+    #[serde(default)]
+    pub diagnosis: Vec<Diagnosis>,
     /// Its oddities.
     pub anomalies: Vec<String>,
 }

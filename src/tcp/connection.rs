@@ -173,6 +173,9 @@ impl Connection {
                 || (segment.payload_len() > 0 && end <= half.next)
                 || (segment.flags.fin() && half.fin.is_some());
             half.unanswered.sent(offset_plus_one, again, segment.at);
+            if is_probe && half.fin.is_none() && segment.payload_len() <= 1 && !segment.flags.syn() {
+                half.keepalives.note(segment.at);
+            }
         }
         if segment.payload_len() > 0 && !is_probe {
             half.last_payload = Some(segment.at);

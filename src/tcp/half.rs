@@ -1,6 +1,6 @@
 //! One direction of a TCP connection: what this side sent, and how much of it the peer acknowledged.
 
-use super::liveness::Unanswered;
+use super::liveness::{Keepalives, Unanswered};
 use super::reassembly::OutOfOrder;
 use super::reset::{Reset, ResetValidity};
 use super::stream_event::{Gap, GapCause};
@@ -70,6 +70,8 @@ pub struct Half {
     pub settled: Option<Moment>,
     /// Its sendings that drew no answer.
     pub unanswered: Unanswered,
+    /// Its keepalive probes.
+    pub keepalives: Keepalives,
     /// Held segments and the hole before them, while there is one.
     pub(crate) recovery: Option<Box<Recovery>>,
 }

@@ -20,6 +20,22 @@ pub struct Unanswered {
     pub last: Moment,
 }
 
+/// Keepalive probes of one side (RFC 9293 §3.8.4).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Keepalives {
+    /// Probes sent.
+    pub sent: u32,
+    /// The latest.
+    pub last: Option<Moment>,
+}
+
+impl Keepalives {
+    pub(crate) fn note(&mut self, at: Moment) {
+        self.sent = self.sent.saturating_add(1);
+        self.last = Some(at);
+    }
+}
+
 impl Unanswered {
     /// The side sent bytes (or a keepalive probe, or its FIN) from `offset` (plus 1) on; `again`: not for the first
     /// time.

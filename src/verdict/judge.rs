@@ -79,7 +79,13 @@ fn judge_unanswered(teardown: &Teardown) -> Verdict {
     let closed_by = match (timed_out, end) {
         (Some(_), _) => ClosedBy::Network,
         (None, Some(end)) => ended_by(teardown, &end, origin_of(teardown, &end)),
-        (None, None) => return verdict(Kind::Open, None, why::waiting(teardown)),
+        (None, None) => match teardown.icmp.iter().find(|error| error.kind.is_refusal()) {
+            Some(error) => {
+                let why = why::refused_by_icmp(teardown, error);
+                return verdict(Kind::Refused, Some(ClosedBy::Network), why);
+            }
+            None => return verdict(Kind::Open, None, why::waiting(teardown)),
+        },
     };
     if let (Some(end), Sight::Lost(lost), None) = (end, teardown.sight.server, timed_out)
         && teardown.opening.request.is_some()

@@ -9,3 +9,4 @@ pub mod judge;
 pub mod vantage;
 mod reach;
 pub mod endpoint;
+pub mod legs;

@@ -1,5 +1,6 @@
 //! All evidence about one connection's end, without any opinion.
 
+use crate::decode::segment::IcmpError;
 use crate::moment::Moment;
 use crate::side::{PerSide, Side};
 use crate::tcp::half::Fin;
@@ -30,6 +31,8 @@ pub struct Teardown {
     pub last: PerSide<Option<Moment>>,
     /// That side's latest message.
     pub last_message: PerSide<LastMessage>,
+    /// ICMP errors that quote its segments, the first few.
+    pub icmp: Vec<IcmpError>,
     /// Why observation ended.
     pub observed: Observed,
     /// Sendings without an answer that prove a dead peer ([`Limits`](crate::limits::Limits)).

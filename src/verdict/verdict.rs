@@ -140,7 +140,7 @@ impl Blind {
 
 /// `packet 12`, or `packet 12 of file 3` where there are several.
 #[must_use]
-pub(super) fn packet(at: Moment) -> String {
+pub(crate) fn packet(at: Moment) -> String {
     if at.file == 0 {
         format!("packet {}", at.packet)
     } else {

@@ -3,6 +3,7 @@
 use super::reset_origin::{ResetOrigin, Sign};
 use super::teardown::{Answer, Blind, Lost, TcpEnd, TcpEndKind, Teardown};
 use super::verdict::packet;
+use crate::decode::segment::IcmpError;
 use crate::moment::Moment;
 use crate::side::Side;
 use crate::tcp::liveness::Unanswered;
@@ -136,6 +137,14 @@ pub(super) fn refused_without_answer(
         (None, Some(end)) => format!("{stage}; {}", end_text(&end)),
         (None, None) => stage,
     }
+}
+
+pub(super) fn refused_by_icmp(teardown: &Teardown, error: &IcmpError) -> String {
+    let stage = match teardown.opening.request {
+        Some(request) => format!("the Upgrade request in {} was never answered", packet(request)),
+        None => "TCP was never established".to_owned(),
+    };
+    format!("{stage}: {} sent an ICMP error about it in {}", error.reporter, packet(error.at))
 }
 
 pub(super) fn blind_opening(end: &TcpEnd, lost: &Lost) -> String {

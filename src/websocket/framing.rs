@@ -21,6 +21,8 @@ pub enum FrameEvent<'a> {
         at: Moment,
         /// Its header.
         header: FrameHeader,
+        /// The start of its payload as it stands on the wire, masked or not, as far as it came with the header.
+        head: &'a [u8],
     },
     /// A Ping, a Pong or a reserved control frame is whole.
     Control {
@@ -248,7 +250,10 @@ impl Framing {
         }
         self.on_probation = self.on_probation.saturating_sub(1);
         let frame_wire = Wire { end: wire.end.saturating_sub((rest.len() - used) as u64), ..wire };
-        self.begin(at, header, frame_wire, limits, out);
+        let payload_len = usize::try_from(header.payload_len).unwrap_or(usize::MAX);
+        let behind = rest.get(used..).unwrap_or_default();
+        let head = behind.get(..payload_len).unwrap_or(behind);
+        self.begin(at, header, head, frame_wire, limits, out);
         used
     }
 
@@ -257,13 +262,14 @@ impl Framing {
         &mut self,
         at: Moment,
         header: FrameHeader,
+        head: &[u8],
         wire: Wire,
         limits: &Limits,
         out: &mut impl FnMut(FrameEvent<'_>),
     ) {
         let remaining = header.payload_len;
         if !header.opcode.is_control() {
-            out(FrameEvent::Data { at, header });
+            out(FrameEvent::Data { at, header, head });
             self.state = if remaining == 0 { HEADER_START } else { State::Payload { remaining } };
             return;
         }

@@ -7,4 +7,5 @@ mod mask;
 pub mod close;
 pub mod plausible;
 pub mod framing;
+pub mod vitals;
 pub mod session;

@@ -4,6 +4,7 @@ use super::close::{CloseBody, CloseFrame};
 use super::frame::{CONTROL_PAYLOAD_MAX, FrameHeader};
 use super::framing::{FrameEvent, Framing};
 use super::opcode::Opcode;
+use super::vitals::Vitals;
 use crate::anomaly::{Anomaly, AnomalySet};
 use crate::limits::Limits;
 use crate::moment::Moment;
@@ -78,6 +79,8 @@ pub struct Session {
     pub rsv1_allowed: bool,
     /// Oddities.
     pub anomalies: AnomalySet,
+    /// Signs of life.
+    pub vitals: Vitals,
 }
 
 impl Session {
@@ -117,9 +120,12 @@ impl Session {
     /// Takes what `side` sent.
     pub fn stream(&mut self, side: Side, event: StreamEvent<'_>, limits: &Limits) {
         let expects_mask = side == Side::Client;
-        let Session { framings, sides, rsv1_allowed, anomalies } = self;
+        let Session { framings, sides, rsv1_allowed, anomalies, vitals } = self;
         let (framing, direction) = (framings.get_mut(side), sides.get_mut(side));
-        let mut note = |event: FrameEvent<'_>| direction.take(side, event, *rsv1_allowed, anomalies);
+        let mut note = |event: FrameEvent<'_>| {
+            vitals.note(side, &event, limits);
+            direction.take(side, event, *rsv1_allowed, anomalies);
+        };
         match event {
             StreamEvent::Data { at, bytes, wire, offset } => {
                 framing.feed(at, bytes, wire, expects_mask, limits, &mut note);
@@ -139,7 +145,7 @@ impl Session {
     /// Nothing more will come.
     pub fn finish(&mut self, at: Moment, limits: &Limits) {
         for side in Side::BOTH {
-            let Session { framings, sides, rsv1_allowed, anomalies } = self;
+            let Session { framings, sides, rsv1_allowed, anomalies, .. } = self;
             let (framing, direction) = (framings.get_mut(side), sides.get_mut(side));
             framing.finish(at, limits, &mut |event| direction.take(side, event, *rsv1_allowed, anomalies));
             if framing.is_lost() {
@@ -152,7 +158,7 @@ impl Session {
 impl Direction {
     fn take(&mut self, side: Side, event: FrameEvent<'_>, rsv1_allowed: bool, anomalies: &mut AnomalySet) {
         match event {
-            FrameEvent::Data { at, header } => {
+            FrameEvent::Data { at, header, .. } => {
                 self.check(side, &header, rsv1_allowed, anomalies);
                 self.take_data(at, &header, anomalies);
             }

@@ -15,6 +15,7 @@
 
 mod captures;
 mod cli;
+mod diagnosis;
 mod endpoints;
 mod fixtures;
 mod layering;

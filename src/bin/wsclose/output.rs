@@ -6,8 +6,11 @@ use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal as _, Write};
 use wsclose::analyzer::Analyzer;
 use wsclose::analyzer::record::ConnectionRecord;
+use wsclose::anomaly::Anomaly;
 use wsclose::capture::InputInfo;
+use wsclose::limits::Limits;
 use wsclose::report::build::{self, Context};
+use wsclose::report::diagnosis::Diagnoser;
 use wsclose::report::filter::Selector;
 use wsclose::report::json::JsonWriter;
 use wsclose::report::model::{Connection, Input, Summary};
@@ -69,6 +72,7 @@ pub(crate) struct Output {
     files: Vec<String>,
     redact: bool,
     summary: Summary,
+    diagnoser: Diagnoser,
     next_id: u64,
     as_they_end: bool,
     /// A connection matched `--fail-on`.
@@ -94,6 +98,7 @@ impl Output {
             files,
             redact: args.redact,
             summary: Summary::default(),
+            diagnoser: Diagnoser::new(Limits::default()),
             next_id: 1,
             as_they_end: false,
             has_failed: false,
@@ -113,9 +118,11 @@ impl Output {
         while let Some(record) = analyzer.poll_record() {
             let encapsulation = analyzer.decoder().encapsulation_names(record.encapsulation);
             let context = Context { files: &self.files, redact: self.redact };
-            let connection = build::connection(self.next_id, &record, encapsulation, context);
+            let mut connection = build::connection(self.next_id, &record, encapsulation, context);
             self.has_failed |= self.selection.fails(&connection);
-            if self.selection.lists(&record, &connection) {
+            let is_listed = self.selection.lists(&record, &connection);
+            connection.diagnosis = self.diagnoser.take(is_listed.then_some(self.next_id), &record, context);
+            if is_listed {
                 self.next_id += 1;
                 count += 1;
                 self.connection(connection)?;
@@ -140,7 +147,9 @@ impl Output {
         self.drain(analyzer)?;
         self.summary.other_tcp_connections = analyzer.other_connections();
         let inputs: Vec<Input> = infos.iter().map(build::input).collect();
-        let anomalies = analyzer.anomalies();
+        self.summary.findings = self.diagnoser.findings(Context { files: &self.files, redact: self.redact });
+        let mut anomalies = analyzer.anomalies();
+        anomalies.add(Anomaly::SurveyLimit, self.diagnoser.forgotten());
         match &mut self.writer {
             Writer::Text(report, out) => {
                 report.write(out, &inputs, &self.summary, &anomalies)?;

@@ -79,6 +79,13 @@ impl Conversation {
         Conversation { now_ns: 1_790_000_000_000_000_000, hosts, fate: Fate::Normal, packets: Vec::new() }
     }
 
+    /// The same with other initial sequence numbers, before the first packet.
+    pub fn numbered(mut self, client: u32, server: u32) -> Self {
+        self.hosts.client.next_seq = client;
+        self.hosts.server.next_seq = server;
+        self
+    }
+
     /// Connected by TCP's three packets.
     pub fn connected() -> Self {
         let mut conn = Self::new();

@@ -1,0 +1,86 @@
+//! Holds a judged connection back while another with the same handshake key is still followed: they may be two legs of
+//! one WebSocket through a proxy, and the end of the one may explain that of the other.
+//!
+//! Without a proxy's both legs in the capture no key is shared, and nothing is held.
+
+#![expect(
+    clippy::vec_box,
+    reason = "the tracker hands records on in boxes; taking them out would copy each one"
+)]
+
+use super::record::ConnectionRecord;
+use crate::verdict::legs::{Leg, OtherLeg, Story, are_legs, follow};
+use crate::verdict::verdict::{ClosedBy, packet};
+use std::collections::HashMap;
+
+/// Records held for one key. Legs are two, or a few where proxies are chained; more share a key for no good reason.
+const HELD_MAX: usize = 8;
+
+/// The connections of each handshake key.
+#[derive(Debug, Default)]
+pub(super) struct Pairing {
+    keys: HashMap<u64, Group>,
+}
+
+#[derive(Debug, Default)]
+struct Group {
+    followed: u32,
+    held: Vec<Box<ConnectionRecord>>,
+}
+
+impl Pairing {
+    /// A connection with this key is followed from now on.
+    pub(super) fn begin(&mut self, key: u64) {
+        let group = self.keys.entry(key).or_default();
+        group.followed = group.followed.saturating_add(1);
+    }
+
+    /// A connection with this key was judged; gives those that need wait no longer.
+    pub(super) fn finish(&mut self, key: u64, record: Box<ConnectionRecord>) -> Vec<Box<ConnectionRecord>> {
+        let Some(group) = self.keys.get_mut(&key) else { return vec![record] };
+        group.followed = group.followed.saturating_sub(1);
+        if group.held.len() >= HELD_MAX && group.followed > 0 {
+            return vec![record];
+        }
+        group.held.push(record);
+        if group.followed > 0 {
+            return Vec::new();
+        }
+        let mut held = self.keys.remove(&key).map(|group| group.held).unwrap_or_default();
+        relate(&mut held);
+        held
+    }
+}
+
+/// Relates each leg to the next one behind it.
+fn relate(records: &mut [Box<ConnectionRecord>]) {
+    records.sort_by_key(|record| record.teardown.opening.request);
+    for index in 1..records.len() {
+        let Some([front, back]) = records.get_mut(index - 1..=index) else { continue };
+        if !are_legs(&leg(front), &leg(back)) {
+            continue;
+        }
+        let Some((story, front_end, back_end)) = follow(&leg(front), &leg(back)) else { continue };
+        let proxy = front.server;
+        front.other_leg = Some(OtherLeg { is_back: true, story, proxy, end: back_end });
+        back.other_leg = Some(OtherLeg { is_back: false, story, proxy, end: front_end });
+        if story == Story::ProxyEnded {
+            for (record, other_end) in [(front, back_end), (back, front_end)] {
+                record.verdict.closed_by = Some(ClosedBy::Proxy);
+                record.verdict.why += &format!(
+                    "; the proxy began it, for it ended its other leg likewise in {}",
+                    packet(other_end)
+                );
+            }
+        }
+    }
+}
+
+fn leg(record: &ConnectionRecord) -> Leg<'_> {
+    Leg {
+        teardown: &record.teardown,
+        verdict: &record.verdict,
+        initial_seq: record.initial_seq,
+        traffic: record.traffic,
+    }
+}

@@ -1,0 +1,61 @@
+//! What is said where nothing else explains an end.
+
+use super::facts::{Facts, How};
+use super::finding::{Confidence, Diagnosis, Id};
+use crate::verdict::verdict::{Cause, Kind, packet};
+
+/// A handshake that failed.
+pub(super) fn handshake(facts: &Facts<'_>, out: &mut Vec<Diagnosis>) {
+    if facts.verdict.kind != Kind::Refused {
+        return;
+    }
+    let answer = facts.teardown.opening.response;
+    let (title, advice) = match answer.map(|answer| answer.status) {
+        Some(101) => (
+            "were refused by the client after a 101".to_owned(),
+            "let the server answer the key, subprotocol and extensions that the client sent",
+        ),
+        Some(status) => (
+            format!("were refused with HTTP status {status}"),
+            match status {
+                401 | 403 | 407 => "see the credentials, and the Origin that the server or a proxy allows",
+                404 => "see the path, and whether the proxy routes it to the WebSocket server",
+                400 | 426 => "see whether a proxy drops the Upgrade and Connection headers",
+                502..=504 => "the server behind the proxy is down or slow: see it and the proxy's log",
+                _ => "see the server's log for the reason",
+            },
+        ),
+        None => (
+            "failed before any HTTP answer".to_owned(),
+            "see whether the server listens there, and what firewall stands before it",
+        ),
+    };
+    out.push(Diagnosis {
+        id: Id::HandshakeFailed,
+        confidence: Confidence::Certain,
+        text: facts.verdict.why.clone(),
+        advice: Some(advice.to_owned()),
+        title,
+        packets: vec![answer.map_or(facts.end_or_last(), |answer| answer.at)],
+    });
+}
+
+/// A FIN without a Close, and nothing that explains it.
+pub(super) fn no_close(facts: &Facts<'_>, out: &mut Vec<Diagnosis>) {
+    let Some(end) = facts.end().filter(|end| end.how == How::Fin) else { return };
+    if facts.abnormal() != Some(Cause::Fin) {
+        return;
+    }
+    let side = end.by;
+    out.push(Diagnosis {
+        id: Id::NoClose,
+        confidence: Confidence::Possible,
+        text: format!(
+            "{side} closed TCP in {} without a Close: its process ended or was killed, or it (or a proxy in its place) drops connections",
+            packet(end.at)
+        ),
+        advice: Some(format!("let {side} send a Close before it ends, 1001 on shutdown; see its log at {}", end.at.at.time_of_day())),
+        title: format!("were closed by {side} without a Close"),
+        packets: vec![end.at],
+    });
+}

@@ -1,0 +1,180 @@
+//! Many connections that ended at once: a restart, a reload, a device that failed.
+
+use super::facts::How;
+use super::finding::{Confidence, Finding, Id};
+use super::trace::Trace;
+use super::words::{counted, duration};
+use crate::decode::segment::Endpoint;
+use crate::limits::Limits;
+use crate::verdict::verdict::ClosedBy;
+use std::collections::BTreeMap;
+
+/// Connections that make many.
+const MANY: usize = 3;
+/// Ends nearer than this belong together, in seconds.
+const GAP: f64 = 0.5;
+/// Connections that lived shorter end all the time, in seconds.
+const AGE: f64 = 0.5;
+/// And shorter than so many times the span of their ends.
+const AGE_SPANS: f64 = 5.0;
+/// Share of the connections then open to the server that must end.
+const SHARE: f64 = 0.5;
+
+/// Connections to one server that ended together; indices into the survey's traces.
+#[derive(Clone, Debug)]
+pub(super) struct Together {
+    pub server: Endpoint,
+    pub members: Vec<usize>,
+    /// Connections open to that server when the first ended.
+    pub open: usize,
+}
+
+/// The sets of connections that ended at once, and not by their clients.
+pub(super) fn together(traces: &[Trace]) -> Vec<Together> {
+    let mut by_server: BTreeMap<Endpoint, Vec<usize>> = BTreeMap::new();
+    for (index, trace) in traces.iter().enumerate() {
+        if trace.is_established {
+            by_server.entry(trace.server).or_default().push(index);
+        }
+    }
+    by_server.into_iter().flat_map(|(server, indices)| of_server(traces, server, indices)).collect()
+}
+
+fn of_server(traces: &[Trace], server: Endpoint, indices: Vec<usize>) -> Vec<Together> {
+    let at = |index: &usize| traces.get(*index);
+    let mut found = Vec::new();
+    for (by_client, dropped) in [(false, false), (false, true), (true, true)] {
+        let ends = |index: &usize| {
+            at(index).is_some_and(|t| {
+                is_ended_for_it(t) && t.client_left() == by_client && t.is_dropped() == dropped
+            })
+        };
+        let mut ending: Vec<usize> = indices.iter().copied().filter(ends).collect();
+        ending.sort_by_key(|index| at(index).map(|trace| trace.ended));
+        chains(traces, server, &indices, &ending, &mut found);
+    }
+    found
+}
+
+/// Cuts ends, in their order, where time passes between them.
+fn chains(
+    traces: &[Trace],
+    server: Endpoint,
+    indices: &[usize],
+    ending: &[usize],
+    found: &mut Vec<Together>,
+) {
+    let at = |index: &usize| traces.get(*index);
+    let mut members: Vec<usize> = Vec::new();
+    for index in ending.iter().copied() {
+        let Some(trace) = traces.get(index) else { continue };
+        let first = members.first().and_then(at).map(|first| first.ended.at);
+        let last = members.last().and_then(at).map(|last| last.ended.at);
+        let joins = last.is_some_and(|last| trace.ended.at.seconds_since(last) <= GAP)
+            && first.is_some_and(|first| trace.opened.at <= first);
+        if !joins {
+            close(traces, server, indices, std::mem::take(&mut members), found);
+        }
+        members.push(index);
+    }
+    close(traces, server, indices, members, found);
+}
+
+/// Did it end otherwise than a session normally does? A client's own Close is its free choice.
+fn is_ended_for_it(trace: &Trace) -> bool {
+    let ordinary = match trace.how {
+        Some(How::Close(code)) => {
+            trace.client_left() || code.is_none_or(|code| !matches!(code.0, 1001 | 1011..=1014))
+        }
+        Some(How::Fin | How::Rst) => false,
+        None => true,
+    };
+    trace.has_ended && !ordinary
+}
+
+fn close(
+    traces: &[Trace],
+    server: Endpoint,
+    indices: &[usize],
+    members: Vec<usize>,
+    found: &mut Vec<Together>,
+) {
+    let Some(first) = members.first().and_then(|index| traces.get(*index)) else { return };
+    let is_open = |index: &&usize| {
+        traces.get(**index).is_some_and(|t| t.opened.at <= first.ended.at && t.ended.at >= first.ended.at)
+    };
+    let open = indices.iter().filter(is_open).count();
+    #[expect(clippy::cast_precision_loss, reason = "a share of connections")]
+    let share = members.len() as f64 / open.max(1) as f64;
+    let by_timer = members.iter().all(|index| traces.get(*index).is_some_and(|trace| trace.is_idle_limit));
+    // Clients that left together are one only where they share an address.
+    let addresses = |index: &usize| traces.get(*index).map(|trace| trace.client.address);
+    let one_client = members.iter().all(|index| addresses(index) == Some(first.client.address));
+    let shares_cause = one_client || !first.client_left();
+    // Few of several may be chance; short lives end all the time.
+    let is_telling = members.len() == open || members.len() >= 2 * MANY;
+    let last = members.last().and_then(|index| traces.get(*index)).unwrap_or(first);
+    let span = last.ended.at.seconds_since(first.ended.at);
+    let old_enough = AGE.max(AGE_SPANS * span);
+    let lasting =
+        members.iter().all(|index| traces.get(*index).is_some_and(|trace| trace.lifetime >= old_enough));
+    if members.len() >= MANY && share >= SHARE && is_telling && lasting && !by_timer && shares_cause {
+        found.push(Together { server, members, open });
+    }
+}
+
+/// A finding for each set.
+pub(super) fn find(traces: &[Trace], sets: &[Together], limits: &Limits) -> Vec<Finding> {
+    sets.iter().filter_map(|set| finding(traces, set, limits)).collect()
+}
+
+fn finding(traces: &[Trace], set: &Together, limits: &Limits) -> Option<Finding> {
+    let members: Vec<&Trace> = set.members.iter().filter_map(|index| traces.get(*index)).collect();
+    let (first, last) = (members.first()?, members.last()?);
+    let count = members.len() as u64;
+    let announced = members.iter().filter(|trace| !trace.is_dropped()).count();
+    let by = |who: ClosedBy| members.iter().all(|trace| trace.closed_by == Some(who));
+    let (how, advice) = if by(ClosedBy::Proxy) {
+        (
+            "ended by the proxy between: it was stopped or reloaded",
+            "let the proxy drain connections bit by bit when it stops or reloads",
+        )
+    } else if by(ClosedBy::Network) {
+        (
+            "reset by something on the path between",
+            "look for what changed on the path at that time: a firewall, a NAT, a route",
+        )
+    } else if by(ClosedBy::Client) {
+        (
+            "dropped by their one client: a proxy or process there stopped or reloaded",
+            "let it close its connections with a Close before it stops, and drain them bit by bit",
+        )
+    } else if announced == members.len() {
+        (
+            "with a Close: a shutdown or restart that was announced",
+            "let clients come back after a random delay, then back off",
+        )
+    } else {
+        (
+            "without a Close: the process there was killed or restarted, or a proxy or device in its place was",
+            "let the server send Close 1001 or 1012 before it stops, and drain connections bit by bit",
+        )
+    };
+    let whole = if members.len() == set.open { "all" } else { "many" };
+    Some(Finding {
+        id: Id::ManyAtOnce,
+        confidence: if members.len() >= 2 * MANY { Confidence::Certain } else { Confidence::Likely },
+        text: format!(
+            "{whole} at once: {count} of {} open to {}:{} ended within {} from {} on, {how}",
+            counted(set.open as u64, "connection"),
+            set.server.address,
+            set.server.port,
+            duration(last.ended.at.seconds_since(first.ended.at)),
+            first.ended.at.time_of_day()
+        ),
+        advice: advice.to_owned(),
+        count,
+        connections: members.iter().filter_map(|trace| trace.id).take(limits.finding_connections).collect(),
+        packets: members.iter().map(|trace| trace.ended).take(limits.finding_packets).collect(),
+    })
+}

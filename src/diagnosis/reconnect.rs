@@ -1,0 +1,298 @@
+//! How clients come back after they lost a connection.
+
+use super::facts::How;
+use super::finding::{Confidence, Finding, Id};
+use super::many::Together;
+use super::trace::Trace;
+use super::words::{counted, duration};
+use crate::decode::segment::Endpoint;
+use crate::limits::Limits;
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
+
+/// Reconnects that show a policy.
+const ENOUGH: usize = 3;
+/// The same where every loss was announced by a Close: sessions of a busy user may follow closely.
+const ENOUGH_ANNOUNCED: usize = 5;
+/// Reconnects that make a herd.
+const HERD: usize = 5;
+/// A reconnect faster than this did not wait, in seconds.
+const AT_ONCE: f64 = 0.1;
+/// A server that restarts or is overloaded should be left alone for longer than this, in seconds.
+const PAUSE: f64 = 1.0;
+/// Later than this, it is no reconnect but a new visit, in seconds.
+const FORGOTTEN: f64 = 600.0;
+
+/// A connection that followed on one that was lost.
+#[derive(Clone, Copy, Debug)]
+struct Return {
+    lost: usize,
+    next: usize,
+    delay: f64,
+}
+
+/// How well a client waits before it comes back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Grade {
+    /// Delays grow, with jitter.
+    A,
+    /// Delays grow, without jitter.
+    B,
+    /// A constant delay of at least one second.
+    C,
+    /// A constant delay of less.
+    D,
+    /// At once, again and again.
+    F,
+}
+
+/// Grades the delays of one client's reconnects, in their order; `None`: they follow no pattern, or are too few.
+#[must_use]
+pub(super) fn grade(delays: &[f64]) -> Option<Grade> {
+    if delays.len() < ENOUGH {
+        return None;
+    }
+    let at_once = delays.iter().filter(|delay| **delay < AT_ONCE).count();
+    if at_once >= ENOUGH && 2 * at_once >= delays.len() {
+        return Some(Grade::F);
+    }
+    let mut sorted = delays.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let (min, max) = (sorted.first()?, sorted.last()?);
+    let median = sorted.get(sorted.len() / 2)?;
+    if max - min <= 0.2 * median {
+        return Some(if *median >= 1.0 { Grade::C } else { Grade::D });
+    }
+    let mut ratios: Vec<f64> =
+        delays.windows(2).filter_map(|pair| Some(pair.get(1)? / pair.first()?.max(0.001))).collect();
+    ratios.sort_by(f64::total_cmp);
+    let middle = ratios.get(ratios.len() / 2)?;
+    (1.3..=2.5).contains(middle).then(|| if variation(&ratios) >= 0.1 { Grade::A } else { Grade::B })
+}
+
+/// Coefficient of variation.
+#[expect(clippy::cast_precision_loss, reason = "a handful of values")]
+fn variation(values: &[f64]) -> f64 {
+    let count = values.len().max(1) as f64;
+    let mean = values.iter().sum::<f64>() / count;
+    let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / count;
+    variance.sqrt() / mean.max(f64::MIN_POSITIVE)
+}
+
+/// What the reconnects in `traces` show; `sets` ended together.
+pub(super) fn find(traces: &[Trace], sets: &[Together], limits: &Limits) -> Vec<Finding> {
+    let mut groups: BTreeMap<(IpAddr, u64, Option<Endpoint>), Vec<usize>> = BTreeMap::new();
+    for (index, trace) in traces.iter().enumerate() {
+        let server = (trace.target == 0).then_some(trace.server);
+        groups.entry((trace.client.address, trace.target, server)).or_default().push(index);
+    }
+    adopt_failed(traces, &mut groups);
+    let mut found = Vec::new();
+    let mut returns_of: HashMap<usize, f64> = HashMap::new();
+    for group in groups.values_mut() {
+        group.sort_by_key(|index| traces.get(*index).map(|trace| trace.opened));
+        let returns = returns(traces, group);
+        returns_of.extend(returns.iter().map(|back| (back.lost, back.delay)));
+        found.extend(against_advice(traces, &returns, limits));
+        found.extend(graded(traces, &returns, limits));
+    }
+    found.extend(sets.iter().filter_map(|set| herd(traces, set, &returns_of, limits)));
+    found
+}
+
+type Groups = BTreeMap<(IpAddr, u64, Option<Endpoint>), Vec<usize>>;
+
+/// Attempts that failed before their request belong to the client's target at that server.
+fn adopt_failed(traces: &[Trace], groups: &mut Groups) {
+    let orphans: Vec<_> = groups.keys().copied().filter(|(_, target, _)| *target == 0).collect();
+    for key in orphans {
+        let (address, _, Some(server)) = key else { continue };
+        let home = groups.iter().find(|((client, target, _), members)| {
+            let at_server = |index: &usize| traces.get(*index).is_some_and(|trace| trace.server == server);
+            *client == address && *target != 0 && members.iter().any(at_server)
+        });
+        let Some(home) = home.map(|(key, _)| *key) else { continue };
+        let members = groups.remove(&key).unwrap_or_default();
+        groups.entry(home).or_default().extend(members);
+    }
+}
+
+/// Pairs each connection with the one lost last before it.
+fn returns(traces: &[Trace], group: &[usize]) -> Vec<Return> {
+    let mut lost: Vec<usize> =
+        group.iter().copied().filter(|index| traces.get(*index).is_some_and(|t| t.has_ended)).collect();
+    lost.sort_by_key(|index| traces.get(*index).map(|trace| trace.ended));
+    let mut waiting: Vec<usize> = Vec::new();
+    let mut lost = lost.into_iter().peekable();
+    let mut found = Vec::new();
+    for next in group {
+        let Some(trace) = traces.get(*next) else { continue };
+        while let Some(index) =
+            lost.next_if(|index| traces.get(*index).is_some_and(|t| t.ended <= trace.opened))
+        {
+            waiting.push(index);
+        }
+        let Some(index) = waiting.pop() else { continue };
+        let Some(previous) = traces.get(index) else { continue };
+        let delay = trace.opened.at.seconds_since(previous.ended.at);
+        // Sessions with queries of their own follow on each other without being reconnects.
+        let same_query = previous.target_with_query == trace.target_with_query;
+        let returns = previous.is_lost() && (same_query || !previous.is_closed());
+        if returns && delay < FORGOTTEN {
+            found.push(Return { lost: index, next: *next, delay });
+        }
+    }
+    found
+}
+
+/// Reconnects at once after a Close that asked for a pause, or for none to come.
+fn against_advice(traces: &[Trace], returns: &[Return], limits: &Limits) -> Option<Finding> {
+    let told = |trace: &Trace| match trace.how {
+        Some(How::Close(Some(code))) => {
+            !trace.client_left() && (matches!(code.0, 1012 | 1013) || trace.is_final)
+        }
+        _ => false,
+    };
+    let hasty: Vec<&Return> =
+        returns.iter().filter(|back| back.delay < PAUSE && traces.get(back.lost).is_some_and(told)).collect();
+    let first = hasty.first()?;
+    let (lost, next) = (traces.get(first.lost)?, traces.get(first.next)?);
+    let Some(How::Close(Some(code))) = lost.how else { return None };
+    let count = hasty.len() as u64;
+    let (asked, advice) = if lost.is_final {
+        ("says that it must not come back as it is", "let the client stop and change what was refused")
+    } else {
+        ("asks for a pause", "wait a random 5 to 30 s after 1012 and 1013, then back off")
+    };
+    Some(Finding {
+        id: Id::ReconnectIgnoresCode,
+        confidence: Confidence::Certain,
+        text: format!(
+            "client {} came back {} after Close {}, which {asked}{}",
+            next.client.address,
+            duration(first.delay),
+            code.0,
+            times(count)
+        ),
+        advice: advice.to_owned(),
+        count,
+        connections: ids(traces, hasty.iter().map(|back| back.next), limits),
+        packets: hasty
+            .iter()
+            .filter_map(|back| Some(traces.get(back.next)?.opened))
+            .take(limits.finding_packets)
+            .collect(),
+    })
+}
+
+fn times(count: u64) -> String {
+    if count > 1 { format!(", {count} times") } else { String::new() }
+}
+
+/// A client that does not back off.
+fn graded(traces: &[Trace], returns: &[Return], limits: &Limits) -> Option<Finding> {
+    let delays: Vec<f64> = returns.iter().map(|back| back.delay).collect();
+    let all_announced = returns.iter().all(|back| traces.get(back.lost).is_some_and(Trace::is_closed));
+    if all_announced && delays.len() < ENOUGH_ANNOUNCED {
+        return None;
+    }
+    let what = match grade(&delays)? {
+        Grade::A | Grade::B => return None,
+        Grade::C => "always after the same delay",
+        Grade::D => "always after the same short delay",
+        Grade::F => "at once",
+    };
+    let first = traces.get(returns.first()?.next)?;
+    let mut sorted = delays.clone();
+    sorted.sort_by(f64::total_cmp);
+    let median = sorted.get(sorted.len() / 2).copied().unwrap_or_default();
+    Some(Finding {
+        id: Id::NoBackoff,
+        confidence: Confidence::Likely,
+        text: format!(
+            "client {} came back after {}, {} times: {what}",
+            first.client.address,
+            duration(median),
+            delays.len()
+        ),
+        advice: "add exponential backoff with jitter: a random first delay of up to 5 s, then growing"
+            .to_owned(),
+        count: delays.len() as u64,
+        connections: ids(traces, returns.iter().map(|back| back.next), limits),
+        packets: returns
+            .iter()
+            .filter_map(|back| Some(traces.get(back.next)?.opened))
+            .take(limits.finding_packets)
+            .collect(),
+    })
+}
+
+/// Did those that were lost together come back together?
+fn herd(traces: &[Trace], set: &Together, returns: &HashMap<usize, f64>, limits: &Limits) -> Option<Finding> {
+    let mut delays: Vec<(f64, usize)> =
+        set.members.iter().filter_map(|index| Some((*returns.get(index)?, *index))).collect();
+    delays.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let within =
+        |start: &f64| delays.iter().filter(|(delay, _)| *delay >= *start && *delay <= start + 1.0).count();
+    let (peak, start) =
+        delays.iter().map(|(delay, _)| (within(delay), *delay)).max_by_key(|(count, _)| *count)?;
+    if delays.len() < HERD || 10 * peak <= 3 * delays.len() {
+        return None;
+    }
+    let mut clients: Vec<IpAddr> =
+        delays.iter().filter_map(|(_, index)| Some(traces.get(*index)?.client.address)).collect();
+    clients.sort_unstable();
+    clients.dedup();
+    Some(Finding {
+        id: Id::ThunderingHerd,
+        confidence: Confidence::Likely,
+        text: format!(
+            "{peak} of {} ({}) that lost their connections to {}:{} together came back within one second of each other, {} later",
+            counted(delays.len() as u64, "connection"),
+            counted(clients.len() as u64, "client address").replace("addresss", "addresses"),
+            set.server.address,
+            set.server.port,
+            duration(start)
+        ),
+        advice:
+            "let clients wait a random delay before the first reconnect, so that they do not come all at once"
+                .to_owned(),
+        count: peak as u64,
+        connections: ids(traces, delays.iter().map(|(_, index)| *index), limits),
+        packets: delays
+            .iter()
+            .filter_map(|(_, index)| Some(traces.get(*index)?.ended))
+            .take(limits.finding_packets)
+            .collect(),
+    })
+}
+
+fn ids(traces: &[Trace], indices: impl Iterator<Item = usize>, limits: &Limits) -> Vec<u64> {
+    let mut ids: Vec<u64> = indices.filter_map(|index| traces.get(index)?.id).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    ids.truncate(limits.finding_connections);
+    ids
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn delays_are_graded() {
+        let cases: [(&[f64], Option<Grade>); 8] = [
+            (&[1.2, 1.9, 4.4, 7.0], Some(Grade::A)),
+            (&[1.0, 2.0, 4.0, 8.0], Some(Grade::B)),
+            (&[5.0, 5.0, 5.01], Some(Grade::C)),
+            (&[0.2, 0.2, 0.21], Some(Grade::D)),
+            (&[0.02, 0.021, 0.019], Some(Grade::F)),
+            (&[0.02, 0.02, 3.0, 0.05, 9.0], Some(Grade::F)),
+            (&[0.02, 0.02], None),
+            (&[9.0, 1.0, 30.0, 2.0], None),
+        ];
+        for (delays, expected) in cases {
+            assert_eq!(grade(delays), expected, "{delays:?}");
+        }
+    }
+}

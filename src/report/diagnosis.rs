@@ -1,0 +1,115 @@
+//! Causes and advice as the report shows them.
+
+use super::build::Context;
+use crate::analyzer::record::ConnectionRecord;
+use crate::diagnosis::connection::diagnose;
+use crate::diagnosis::finding;
+use crate::diagnosis::survey::Survey;
+use crate::limits::Limits;
+use crate::moment::Moment;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// One cause of a connection's end, by its own packets.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Diagnosis {
+    /// What it says: `idle-limit`, `ping-unanswered`, ...
+    pub id: String,
+    /// `certain`, `likely` or `possible`.
+    pub confidence: String,
+    /// What was seen, in one sentence.
+    pub text: String,
+    /// What to do about it; null where nothing is wrong.
+    pub advice: Option<String>,
+    /// The packets that show it.
+    pub packets: Vec<PacketRef>,
+}
+
+/// One cause over the whole capture, and what to do about it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Finding {
+    /// What it says, as [`Diagnosis::id`].
+    pub id: String,
+    /// `certain`, `likely` or `possible`.
+    pub confidence: String,
+    /// What was seen, in one sentence.
+    pub text: String,
+    /// What to do about it.
+    pub advice: String,
+    /// How many connections it would have saved, or touches.
+    pub count: u64,
+    /// The `id`s of those connections, the first few.
+    pub connections: Vec<u64>,
+    /// Packets that show it, the first few.
+    pub packets: Vec<PacketRef>,
+}
+
+/// A packet, by its number in its file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PacketRef {
+    /// Its input.
+    pub file: String,
+    /// Its number there, as Wireshark's `frame.number`.
+    pub packet: u32,
+}
+
+/// Diagnoses connections as they end, and the capture once all have.
+#[derive(Clone, Debug)]
+pub struct Diagnoser {
+    limits: Limits,
+    survey: Survey,
+}
+
+impl Diagnoser {
+    /// A diagnoser that has seen nothing.
+    #[must_use]
+    pub fn new(limits: Limits) -> Self {
+        Diagnoser { survey: Survey::new(limits.clone()), limits }
+    }
+
+    /// Diagnoses `record`, listed in the report as number `id`; `None`: it is not listed, yet others may follow from
+    /// it.
+    pub fn take(
+        &mut self,
+        id: Option<u64>,
+        record: &ConnectionRecord,
+        context: Context<'_>,
+    ) -> Vec<Diagnosis> {
+        let facts = record.facts();
+        let found = diagnose(&facts, &self.limits);
+        self.survey.add(id, &facts, &found);
+        let shown = |one: finding::Diagnosis| Diagnosis {
+            id: one.id.name().to_owned(),
+            confidence: one.confidence.name().to_owned(),
+            text: one.text,
+            advice: one.advice,
+            packets: packets(&one.packets, context),
+        };
+        found.into_iter().map(shown).collect()
+    }
+
+    /// What to do, over all connections taken.
+    #[must_use]
+    pub fn findings(&self, context: Context<'_>) -> Vec<Finding> {
+        let shown = |one: finding::Finding| Finding {
+            id: one.id.name().to_owned(),
+            confidence: one.confidence.name().to_owned(),
+            text: one.text,
+            advice: one.advice,
+            count: one.count,
+            connections: one.connections,
+            packets: packets(&one.packets, context),
+        };
+        self.survey.findings().into_iter().map(shown).collect()
+    }
+
+    /// Connections that the findings do not remember, to keep within the limits.
+    #[must_use]
+    pub fn forgotten(&self) -> u64 {
+        self.survey.forgotten
+    }
+}
+
+fn packets(moments: &[Moment], context: Context<'_>) -> Vec<PacketRef> {
+    moments.iter().map(|at| PacketRef { file: context.file(at.file), packet: at.packet }).collect()
+}
