@@ -13,6 +13,7 @@ use crate::capture::{Block, PacketRef};
 use crate::decode::Decoder;
 use crate::decode::segment::Decoded;
 use crate::limits::Limits;
+use crate::time::Timestamp;
 use crate::verdict::vantage::Vantage;
 use record::ConnectionRecord;
 use tracker::Tracker;
@@ -67,6 +68,11 @@ impl Analyzer {
             Decoded::Icmp(error) => self.tracker.handle_icmp(&error),
             Decoded::Nothing => {}
         }
+    }
+
+    /// Time has passed without a packet, as in live capture: what has had its time is finished.
+    pub fn advance(&mut self, now: Timestamp) {
+        self.tracker.advance(now);
     }
 
     /// The input is over: everything left is judged.

@@ -9,13 +9,16 @@
 //!      1  abnormal: lost without a Close (1006)
 //!             1  fin: ...            client 1
 //!
+//! What to do:                                                        advice.rs
+//!
 //! STREAM  OPENED        CLIENT  SERVER  LIFE  IDLE  END  BY  REQUEST  row.rs, table.rs
 //!      0  20:14:38.176  ...
-//!     FIN by client in packet 12; ...                                details.rs, with --verbose
+//!     FIN by client in packet 12; ...                                details.rs, more with --verbose
 //! ```
 //!
 //! Whatever comes from packets, and every file name, is escaped on its way in (`escape.rs`).
 
+mod advice;
 mod details;
 mod files;
 mod heading;
@@ -82,7 +85,11 @@ impl TextReport {
     }
 
     fn row(&self, connection: &Connection) -> Row {
-        let details = if self.style.verbose { details::of(connection, &self.files) } else { Vec::new() };
+        let details = if self.style.verbose {
+            details::of(connection, &self.files)
+        } else {
+            details::brief(connection)
+        };
         Row::new(connection, &self.files, details)
     }
 
@@ -101,6 +108,7 @@ impl TextReport {
         heading::write(out, inputs, summary, self.style.narrowed)?;
         self.tally.write(out, self.style.color)?;
         heading::write_notices(out, inputs, anomalies)?;
+        advice::write(out, &summary.findings)?;
         if self.rows.is_empty() { Ok(()) } else { self.write_table(out) }
     }
 

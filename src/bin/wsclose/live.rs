@@ -7,11 +7,12 @@ use anyhow::{Context as _, Result};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use wsclose::analyzer::Analyzer;
 use wsclose::capture::live::{self, LiveOptions, LiveSource};
 use wsclose::capture::{Block, More, Source as _};
 use wsclose::report::escape::terminal;
+use wsclose::time::Timestamp;
 
 pub(crate) fn run(args: &LiveArgs) -> Result<ExitCode> {
     let selection = Selection::new(&args.common);
@@ -31,6 +32,9 @@ pub(crate) fn run(args: &LiveArgs) -> Result<ExitCode> {
             More::No
         });
         analyzer.handle_block(&block);
+        if block.packets.is_empty() {
+            analyzer.advance(now());
+        }
         ended += output.drain(&mut analyzer)?;
         let enough = args.count.is_some_and(|count| ended >= count);
         let late = deadline.is_some_and(|deadline| Instant::now() >= deadline);
@@ -45,6 +49,12 @@ pub(crate) fn run(args: &LiveArgs) -> Result<ExitCode> {
         return Ok(EXIT_INCOMPLETE.into());
     }
     Ok(if output.has_failed { EXIT_MATCHED.into() } else { ExitCode::SUCCESS })
+}
+
+/// The time of day: on a quiet interface no packet tells it.
+fn now() -> Timestamp {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_nanos(i64::try_from(since_epoch.as_nanos()).unwrap_or(i64::MAX))
 }
 
 /// SIGINT and SIGTERM end the capture; what is open is then judged and the summary printed.

@@ -1,16 +1,34 @@
-//! What `--verbose` shows under a connection.
+//! What stands under a connection's line: why it was lost; with `--verbose`, everything that is known.
 
 use super::files::FileNames;
 use super::words::{counted, duration, time_of_day};
+use crate::report::diagnosis::Diagnosis;
 use crate::report::escape::{cell, terminal};
-use crate::report::model::{Connection, Evidence, Handshake, Traffic};
+use crate::report::model::{Connection, Endpoint, Evidence, Handshake, Traffic};
 
 /// Columns of one header's value.
 const VALUE_WIDTH: usize = 100;
 
-/// The lines under a connection: why, what was agreed on, what was sent, and the packets that prove it.
+/// The line under a connection that was lost, or whose end can't be told: the strongest cause, else the reasons.
+pub(super) fn brief(connection: &Connection) -> Vec<String> {
+    let verdict = &connection.verdict;
+    let why = match (&*verdict.kind, connection.diagnosis.first()) {
+        ("abnormal", Some(strongest)) => &strongest.text,
+        ("abnormal", None) | ("unknown", _) => &verdict.why,
+        _ => return Vec::new(),
+    };
+    vec![terminal(why)]
+}
+
+/// The lines under a connection: why, what each application was told, what was agreed on, what was sent, the causes
+/// with their advice, and the packets that prove it.
 pub(super) fn of(connection: &Connection, files: &FileNames) -> Vec<String> {
     let mut lines = vec![terminal(&connection.verdict.why)];
+    if connection.verdict.kind != "open" {
+        let told = [("client", &connection.endpoints.client), ("server", &connection.endpoints.server)];
+        lines.push(told.map(|(side, endpoint)| format!("{side} was told {}", code(endpoint))).join("; "));
+    }
+    lines.extend(connection.diagnosis.iter().map(cause));
     lines.extend(agreed(&connection.handshake));
     let traffic = &connection.traffic;
     if traffic.client.frames > 0 || traffic.server.frames > 0 {
@@ -24,6 +42,31 @@ pub(super) fn of(connection: &Connection, files: &FileNames) -> Vec<String> {
     }
     lines.extend(connection.evidence.iter().map(|item| evidence(item, files)));
     lines
+}
+
+/// `1006 (certain)`, `1001 or 1006 (ambiguous)`; with what its library makes of it.
+fn code(endpoint: &Endpoint) -> String {
+    let one = |code: Option<u16>, alternatives: &[u16], certainty: &str| match code {
+        Some(code) => {
+            let codes: Vec<String> = std::iter::once(&code).chain(alternatives).map(u16::to_string).collect();
+            format!("{} ({certainty})", codes.join(" or "))
+        }
+        None => "no code that can be told".to_owned(),
+    };
+    let rfc = one(endpoint.code, &endpoint.alternatives, &endpoint.certainty);
+    match &endpoint.reported_as {
+        Some(said) => {
+            let code = one(said.code, &said.alternatives, &said.certainty);
+            format!("{rfc}, which {} reports as {code}", terminal(&said.library))
+        }
+        None => rfc,
+    }
+}
+
+/// One cause, with its advice.
+fn cause(diagnosis: &Diagnosis) -> String {
+    let advice = diagnosis.advice.as_ref().map_or_else(String::new, |advice| format!(". Advice: {advice}"));
+    terminal(&format!("{}: {}{advice}", diagnosis.confidence, diagnosis.text))
 }
 
 /// What the handshake says of the two and of their agreement.
