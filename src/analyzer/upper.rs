@@ -153,7 +153,8 @@ impl Upper {
         match event {
             HttpEvent::Request(request) => {
                 self.is_websocket = true;
-                *self.handshake = Handshake { request: Some(request), response: None };
+                *self.handshake = Handshake::default();
+                self.handshake.set_request(request);
                 let Phase::Http(http) = std::mem::replace(&mut self.phase, Phase::Ignored) else {
                     return side;
                 };
@@ -199,7 +200,7 @@ impl Upper {
         let (used, event) = upgrading.http.feed(side, run.at, run.bytes, limits);
         match event {
             Some(HttpEvent::Response(response)) => self.answer(response),
-            Some(HttpEvent::Request(request)) => self.handshake.request = Some(request),
+            Some(HttpEvent::Request(request)) => self.handshake.set_request(request),
             Some(HttpEvent::NotHttp | HttpEvent::RolesReversed | HttpEvent::HeadTooLong) => {
                 upgrading.answer_lost = true;
                 upgrading.session.lose(side);
@@ -221,14 +222,14 @@ impl Upper {
             session.rsv1_allowed = response.extensions.is_some();
             self.take_response(response, session);
         } else {
-            self.handshake.response = Some(response);
+            self.handshake.set_response(response);
             self.phase = Phase::Http(Box::new(http));
         }
     }
 
     fn take_response(&mut self, response: Response, session: Session) {
         self.is_websocket = true;
-        self.handshake.response = Some(response);
+        self.handshake.set_response(response);
         if self.handshake.accept_valid() == Some(false) {
             self.anomalies.insert(Anomaly::AcceptInvalid);
         }
@@ -308,7 +309,7 @@ impl Upper {
             return false;
         };
         self.is_websocket = true;
-        self.handshake.response = Some(response);
+        self.handshake.set_response(response);
         self.phase = Phase::Open(Box::new(Session::joined()));
         true
     }

@@ -8,5 +8,6 @@ pub mod summary;
 pub mod filter;
 mod escape;
 pub mod text;
+mod compact;
 pub mod json;
 pub mod ndjson;

@@ -2,10 +2,12 @@
 
 use super::escape::{cell, terminal};
 use super::model::{Close, Connection, Evidence, Input, Summary};
+use crate::time::Timestamp;
 use anstyle::{AnsiColor, Style};
 use comfy_table::{CellAlignment, Table, presets};
 use std::collections::BTreeMap;
 use std::io::{self, Write};
+use std::net::{IpAddr, SocketAddr};
 
 /// How the text report looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +30,7 @@ pub struct TextReport {
 /// One connection's line.
 #[derive(Debug)]
 struct Row {
-    opened_at: String,
+    opened_at: Timestamp,
     cells: [String; 7],
     kind: String,
     details: Vec<String>,
@@ -48,7 +50,7 @@ impl TextReport {
     }
 
     /// Adds a connection.
-    pub fn add(&mut self, connection: &Connection) {
+    pub fn add(&mut self, connection: &Connection<'_>) {
         self.count(connection);
         self.rows.push(self.row(connection));
     }
@@ -57,7 +59,7 @@ impl TextReport {
     ///
     /// # Errors
     /// The output can't be written.
-    pub fn write_line(&mut self, out: &mut impl Write, connection: &Connection) -> io::Result<()> {
+    pub fn write_line(&mut self, out: &mut impl Write, connection: &Connection<'_>) -> io::Result<()> {
         self.count(connection);
         let row = self.row(connection);
         let [_, opened, client, server, life, end, by] = &row.cells;
@@ -65,7 +67,7 @@ impl TextReport {
         writeln!(
             out,
             "{}  {client} -> {server}  {end}  by {by}, opened {opened}, lived {life}",
-            time_of_day(&connection.ended_at)
+            time_of_day(connection.ended_at)
         )?;
         for detail in &row.details {
             writeln!(out, "    {detail}")?;
@@ -73,28 +75,28 @@ impl TextReport {
         out.flush()
     }
 
-    fn count(&mut self, connection: &Connection) {
+    fn count(&mut self, connection: &Connection<'_>) {
         let verdict = &connection.verdict;
         let detail =
-            verdict.cause.clone().or_else(|| verdict.blind.clone()).unwrap_or_else(|| verdict.label.clone());
-        let by = verdict.closed_by.clone().unwrap_or_else(|| "-".to_owned());
+            verdict.cause.as_ref().or(verdict.blind.as_ref()).unwrap_or(&verdict.label).clone().into_owned();
+        let by = verdict.closed_by.as_deref().unwrap_or("-").to_owned();
         *self.tally.entry((order(&verdict.kind), detail)).or_default().entry(by).or_default() += 1;
     }
 
-    fn row(&self, connection: &Connection) -> Row {
+    fn row(&self, connection: &Connection<'_>) -> Row {
         let verdict = &connection.verdict;
         Row {
-            opened_at: connection.opened_at.clone(),
+            opened_at: connection.opened_at,
             cells: [
                 connection.tcp_stream.map_or_else(|| "-".to_owned(), |stream| stream.to_string()),
-                time_of_day(&connection.opened_at),
-                address(&connection.client.address, connection.client.port),
+                time_of_day(connection.opened_at),
+                address(connection.client.address, connection.client.port),
                 target(connection),
                 life(connection.duration_s),
                 end(connection),
-                verdict.closed_by.clone().unwrap_or_else(|| "-".to_owned()),
+                verdict.closed_by.as_deref().unwrap_or("-").to_owned(),
             ],
-            kind: verdict.kind.clone(),
+            kind: verdict.kind.clone().into_owned(),
             details: if self.style.verbose { details(connection) } else { Vec::new() },
         }
     }
@@ -104,7 +106,7 @@ impl TextReport {
     /// # Errors
     /// The output can't be written.
     pub fn write(&mut self, out: &mut impl Write, inputs: &[Input], summary: &Summary) -> io::Result<()> {
-        self.rows.sort_by(|a, b| a.opened_at.cmp(&b.opened_at));
+        self.rows.sort_by_key(|row| row.opened_at);
         self.write_summary(out, inputs, summary)?;
         if self.rows.is_empty() {
             return Ok(());
@@ -222,18 +224,17 @@ fn part(kind: &str, detail: &str, by: &BTreeMap<String, u64>) -> String {
     }
 }
 
-fn time_of_day(rfc3339: &str) -> String {
-    let time = rfc3339.split('T').nth(1).unwrap_or_default();
-    time.get(..15).unwrap_or(time).to_owned()
+fn time_of_day(at: Timestamp) -> String {
+    at.time_of_day()
 }
 
-fn address(address: &str, port: u16) -> String {
-    if address.contains(':') { format!("[{address}]:{port}") } else { format!("{address}:{port}") }
+fn address(address: IpAddr, port: u16) -> String {
+    SocketAddr::new(address, port).to_string()
 }
 
 /// The server's address with the path asked for.
-fn target(connection: &Connection) -> String {
-    let server = address(&connection.server.address, connection.server.port);
+fn target(connection: &Connection<'_>) -> String {
+    let server = address(connection.server.address, connection.server.port);
     let path = connection.handshake.path.as_deref().unwrap_or_default();
     cell(&format!("{server}{path}"), TARGET_WIDTH)
 }
@@ -249,9 +250,9 @@ fn life(seconds: f64) -> String {
 }
 
 /// `1001 "bye"`, `1006 timeout`, `refused 401`, `unknown (gap)`.
-fn end(connection: &Connection) -> String {
+fn end(connection: &Connection<'_>) -> String {
     let verdict = &connection.verdict;
-    match (verdict.kind.as_str(), &verdict.cause, &verdict.blind) {
+    match (verdict.kind.as_ref(), &verdict.cause, &verdict.blind) {
         (_, Some(cause), _) => format!("{} {cause}", verdict.label),
         (_, _, Some(blind)) => format!("{} ({blind})", verdict.label),
         ("refused", ..) => match connection.handshake.status {
@@ -259,17 +260,17 @@ fn end(connection: &Connection) -> String {
             None => "refused".to_owned(),
         },
         ("coded", ..) => coded(connection),
-        _ => verdict.label.clone(),
+        _ => verdict.label.clone().into_owned(),
     }
 }
 
-fn coded(connection: &Connection) -> String {
+fn coded(connection: &Connection<'_>) -> String {
     let closes = [&connection.close.client, &connection.close.server];
     let first = closes
         .into_iter()
         .flatten()
-        .min_by(|a: &&Close, b: &&Close| (&a.at, a.packet).cmp(&(&b.at, b.packet)));
-    let reason = first.map_or("", |close| close.reason.as_str());
+        .min_by(|a: &&Close<'_>, b: &&Close<'_>| (&a.at, a.packet).cmp(&(&b.at, b.packet)));
+    let reason = first.map_or("", |close| close.reason.as_ref());
     let unclean = if connection.verdict.clean { "" } else { " (unanswered)" };
     match reason {
         "" => format!("{}{unclean}", connection.verdict.label),
@@ -278,7 +279,7 @@ fn coded(connection: &Connection) -> String {
 }
 
 /// What `--verbose` shows under a connection.
-fn details(connection: &Connection) -> Vec<String> {
+fn details(connection: &Connection<'_>) -> Vec<String> {
     let mut lines = vec![terminal(&connection.verdict.why)];
     lines.extend(connection.evidence.iter().map(evidence));
     if !connection.anomalies.is_empty() {
@@ -287,6 +288,6 @@ fn details(connection: &Connection) -> Vec<String> {
     lines
 }
 
-fn evidence(item: &Evidence) -> String {
-    format!("packet {:<7} {}  {:<6}  {}", item.packet, time_of_day(&item.at), item.from, terminal(&item.what))
+fn evidence(item: &Evidence<'_>) -> String {
+    format!("packet {:<7} {}  {:<6}  {}", item.packet, time_of_day(item.at), item.from, terminal(&item.what))
 }
