@@ -68,6 +68,11 @@ impl Conversation {
         }
     }
 
+    /// Reads something from each part that a packet needs, so that it is near when the packet's turn comes.
+    pub(super) fn touch(&self) -> u64 {
+        self.tcp.touch() ^ self.upper.touch() ^ self.serial
+    }
+
     pub(super) fn handle_segment(&mut self, segment: &Segment<'_>, limits: &Limits) {
         let side = if segment.source == self.client { Side::Client } else { Side::Server };
         if !self.has_tcp_end() {

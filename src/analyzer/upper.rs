@@ -93,6 +93,11 @@ impl Upper {
         }
     }
 
+    /// See [`Session::touch`].
+    pub(super) fn touch(&self) -> u64 {
+        if let Phase::Open(session) = &self.phase { session.touch() } else { 0 }
+    }
+
     pub(super) fn stream(&mut self, side: Side, event: StreamEvent<'_>, limits: &Limits) {
         match event {
             StreamEvent::Data { at, offset, bytes, wire } => {

@@ -105,6 +105,13 @@ pub(crate) struct Recovery {
 }
 
 impl Half {
+    /// See [`Connection::touch`](super::connection::Connection::touch).
+    pub(crate) fn touch(&self) -> u64 {
+        let flags =
+            [self.fin.is_some(), self.last.is_some(), self.last_payload.is_some(), self.base.is_some()];
+        self.next ^ self.packets ^ u64::from(self.unanswered.sendings) ^ u64::from(flags.contains(&true))
+    }
+
     /// Sets the numbering from a SYN, unless it is known already.
     pub(crate) fn begin(&mut self, first: SeqNum, from_syn: bool) {
         if self.base.is_none() {
