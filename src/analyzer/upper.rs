@@ -32,9 +32,9 @@ pub(super) enum Phase {
 /// Between an Upgrade request and its answer.
 #[derive(Debug)]
 pub(super) struct Upgrading {
-    http: Http1,
+    http: Box<Http1>,
     /// Frames that come before the answer, or without it.
-    session: Session,
+    session: Box<Session>,
     /// The answer may stand in a hole of the server's bytes.
     answer_lost: bool,
 }
@@ -163,14 +163,13 @@ impl Upper {
                 let Phase::Http(http) = std::mem::replace(&mut self.phase, Phase::Ignored) else {
                     return side;
                 };
-                let mut session = Session::default();
+                let mut session = Box::<Session>::default();
                 session.rsv1_allowed = true;
-                self.phase =
-                    Phase::Upgrading(Box::new(Upgrading { http: *http, session, answer_lost: false }));
+                self.phase = Phase::Upgrading(Box::new(Upgrading { http, session, answer_lost: false }));
             }
             HttpEvent::Response(response) => {
                 // A 101 to a request that the capture lacks.
-                let mut session = Session::default();
+                let mut session = Box::<Session>::default();
                 session.lose(Side::Client);
                 self.take_response(response, session);
             }
@@ -228,11 +227,11 @@ impl Upper {
             self.take_response(response, session);
         } else {
             self.handshake.set_response(response);
-            self.phase = Phase::Http(Box::new(http));
+            self.phase = Phase::Http(http);
         }
     }
 
-    fn take_response(&mut self, response: Response, session: Session) {
+    fn take_response(&mut self, response: Response, session: Box<Session>) {
         self.is_websocket = true;
         self.handshake.set_response(response);
         if self.handshake.accept_valid() == Some(false) {
@@ -244,7 +243,7 @@ impl Upper {
         if self.handshake.extension_not_offered() {
             self.anomalies.insert(Anomaly::ExtensionNotOffered);
         }
-        self.phase = Phase::Open(Box::new(session));
+        self.phase = Phase::Open(session);
     }
 
     /// Takes bytes of a connection joined in mid-stream. `Some(side)`: they are to be taken again.
@@ -323,7 +322,7 @@ impl Upper {
     pub(super) fn frames(&self) -> PerSide<bool> {
         let session = match &self.phase {
             Phase::Open(session) => Some(&**session),
-            Phase::Upgrading(upgrading) => Some(&upgrading.session),
+            Phase::Upgrading(upgrading) => Some(&*upgrading.session),
             Phase::Http(_) | Phase::Joining(_) | Phase::Ignored => None,
         };
         PerSide::from_fn(|side| session.is_some_and(|session| session.sides[side].traffic.frames > 0))

@@ -65,7 +65,7 @@ impl Connection {
         self.last = segment.at;
         let peer_acked = self.take_acknowledgment(side, segment);
         let half = self.halves.get_mut(side);
-        half.packets += 1;
+        half.packets = half.packets.saturating_add(1);
         half.last = Some(segment.at);
         if segment.flags.rst() {
             self.take_reset(side, segment, peer_acked);

@@ -44,8 +44,8 @@ pub struct Half {
     pub acked: u64,
     /// Furthest offset that any packet shows to have been sent, captured or not.
     pub shown: u64,
-    /// Packets of this side.
-    pub packets: u64,
+    /// Packets of this side; stops at its maximum.
+    pub packets: u32,
     /// First SYN.
     pub syn: Option<Moment>,
     /// First FIN.
@@ -109,7 +109,10 @@ impl Half {
     pub(crate) fn touch(&self) -> u64 {
         let flags =
             [self.fin.is_some(), self.last.is_some(), self.last_payload.is_some(), self.base.is_some()];
-        self.next ^ self.packets ^ u64::from(self.unanswered.sendings) ^ u64::from(flags.contains(&true))
+        self.next
+            ^ u64::from(self.packets)
+            ^ u64::from(self.unanswered.sendings)
+            ^ u64::from(flags.contains(&true))
     }
 
     /// Sets the numbering from a SYN, unless it is known already.
