@@ -76,9 +76,9 @@ impl Timestamp {
     /// The same in ASCII, without an allocation: reports hold a dozen times a connection.
     fn rfc3339_bytes(self) -> [u8; 30] {
         let seconds = self.0.div_euclid(NANOS_PER_SECOND);
-        let nanos = self.0.rem_euclid(NANOS_PER_SECOND).unsigned_abs();
+        let nanos = u32::try_from(self.0.rem_euclid(NANOS_PER_SECOND)).unwrap_or(0);
         let (year, month, day) = civil(seconds.div_euclid(SECONDS_PER_DAY));
-        let second = seconds.rem_euclid(SECONDS_PER_DAY).unsigned_abs();
+        let second = u32::try_from(seconds.rem_euclid(SECONDS_PER_DAY)).unwrap_or(0);
         let mut text = *b"0000-00-00T00:00:00.000000000Z";
         let [y0, y1, y2, y3, _, m0, m1, _, d0, d1, _, h0, h1, _, i0, i1, _, s0, s1, _, fraction @ .., _] =
             &mut text;
@@ -108,10 +108,12 @@ impl Timestamp {
     }
 }
 
-/// Adds `number`'s decimal digits to zeroes.
-fn digits<const N: usize>(places: [&mut u8; N], mut number: u64) {
+/// Writes `number`'s last decimal digits.
+#[inline]
+fn digits<const N: usize>(places: [&mut u8; N], mut number: u32) {
     for place in places.into_iter().rev() {
-        *place += u8::try_from(number % 10).unwrap_or(0);
+        let [digit, ..] = (number % 10).to_le_bytes();
+        *place = b'0' | digit;
         number /= 10;
     }
 }
@@ -119,15 +121,15 @@ fn digits<const N: usize>(places: [&mut u8; N], mut number: u64) {
 /// Year, month and day of a day counted from 1970-01-01 in the Gregorian calendar, not before the year 0.
 ///
 /// Counts years from March, so that the leap day comes last, in eras of 400 years (146,097 days).
-fn civil(day: i64) -> (u64, u64, u64) {
-    let day = (day + 719_468).unsigned_abs(); // from 0000-03-01
+fn civil(day: i64) -> (u32, u32, u32) {
+    let day = u32::try_from(day + 719_468).unwrap_or(0); // from 0000-03-01
     let (era, day) = (day / 146_097, day % 146_097);
     let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
     let day = day - (365 * year + year / 4 - year / 100);
     let from_march = (5 * day + 2) / 153;
     let day_of_month = day - (153 * from_march + 2) / 5 + 1;
     let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
-    (era * 400 + year + u64::from(month <= 2), month, day_of_month)
+    (era * 400 + year + u32::from(month <= 2), month, day_of_month)
 }
 
 impl Serialize for Timestamp {

@@ -168,7 +168,7 @@ impl Conversation {
         if let Some(session) = self.upper.session_mut() {
             session.finish(last, limits);
         }
-        let teardown = self.teardown(observed, limits);
+        let teardown = Box::new(self.teardown(observed, limits));
         let verdict = judge(&teardown);
         let mut anomalies = self.anomalies();
         let mut traffic = PerSide::default();
@@ -186,7 +186,7 @@ impl Conversation {
             last,
             last_payload,
             idle_since: self.idle_since.or(last_payload),
-            handshake: *self.upper.handshake,
+            handshake: self.upper.handshake,
             traffic,
             teardown,
             verdict,
@@ -261,4 +261,26 @@ fn sight_of(direction: &Direction, joined: bool) -> Sight {
         HiddenCause::Unframed => Blind::Desynchronized,
     };
     lost(blind, Some(hidden.at), hidden.offset)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes() {
+        assert_eq!(
+            [
+                size_of::<Conversation>(),
+                size_of::<Connection>(),
+                size_of::<Upper>(),
+                size_of::<crate::websocket::session::Session>(),
+                size_of::<ConnectionRecord>(),
+                size_of::<Teardown>(),
+                size_of::<crate::http::upgrade::Handshake>(),
+                size_of::<crate::http::http1::Http1>(),
+            ],
+            [0; 8]
+        );
+    }
 }

@@ -29,11 +29,11 @@ pub struct ConnectionRecord {
     /// The last packet that carried payload before the event that ended TCP.
     pub idle_since: Option<Moment>,
     /// The opening handshake.
-    pub handshake: Handshake,
+    pub handshake: Box<Handshake>,
     /// What each side sent.
     pub traffic: PerSide<Traffic>,
     /// The evidence.
-    pub teardown: Teardown,
+    pub teardown: Box<Teardown>,
     /// The verdict on it.
     pub verdict: Verdict,
     /// Oddities.
