@@ -14,7 +14,7 @@ struct Report {
 
 /// What differs between the report and the truth, one line each.
 pub fn differences(report: &Path, truth: &Truth) -> io::Result<Vec<String>> {
-    let report: Report<'_> = serde_json::from_reader(BufReader::new(File::open(report)?))?;
+    let report: Report = serde_json::from_reader(BufReader::new(File::open(report)?))?;
     let found = report.summary;
     let mut lines = Vec::new();
     let mut compare = |name: &str, expected: String, found: String| {

@@ -8,6 +8,7 @@ use crate::limits::Limits;
 use crate::moment::Moment;
 use crate::side::{PerSide, Side};
 use crate::tcp::connection::Connection;
+use crate::tcp::reset::ResetValidity;
 use crate::tcp::stream_event::{GapCause, StreamEvent, StreamSink};
 use crate::time::Timestamp;
 use crate::verdict::judge::judge;
@@ -15,6 +16,15 @@ use crate::verdict::teardown::{Answer, Blind, Lost, Observed, Opening, Sight, Te
 use crate::websocket::session::{Direction, HiddenCause};
 
 /// A TCP connection and the protocol on top of it.
+///
+/// ```text
+///  Conversation, 664 bytes in the flow table
+///  +- tcp 544 ----------------------------+- upper 40 -+- addresses, serial, idle 80 -+
+///  | client's half | server's half | ...  | phase, ... |                              |
+///  +--|---------------|-------------------+--|------|--+------------------------------+
+///     +-> reset, recovery: only if any       |      +-> Handshake 344 + its values
+///                                            +-> Session 304, or Http1 120 before the Upgrade
+/// ```
 #[derive(Debug)]
 pub(super) struct Conversation {
     tcp: Connection,
@@ -27,6 +37,8 @@ pub(super) struct Conversation {
     /// Payload seen before the latest event that could end TCP.
     idle_since: Option<Moment>,
     server_told: bool,
+    /// At the end of observation that side's frame (or head) was still incomplete.
+    in_frame: PerSide<bool>,
 }
 
 struct Sink<'a> {
@@ -65,6 +77,7 @@ impl Conversation {
             serial,
             idle_since: None,
             server_told: false,
+            in_frame: PerSide::default(),
         }
     }
 
@@ -74,7 +87,7 @@ impl Conversation {
     }
 
     pub(super) fn handle_segment(&mut self, segment: &Segment<'_>, limits: &Limits) {
-        let side = if segment.source == self.client { Side::Client } else { Side::Server };
+        let side = self.side_of(segment);
         if !self.has_tcp_end() {
             self.idle_since =
                 Side::BOTH.into_iter().filter_map(|side| self.tcp.halves[side].last_payload).max();
@@ -82,6 +95,16 @@ impl Conversation {
         let mut sink = Sink { upper: &mut self.upper, limits };
         self.tcp.handle_segment(side, segment, limits, &mut sink);
         self.settle_roles();
+    }
+
+    /// Notes a copy of a packet that was handled before.
+    pub(super) fn note_copy(&mut self, segment: &Segment<'_>) {
+        let side = self.side_of(segment);
+        self.tcp.note_copy(side, segment);
+    }
+
+    fn side_of(&self, segment: &Segment<'_>) -> Side {
+        if segment.source == self.client { Side::Client } else { Side::Server }
     }
 
     /// Tells TCP if content has shown that the roles were guessed wrongly.
@@ -95,6 +118,9 @@ impl Conversation {
 
     /// Gives up all holes: what is held is delivered.
     pub(super) fn flush(&mut self, limits: &Limits) {
+        if let Some(session) = self.upper.session_mut() {
+            self.in_frame = PerSide::from_fn(|side| session.is_in_frame(side));
+        }
         let mut sink = Sink { upper: &mut self.upper, limits };
         self.tcp.flush(&mut sink);
         self.settle_roles();
@@ -102,7 +128,7 @@ impl Conversation {
 
     /// Is `segment`, a SYN, one of this connection's own?
     pub(super) fn is_same_syn(&self, segment: &Segment<'_>) -> bool {
-        let side = if segment.source == self.client { Side::Client } else { Side::Server };
+        let side = self.side_of(segment);
         let (own, peer) = (&self.tcp.halves[side], &self.tcp.halves[side.other()]);
         match own.initial_seq() {
             Some(initial) => initial == segment.seq,
@@ -202,7 +228,7 @@ impl Conversation {
         let mut close = PerSide::default();
         let mut sight = PerSide::from_fn(|side| {
             let unseen = halves[side].packets == 0;
-            if unseen { lost(Blind::OneSided, None, 0) } else { Sight::Full }
+            if unseen { lost(Blind::OneSided, None, 0, None) } else { Sight::Full }
         });
         if let Some(session) = session {
             for side in Side::BOTH {
@@ -213,10 +239,27 @@ impl Conversation {
                 }
             }
         }
+        for side in Side::BOTH {
+            // A reset ahead of its sender's bytes that ended the connection all the same: those bytes are missing.
+            if let Some(reset) = halves[side].reset.as_deref().filter(|r| r.validity == ResetValidity::Ahead)
+                && sight[side] == Sight::Full
+            {
+                *sight.get_mut(side) = lost(Blind::Gap, Some(reset.at), halves[side].next, None);
+            }
+        }
+        let in_frame = self.in_frame;
+        let mut unseen_fin = PerSide::from_fn(|side| halves[side].unseen_fin().filter(|_| !in_frame[side]));
+        for side in Side::BOTH {
+            let by_peer = unseen_fin[side.other()];
+            if by_peer.is_some() && halves[side].last == by_peer && halves[side].has_hidden_fin() {
+                *unseen_fin.get_mut(side) = by_peer;
+            }
+        }
         Teardown {
             opening,
             close,
             fin: PerSide::from_fn(|side| halves[side].fin),
+            unseen_fin,
             reset: PerSide::from_fn(|side| halves[side].reset.as_deref().copied()),
             sight,
             acked: PerSide::from_fn(|side| halves[side].acked),
@@ -247,40 +290,37 @@ impl Conversation {
     }
 }
 
-fn lost(blind: Blind, at: Option<Moment>, offset: u64) -> Sight {
-    Sight::Lost(Lost { blind, at, offset })
+fn lost(blind: Blind, at: Option<Moment>, offset: u64, unsent_at: Option<Moment>) -> Sight {
+    Sight::Lost(Lost { blind, at, offset, unsent_at })
 }
 
 /// Could a Close of this direction have passed unseen?
 fn sight_of(direction: &Direction, joined: bool) -> Sight {
     let Some(hidden) = direction.hidden else { return Sight::Full };
     let blind = match hidden.cause {
-        HiddenCause::Gap(GapCause::Lost | GapCause::Limit) => Blind::Gap,
+        HiddenCause::Gap(GapCause::Lost | GapCause::Limit | GapCause::ByteOrFin) => Blind::Gap,
         HiddenCause::Gap(GapCause::Truncated) => Blind::Truncated,
         HiddenCause::Unframed if joined => Blind::StartedLate,
         HiddenCause::Unframed => Blind::Desynchronized,
     };
-    lost(blind, Some(hidden.at), hidden.offset)
+    lost(blind, Some(hidden.at), hidden.offset, hidden.unsent_at)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::upgrade::Handshake;
+    use crate::websocket::session::Session;
 
     #[test]
-    fn sizes() {
-        assert_eq!(
-            [
-                size_of::<Conversation>(),
-                size_of::<Connection>(),
-                size_of::<Upper>(),
-                size_of::<crate::websocket::session::Session>(),
-                size_of::<ConnectionRecord>(),
-                size_of::<Teardown>(),
-                size_of::<crate::http::upgrade::Handshake>(),
-                size_of::<crate::http::http1::Http1>(),
-            ],
-            [0; 8]
-        );
+    fn a_connection_takes_no_more_memory_than_its_layout_says() {
+        assert_eq!(size_of::<Conversation>(), 664);
+        assert_eq!(size_of::<Connection>(), 544);
+        assert_eq!((size_of::<Upper>(), size_of::<Session>(), size_of::<Handshake>()), (40, 304, 344));
+    }
+
+    #[test]
+    fn a_record_and_its_parts_fit_the_quick_lists_of_the_allocator() {
+        assert!(size_of::<ConnectionRecord>() <= 1024 && size_of::<Teardown>() <= 1024);
     }
 }

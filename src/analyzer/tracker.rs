@@ -110,6 +110,11 @@ impl Tracker {
         let direction = located.hash ^ u64::from(located.in_order);
         if self.copies.is_copy(direction, segment, &self.options.limits) {
             self.anomalies.count(Anomaly::PacketCopy);
+            if let Some((_, conversation)) =
+                self.table.find(located.hash, &located.key).and_then(|id| self.table.get_mut(id))
+            {
+                conversation.note_copy(segment);
+            }
             return;
         }
         let Some(id) = self.conversation_of(located) else { return };

@@ -55,7 +55,9 @@ impl Conversation {
             && let (Some(base), Some(is_known)) =
                 (self.base.get_mut(direction), self.is_known.get_mut(direction))
         {
-            (*base, *is_known) = (segment.seq, true);
+            // Without a SYN, tshark takes the number before the first one seen for it.
+            let before = u32::from(!segment.flags.syn());
+            (*base, *is_known) = (SeqNum(segment.seq.0.wrapping_sub(before)), true);
         }
         self.number
     }

@@ -191,7 +191,7 @@ fn handshake<'a>(record: &'a ConnectionRecord, context: Context<'_>) -> model::H
         subprotocol,
         subprotocol_base64,
         extensions: extensions(response.and_then(|response| response.extensions.as_deref()), context),
-        accept_valid: record.handshake.accept_valid(),
+        accept_valid: record.handshake.accept_valid().filter(|_| response.is_some_and(|it| it.status == 101)),
         request_packet: request.map(|request| request.at.packet),
         response_packet: response.map(|response| response.at.packet),
     }

@@ -38,8 +38,8 @@ fn opening(record: &ConnectionRecord) -> Vec<Item> {
         items.push((at, Side::Client, "Upgrade request".into()));
     }
     if let Some(answer) = opening.response {
-        let fault =
-            if answer.accept_valid == Some(false) { ", Sec-WebSocket-Accept does not match" } else { "" };
+        let mismatch = answer.status == 101 && answer.accept_valid == Some(false);
+        let fault = if mismatch { ", Sec-WebSocket-Accept does not match" } else { "" };
         items.push((answer.at, Side::Server, status_text(answer.status, fault)));
     }
     if opening.request.is_none()
@@ -83,7 +83,7 @@ fn close_text(close: &CloseFrame) -> Cow<'static, str> {
     let reason = String::from_utf8_lossy(&close.reason);
     match (close.code, close.body) {
         (Some(code), _) if reason.is_empty() => format!("Close {}", code.0).into(),
-        (Some(code), _) => format!("Close {} {reason:?}", code.0).into(),
+        (Some(code), _) => format!("Close {} \"{reason}\"", code.0).into(),
         (None, CloseBody::Empty) => "Close, empty".into(),
         (None, CloseBody::Missing) => "Close, its code not in the capture".into(),
         (None, _) => "Close, malformed".into(),

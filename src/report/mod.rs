@@ -6,7 +6,7 @@ mod evidence;
 pub mod build;
 pub mod summary;
 pub mod filter;
-mod escape;
+pub mod escape;
 pub mod text;
 mod compact;
 pub mod json;

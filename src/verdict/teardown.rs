@@ -16,6 +16,8 @@ pub struct Teardown {
     pub close: PerSide<Option<CloseFrame>>,
     /// Each side's FIN.
     pub fin: PerSide<Option<Fin>>,
+    /// The peer's packet that acknowledges a FIN of that side which the capture lacks.
+    pub unseen_fin: PerSide<Option<Moment>>,
     /// Each side's first reset that counts.
     pub reset: PerSide<Option<Reset>>,
     /// Could a Close of that side have passed unseen?
@@ -85,6 +87,8 @@ pub struct Lost {
     pub at: Option<Moment>,
     /// Stream offset from which bytes are unknown.
     pub offset: u64,
+    /// The sender's last packet that shows them not yet sent.
+    pub unsent_at: Option<Moment>,
 }
 
 /// Why sight was lost.
@@ -127,8 +131,10 @@ pub struct TcpEnd {
     pub kind: TcpEndKind,
     /// Whose.
     pub by: Side,
-    /// The packet.
+    /// The packet; of a FIN that was not seen, the one that acknowledges it.
     pub at: Moment,
+    /// Does the capture hold it?
+    pub is_seen: bool,
 }
 
 /// How one side ended TCP.
@@ -145,12 +151,20 @@ impl Teardown {
     #[must_use]
     pub fn tcp_end(&self) -> Option<TcpEnd> {
         let fins = Side::BOTH.iter().filter_map(|side| {
-            self.fin[*side].map(|fin| TcpEnd { kind: TcpEndKind::Fin, by: *side, at: fin.at })
+            self.fin[*side].map(|fin| TcpEnd { kind: TcpEndKind::Fin, by: *side, at: fin.at, is_seen: true })
+        });
+        let unseen = Side::BOTH.iter().filter_map(|side| {
+            self.unseen_fin[*side].map(|at| TcpEnd { kind: TcpEndKind::Fin, by: *side, at, is_seen: false })
         });
         let resets = Side::BOTH.iter().filter_map(|side| {
-            self.reset[*side].map(|reset| TcpEnd { kind: TcpEndKind::Rst, by: *side, at: reset.at })
+            self.reset[*side].map(|reset| TcpEnd {
+                kind: TcpEndKind::Rst,
+                by: *side,
+                at: reset.at,
+                is_seen: true,
+            })
         });
-        fins.chain(resets).min_by_key(|end| end.at)
+        unseen.chain(fins).chain(resets).min_by_key(|end| end.at)
     }
 
     /// The side whose sendings went unanswered until the end: the other one, or the path, is dead.

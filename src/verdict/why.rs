@@ -47,7 +47,11 @@ impl fmt::Display for EndText<'_> {
             TcpEndKind::Rst => "RST by ",
         })?;
         out.write_str(self.0.by.name())?;
-        write!(out, " in {}", packet(self.0.at))
+        if self.0.is_seen {
+            write!(out, " in {}", packet(self.0.at))
+        } else {
+            write!(out, " that only its acknowledgment in {} shows", packet(self.0.at))
+        }
     }
 }
 
@@ -186,10 +190,10 @@ pub(super) fn waiting(teardown: &Teardown) -> String {
     }
 }
 
-pub(super) fn close_may_be_an_answer(side: Side, close: &CloseFrame, lost: &Lost) -> String {
+pub(super) fn close_may_not_be_the_first(side: Side, close: &CloseFrame, lost: &Lost) -> String {
     let peer = side.other();
     format!(
-        "{side} sent {} in {}, but it may answer a Close of {peer}: {}",
+        "{side} sent {} in {}, but {peer} may have sent one before: {}",
         close_text(close),
         packet(close.at),
         lost_text(peer, lost)

@@ -34,6 +34,8 @@ pub struct Hidden {
     pub offset: u64,
     /// Why they can't be read.
     pub cause: HiddenCause,
+    /// The sender's last packet that shows it not yet sent.
+    pub unsent_at: Option<Moment>,
 }
 
 /// Why bytes can't be read as frames.
@@ -108,6 +110,12 @@ impl Session {
         self.framings[side].is_at_boundary()
     }
 
+    /// Does the next byte of `side` belong to a frame that has begun?
+    #[must_use]
+    pub fn is_in_frame(&self, side: Side) -> bool {
+        !self.is_lost(side) && !self.is_at_boundary(side)
+    }
+
     /// Forgets where `side`'s frames stand: they begin somewhere.
     pub fn lose(&mut self, side: Side) {
         *self.framings.get_mut(side) = Framing::lost();
@@ -123,7 +131,12 @@ impl Session {
             StreamEvent::Data { at, bytes, wire, offset } => {
                 framing.feed(at, bytes, wire, expects_mask, limits, &mut note);
                 if framing.is_lost() {
-                    direction.hidden.get_or_insert(Hidden { at, offset, cause: HiddenCause::Unframed });
+                    direction.hidden.get_or_insert(Hidden {
+                        at,
+                        offset,
+                        cause: HiddenCause::Unframed,
+                        unsent_at: None,
+                    });
                 }
             }
             StreamEvent::Gap(gap) => framing.gap(gap, limits, &mut note),
@@ -165,8 +178,8 @@ impl Direction {
                 self.take_close(close, anomalies);
             }
             FrameEvent::Resynchronized(_) => anomalies.insert(Anomaly::FramingResynchronized),
-            FrameEvent::Lost(Gap { at, offset, cause, .. }) => {
-                self.hidden.get_or_insert(Hidden { at, offset, cause: HiddenCause::Gap(cause) });
+            FrameEvent::Lost(Gap { at, offset, cause, unsent_at, .. }) => {
+                self.hidden.get_or_insert(Hidden { at, offset, cause: HiddenCause::Gap(cause), unsent_at });
             }
         }
     }

@@ -6,8 +6,19 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::string_slice,
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    clippy::print_stderr,
     reason = "a test may fail by panicking; clippy exempts only the functions marked #[test]"
 )]
 
+mod captures;
+mod cli;
+mod fixtures;
 mod layering;
+mod metamorphic;
+mod scenarios;
+mod schema;
 mod support;
+mod tshark;
