@@ -20,6 +20,15 @@ use crate::websocket::session::{Direction, HiddenCause};
 use crate::websocket::vitals::{Vitals, fnv1a};
 
 /// A TCP connection and the protocol on top of it.
+///
+/// ```text
+///  Conversation, 800 bytes in the flow table
+///  +- tcp 544 ----------------------------+- upper 40 -+- addresses, serial, idle 80 -+
+///  | client's half | server's half | ...  | phase, ... |                              |
+///  +--|---------------|-------------------+--|------|--+------------------------------+
+///     +-> reset, recovery: only if any       |      +-> Handshake 344 + its values
+///                                            +-> Session 304, or Http1 120 before the Upgrade
+/// ```
 #[derive(Debug)]
 pub(super) struct Conversation {
     tcp: Connection,
@@ -80,6 +89,11 @@ impl Conversation {
             icmp: Vec::new(),
             key: None,
         }
+    }
+
+    /// Reads something from each part that a packet needs, so that it is near when the packet's turn comes.
+    pub(super) fn touch(&self) -> u64 {
+        self.tcp.touch() ^ self.upper.touch() ^ self.serial
     }
 
     pub(super) fn handle_segment(&mut self, segment: &Segment<'_>, limits: &Limits) {
@@ -216,7 +230,7 @@ impl Conversation {
         if let Some(session) = self.upper.session_mut() {
             session.finish(last, limits);
         }
-        let teardown = self.teardown(observed, limits);
+        let teardown = Box::new(self.teardown(observed, limits));
         let verdict = judge(&teardown);
         let vantage = vantage.map_or_else(|| vantage::estimate(&teardown), crate::verdict::vantage::given);
         let endpoints = endpoints(&teardown, verdict.kind, &vantage);
@@ -241,7 +255,7 @@ impl Conversation {
             last,
             last_payload,
             idle_since: self.idle_since.or(last_payload),
-            handshake: *self.upper.handshake,
+            handshake: self.upper.handshake,
             traffic,
             vitals,
             keepalives: PerSide::from_fn(|side| self.tcp.halves[side].keepalives),
@@ -354,4 +368,23 @@ fn sight_of(direction: &Direction, joined: bool) -> Sight {
         HiddenCause::Unframed => Blind::Desynchronized,
     };
     lost(blind, Some(hidden.at), hidden.offset, hidden.unsent_at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::upgrade::Handshake;
+    use crate::websocket::session::Session;
+
+    #[test]
+    fn a_connection_takes_no_more_memory_than_its_layout_says() {
+        assert_eq!(size_of::<Conversation>(), 800);
+        assert_eq!(size_of::<Connection>(), 544);
+        assert_eq!((size_of::<Upper>(), size_of::<Session>(), size_of::<Handshake>()), (40, 304, 344));
+    }
+
+    #[test]
+    fn a_record_and_its_parts_fit_the_quick_lists_of_the_allocator() {
+        assert!(size_of::<ConnectionRecord>() <= 1024 && size_of::<Teardown>() <= 1024);
+    }
 }

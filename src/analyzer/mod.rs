@@ -16,7 +16,10 @@ use crate::limits::Limits;
 use crate::time::Timestamp;
 use crate::verdict::vantage::Vantage;
 use record::ConnectionRecord;
-use tracker::Tracker;
+use tracker::{Located, Tracker};
+
+/// Packets worked on together.
+const BATCH: usize = 32;
 
 /// How an analysis is done.
 #[derive(Clone, Debug, Default)]
@@ -52,9 +55,28 @@ impl Analyzer {
     }
 
     /// Takes all packets of `block`.
+    ///
+    /// Works on a few packets at a time, step by step: with many connections, what one packet needs of memory is far
+    /// from the processor, and asking for all of it before using any hides most of the way.
     pub fn handle_block(&mut self, block: &Block) {
-        for packet in &block.packets {
-            self.handle_packet(packet, block.packet_bytes(packet));
+        let mut batch: Vec<Option<Located<'_>>> = Vec::with_capacity(BATCH);
+        for packets in block.packets.chunks(BATCH) {
+            batch.clear();
+            for packet in packets {
+                let bytes = block.packet_bytes(packet);
+                let segment = self.decoder.decode_common(packet.at, packet.link_type, bytes);
+                batch.push(segment.map(|segment| self.tracker.locate(segment)));
+            }
+            self.tracker.touch(&mut batch);
+            for (packet, located) in packets.iter().zip(&batch) {
+                match located {
+                    Some(located) => {
+                        self.tracker.advance(packet.at.at);
+                        self.tracker.handle_located(located);
+                    }
+                    None => self.handle_packet(packet, block.packet_bytes(packet)),
+                }
+            }
         }
     }
 
@@ -64,7 +86,10 @@ impl Analyzer {
         let decoded =
             self.decoder.decode(packet.at, packet.link_type, packet.fcs_len, bytes, packet.original_len);
         match decoded {
-            Decoded::Segment(segment) => self.tracker.handle_segment(&segment),
+            Decoded::Segment(segment) => {
+                let located = self.tracker.locate(segment);
+                self.tracker.handle_located(&located);
+            }
             Decoded::Icmp(error) => self.tracker.handle_icmp(&error),
             Decoded::Nothing => {}
         }
@@ -75,7 +100,8 @@ impl Analyzer {
         self.tracker.advance(now);
     }
 
-    /// The input is over: everything left is judged.
+    /// The input is over: everything left is judged, as [`poll_record`](Analyzer::poll_record) asks for it. Totals are
+    /// final once that has given `None`.
     pub fn finish(&mut self) {
         self.decoder.finish();
         self.tracker.finish();

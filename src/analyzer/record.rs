@@ -36,7 +36,7 @@ pub struct ConnectionRecord {
     /// The last packet that carried payload before the event that ended TCP.
     pub idle_since: Option<Moment>,
     /// The opening handshake.
-    pub handshake: Handshake,
+    pub handshake: Box<Handshake>,
     /// What each side sent.
     pub traffic: PerSide<Traffic>,
     /// Signs of life.
@@ -46,7 +46,7 @@ pub struct ConnectionRecord {
     /// Sequence numbers of the SYNs: equal ones show one TCP connection seen twice, as before and behind a NAT.
     pub initial_seq: PerSide<Option<SeqNum>>,
     /// The evidence.
-    pub teardown: Teardown,
+    pub teardown: Box<Teardown>,
     /// The verdict on it.
     pub verdict: Verdict,
     /// Where the capture was taken.

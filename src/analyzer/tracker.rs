@@ -43,6 +43,20 @@ pub(super) struct Tracker {
     opened: u64,
     other_connections: u64,
     now: Timestamp,
+    is_over: bool,
+    /// Once the input is over: what is still to be judged, by serial number, the next one last.
+    left: Vec<(u64, FlowId)>,
+}
+
+/// A segment with the identity of its connection.
+#[derive(Debug)]
+pub(super) struct Located<'a> {
+    segment: Segment<'a>,
+    key: FlowKey,
+    hash: u64,
+    in_order: bool,
+    /// Where the connection was found when the batch was looked up.
+    found: Option<FlowId>,
 }
 
 impl Tracker {
@@ -62,6 +76,8 @@ impl Tracker {
             opened: 0,
             other_connections: 0,
             now: Timestamp::MIN,
+            is_over: false,
+            left: Vec::new(),
             options,
         }
     }
@@ -72,20 +88,39 @@ impl Tracker {
         self.expire();
     }
 
+    /// Which connection `segment` belongs to, before any look-up.
+    #[inline]
+    pub(super) fn locate<'a>(&self, segment: Segment<'a>) -> Located<'a> {
+        let (key, in_order) = FlowKey::of(&segment);
+        Located { segment, key, hash: self.table.hash(&key), in_order, found: None }
+    }
+
+    /// Looks the connections of a batch up and reads from all of them what its packets will need.
+    pub(super) fn touch(&self, batch: &mut [Option<Located<'_>>]) {
+        for located in batch.iter_mut().flatten() {
+            located.found = self.table.find(located.hash, &located.key);
+        }
+        let mut sum = 0;
+        for id in batch.iter().flatten().filter_map(|located| located.found) {
+            sum ^= self.table.get(id).map_or(0, Conversation::touch);
+        }
+        std::hint::black_box(sum);
+    }
+
     /// Takes one TCP segment.
-    pub(super) fn handle_segment(&mut self, segment: &Segment<'_>) {
-        let (key, in_order) = FlowKey::of(segment);
-        let hash = self.table.hash(&key);
-        let direction = hash ^ u64::from(in_order);
+    pub(super) fn handle_located(&mut self, located: &Located<'_>) {
+        let segment = &located.segment;
+        let direction = located.hash ^ u64::from(located.in_order);
         if self.copies.is_copy(direction, segment, &self.options.limits) {
             self.anomalies.count(Anomaly::PacketCopy);
-            if let Some((_, conversation)) = self.table.find(hash, &key).and_then(|id| self.table.get_mut(id))
+            if let Some((_, conversation)) =
+                self.table.find(located.hash, &located.key).and_then(|id| self.table.get_mut(id))
             {
                 conversation.note_copy(segment);
             }
             return;
         }
-        let Some(id) = self.conversation_of(segment, key, hash) else { return };
+        let Some(id) = self.conversation_of(located) else { return };
         let limits = &self.options.limits;
         let Some((_, conversation)) = self.table.get_mut(id) else { return };
         let held = conversation.held_bytes();
@@ -119,13 +154,16 @@ impl Tracker {
         }
     }
 
-    /// The input is over: everything left is judged.
+    /// The input is over: everything left is judged, one by one as it is polled.
     pub(super) fn finish(&mut self) {
-        let mut left: Vec<(u64, FlowId)> = self.table.iter().map(|(id, _, c)| (c.serial(), id)).collect();
-        left.sort_unstable();
-        for (_, id) in left {
-            self.finish_conversation(id, Observed::Whole);
-        }
+        self.left = self.table.iter().map(|(id, _, c)| (c.serial(), id)).collect();
+        // The oldest last: they are taken from the end.
+        self.left.sort_unstable_by(|a, b| b.cmp(a));
+        self.is_over = true;
+    }
+
+    /// Failed connections to servers that carried WebSockets are listed.
+    fn settle_candidates(&mut self) {
         for candidate in std::mem::take(&mut self.candidates) {
             if self.servers.contains(&candidate.server) {
                 self.finished.push_back(candidate);
@@ -137,6 +175,14 @@ impl Tracker {
 
     /// The next judged connection.
     pub(super) fn poll_record(&mut self) -> Option<Box<ConnectionRecord>> {
+        while self.finished.is_empty()
+            && let Some((_, id)) = self.left.pop()
+        {
+            self.finish_conversation(id, Observed::Whole);
+        }
+        if self.is_over && self.finished.is_empty() {
+            self.settle_candidates();
+        }
         self.finished.pop_front()
     }
 
@@ -151,8 +197,10 @@ impl Tracker {
     }
 
     /// The conversation `segment` belongs to, begun if need be. `None`: it opens nothing worth following.
-    fn conversation_of(&mut self, segment: &Segment<'_>, key: FlowKey, hash: u64) -> Option<FlowId> {
-        let found = self.table.find(hash, &key);
+    fn conversation_of(&mut self, located: &Located<'_>) -> Option<FlowId> {
+        let Located { segment, key, hash, found, .. } = located;
+        // What the batch found may have been removed, what it did not find may have been added since.
+        let found = found.filter(|id| self.table.get(*id).is_some()).or_else(|| self.table.find(*hash, key));
         let is_syn = segment.flags.syn() && !segment.flags.ack();
         if let Some(id) = found {
             if !is_syn {
@@ -164,10 +212,10 @@ impl Tracker {
                 return Some(id);
             }
             self.finish_conversation(id, Observed::Superseded(segment.at));
-            return Some(self.begin(key, segment, stream));
+            return Some(self.begin(*key, segment, stream));
         }
         let stream = self.numbers.number(segment, &self.options.limits);
-        Some(self.begin(key, segment, stream))
+        Some(self.begin(*key, segment, stream))
     }
 
     fn begin(&mut self, key: FlowKey, segment: &Segment<'_>, stream: Option<u32>) -> FlowId {

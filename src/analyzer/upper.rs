@@ -32,9 +32,9 @@ pub(super) enum Phase {
 /// Between an Upgrade request and its answer.
 #[derive(Debug)]
 pub(super) struct Upgrading {
-    http: Http1,
+    http: Box<Http1>,
     /// Frames that come before the answer, or without it.
-    session: Session,
+    session: Box<Session>,
     /// The answer may stand in a hole of the server's bytes.
     answer_lost: bool,
 }
@@ -91,6 +91,11 @@ impl Upper {
             reversed: false,
             may_join,
         }
+    }
+
+    /// See [`Session::touch`].
+    pub(super) fn touch(&self) -> u64 {
+        if let Phase::Open(session) = &self.phase { session.touch() } else { 0 }
     }
 
     pub(super) fn stream(&mut self, side: Side, event: StreamEvent<'_>, limits: &Limits) {
@@ -153,18 +158,18 @@ impl Upper {
         match event {
             HttpEvent::Request(request) => {
                 self.is_websocket = true;
-                *self.handshake = Handshake { request: Some(request), response: None };
+                *self.handshake = Handshake::default();
+                self.handshake.set_request(request);
                 let Phase::Http(http) = std::mem::replace(&mut self.phase, Phase::Ignored) else {
                     return side;
                 };
-                let mut session = Session::default();
+                let mut session = Box::<Session>::default();
                 session.rsv1_allowed = true;
-                self.phase =
-                    Phase::Upgrading(Box::new(Upgrading { http: *http, session, answer_lost: false }));
+                self.phase = Phase::Upgrading(Box::new(Upgrading { http, session, answer_lost: false }));
             }
             HttpEvent::Response(response) => {
                 // A 101 to a request that the capture lacks.
-                let mut session = Session::default();
+                let mut session = Box::<Session>::default();
                 session.lose(Side::Client);
                 session.sides.client.hidden = Some(Hidden {
                     at: response.at,
@@ -205,7 +210,7 @@ impl Upper {
         let (used, event) = upgrading.http.feed(side, run.at, run.bytes, limits);
         match event {
             Some(HttpEvent::Response(response)) => self.answer(response),
-            Some(HttpEvent::Request(request)) => self.handshake.request = Some(request),
+            Some(HttpEvent::Request(request)) => self.handshake.set_request(request),
             Some(HttpEvent::NotHttp | HttpEvent::RolesReversed | HttpEvent::HeadTooLong) => {
                 upgrading.answer_lost = true;
                 upgrading.session.lose(side);
@@ -227,14 +232,14 @@ impl Upper {
             session.rsv1_allowed = response.extensions.is_some();
             self.take_response(response, session);
         } else {
-            self.handshake.response = Some(response);
-            self.phase = Phase::Http(Box::new(http));
+            self.handshake.set_response(response);
+            self.phase = Phase::Http(http);
         }
     }
 
-    fn take_response(&mut self, response: Response, session: Session) {
+    fn take_response(&mut self, response: Response, session: Box<Session>) {
         self.is_websocket = true;
-        self.handshake.response = Some(response);
+        self.handshake.set_response(response);
         if self.handshake.accept_valid() == Some(false) {
             self.anomalies.insert(Anomaly::AcceptInvalid);
         }
@@ -244,7 +249,7 @@ impl Upper {
         if self.handshake.extension_not_offered() {
             self.anomalies.insert(Anomaly::ExtensionNotOffered);
         }
-        self.phase = Phase::Open(Box::new(session));
+        self.phase = Phase::Open(session);
     }
 
     /// Takes bytes of a connection joined in mid-stream. `Some(side)`: they are to be taken again.
@@ -321,7 +326,7 @@ impl Upper {
             return false;
         };
         self.is_websocket = true;
-        self.handshake.response = Some(response);
+        self.handshake.set_response(response);
         self.phase = Phase::Open(Box::new(Session::joined()));
         true
     }
@@ -330,7 +335,7 @@ impl Upper {
     pub(super) fn frames(&self) -> PerSide<bool> {
         let session = match &self.phase {
             Phase::Open(session) => Some(&**session),
-            Phase::Upgrading(upgrading) => Some(&upgrading.session),
+            Phase::Upgrading(upgrading) => Some(&*upgrading.session),
             Phase::Http(_) | Phase::Joining(_) | Phase::Ignored => None,
         };
         PerSide::from_fn(|side| session.is_some_and(|session| session.sides[side].traffic.frames > 0))

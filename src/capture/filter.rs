@@ -112,7 +112,7 @@ mod tests {
     fn retain_keeps_the_numbers_of_what_matches() {
         let mut block = Block { bytes: [ethernet(), vec![0; 60]].concat(), ..Block::default() };
         for (packet, range) in [(1, 54..114), (2, 0..54)] {
-            let at = crate::moment::Moment { packet, ..Default::default() };
+            let at = crate::moment::Moment::new(crate::time::Timestamp::default(), packet, 0);
             let link_type = LinkType::ETHERNET;
             block.packets.push(super::super::PacketRef {
                 at,

@@ -66,7 +66,7 @@ impl Sink<'_> {
         // Buffers are far smaller than 4 GiB: `Limits::packet_bytes` and a read's size bound them.
         let range =
             u32::try_from(range.start).unwrap_or(u32::MAX)..u32::try_from(range.end).unwrap_or(u32::MAX);
-        let at = Moment { at, packet: number, file: self.counter.file };
+        let at = Moment::new(at, number, self.counter.file);
         self.packets.push(PacketRef { at, link_type, fcs_len, range, original_len });
     }
 

@@ -197,13 +197,7 @@ impl LiveSource {
         let mut used = 0;
         let take = |packet: Packet<'_>| {
             *number = number.saturating_add(1);
-            append(
-                &packet,
-                Moment { at: time(&packet), packet: *number, file: 0 },
-                link_type,
-                block,
-                &mut used,
-            );
+            append(&packet, Moment::new(time(&packet), *number, 0), link_type, block, &mut used);
         };
         let taken = self.capture.dispatch(Some(BLOCK_PACKETS), take);
         self.info.bytes = self.info.bytes.saturating_add(used as u64);

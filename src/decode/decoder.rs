@@ -67,12 +67,25 @@ impl Decoder {
         bytes: &'a [u8],
         original_len: u32,
     ) -> Decoded<'a> {
-        if !self.state.verify_checksums
-            && let Some((segment, tags)) = fast::read(at, link_type, bytes)
-        {
-            return self.state.deliver(segment, tags.as_slice());
+        if let Some(segment) = self.decode_common(at, link_type, bytes) {
+            return Decoded::Segment(segment);
         }
         self.decode_generally(at, link_type, fcs_len, bytes, original_len)
+    }
+
+    /// The segment in a packet of a common shape, which borrows from the packet alone. `None`: ask [`Self::decode`].
+    #[inline]
+    pub fn decode_common<'a>(
+        &mut self,
+        at: Moment,
+        link_type: LinkType,
+        bytes: &'a [u8],
+    ) -> Option<Segment<'a>> {
+        if self.state.verify_checksums {
+            return None;
+        }
+        let (segment, tags) = fast::read(at, link_type, bytes)?;
+        Some(self.state.deliver(segment, tags.as_slice()))
     }
 
     /// What [`Self::decode`] does with packets of no common shape.
@@ -200,7 +213,7 @@ impl State {
         let path = context.path.as_slice();
         let decoded = match IpNumber(datagram.protocol) {
             IpNumber::TCP => match tcp::read(datagram, at, self.verify_checksums) {
-                Ok(segment) => self.deliver(segment, path),
+                Ok(segment) => Decoded::Segment(self.deliver(segment, path)),
                 Err(anomaly) => return Some(self.fail(anomaly)),
             },
             IpNumber::ICMP => self.icmp(icmp::read_v4(datagram, at), path),
@@ -227,14 +240,14 @@ impl State {
     }
 
     #[inline]
-    fn deliver<'a>(&mut self, mut segment: Segment<'a>, path: &[Wrapping]) -> Decoded<'a> {
+    fn deliver<'a>(&mut self, mut segment: Segment<'a>, path: &[Wrapping]) -> Segment<'a> {
         if !path.is_empty() {
             segment.encapsulation = self.intern(path);
         }
         if segment.missing > 0 {
             self.counts.count(Anomaly::PacketTruncated);
         }
-        Decoded::Segment(segment)
+        segment
     }
 
     fn intern(&mut self, path: &[Wrapping]) -> EncapsulationId {

@@ -38,6 +38,20 @@ impl FlowKey {
     }
 }
 
+impl FlowKey {
+    /// Both addresses and the ports in 96 bits, for an IPv4 connection; leaves the encapsulation out.
+    #[must_use]
+    pub fn v4(&self) -> Option<[u32; 3]> {
+        let [low, high] = self.addresses;
+        let [low_port, high_port] = self.ports;
+        let ports = u32::from(low_port) << 16 | u32::from(high_port);
+        match (u32::try_from(low), u32::try_from(high)) {
+            (Ok(low), Ok(high)) if !self.is_v6 => Some([low, high, ports]),
+            _ => None,
+        }
+    }
+}
+
 fn number(address: IpAddr) -> u128 {
     match address {
         IpAddr::V4(address) => u128::from(address.to_bits()),

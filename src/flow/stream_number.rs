@@ -6,6 +6,7 @@ use crate::limits::Limits;
 use crate::seq::SeqNum;
 use foldhash::fast::RandomState;
 use std::collections::HashMap;
+use std::hash::Hash;
 
 /// Numbers TCP conversations as tshark does: by addresses and ports alone, per file, a new number for a SYN whose
 /// sequence number differs from the one its sender began with.
@@ -14,17 +15,56 @@ pub struct StreamNumbers {
     files: HashMap<u16, FileNumbers, RandomState>,
 }
 
+/// IPv4 conversations apart: of these there may be millions, and their keys are a quarter as long.
+///
+/// ```text
+///  IPv4 entry, 28 bytes:  low address 4 | high address 4 | ports 4 | number 4 | base 2 x 4 | is known 2 x 1
+/// ```
 #[derive(Debug, Default)]
 struct FileNumbers {
     next: u32,
-    conversations: HashMap<FlowKey, Conversation, RandomState>,
+    v4: Conversations<[u32; 3]>,
+    v6: Conversations<FlowKey>,
 }
+
+type Conversations<K> = HashMap<K, Conversation, RandomState>;
 
 #[derive(Clone, Copy, Debug)]
 struct Conversation {
     number: u32,
     /// First sequence number of the lower and of the higher endpoint.
-    base: [Option<SeqNum>; 2],
+    base: [SeqNum; 2],
+    is_known: [bool; 2],
+}
+
+impl Conversation {
+    fn begin(next: &mut u32) -> Self {
+        let number = *next;
+        *next = next.wrapping_add(1);
+        Conversation { number, base: [SeqNum(0); 2], is_known: [false; 2] }
+    }
+
+    /// Takes a segment of the lower (0) or higher (1) endpoint; gives the conversation's number from then on.
+    fn take(&mut self, segment: &Segment<'_>, direction: usize, next: &mut u32) -> u32 {
+        let is_syn = segment.flags.syn() && !segment.flags.ack();
+        let base = self.base_of(direction);
+        if is_syn && base.is_some_and(|base| base != segment.seq) {
+            *self = Conversation::begin(next);
+        }
+        if self.base_of(direction).is_none()
+            && let (Some(base), Some(is_known)) =
+                (self.base.get_mut(direction), self.is_known.get_mut(direction))
+        {
+            // Without a SYN, tshark takes the number before the first one seen for it.
+            let before = u32::from(!segment.flags.syn());
+            (*base, *is_known) = (SeqNum(segment.seq.0.wrapping_sub(before)), true);
+        }
+        self.number
+    }
+
+    fn base_of(&self, direction: usize) -> Option<SeqNum> {
+        if *self.is_known.get(direction)? { self.base.get(direction).copied() } else { None }
+    }
 }
 
 impl StreamNumbers {
@@ -34,32 +74,40 @@ impl StreamNumbers {
         let (key, in_order) =
             FlowKey::between(segment.source, segment.destination, EncapsulationId::default());
         let direction = usize::from(!in_order);
-        let full = file.conversations.len() >= limits.stream_numbers;
-        if full && !file.conversations.contains_key(&key) {
-            return None;
+        let room = limits.stream_numbers.saturating_sub(file.v4.len() + file.v6.len());
+        match key.v4() {
+            Some(key) => number(&mut file.v4, key, room, &mut file.next, segment, direction),
+            None => number(&mut file.v6, key, room, &mut file.next, segment, direction),
         }
-        let next = &mut file.next;
-        let mut begin = || {
-            let number = *next;
-            *next = next.wrapping_add(1);
-            Conversation { number, base: [None; 2] }
-        };
-        let conversation = file.conversations.entry(key).or_insert_with(&mut begin);
-        let is_syn = segment.flags.syn() && !segment.flags.ack();
-        let base = conversation.base.get(direction).copied().flatten();
-        if is_syn && base.is_some_and(|base| base != segment.seq) {
-            *conversation = begin();
-        }
-        if let Some(base) = conversation.base.get_mut(direction) {
-            // Without a SYN, tshark takes the number before the first one seen for it.
-            let before = u32::from(!segment.flags.syn());
-            base.get_or_insert(SeqNum(segment.seq.0.wrapping_sub(before)));
-        }
-        Some(conversation.number)
     }
 
     /// Forgets file `file`, which has been read.
     pub fn forget_file(&mut self, file: u16) {
         self.files.remove(&file);
+    }
+}
+
+fn number<K: Eq + Hash>(
+    conversations: &mut Conversations<K>,
+    key: K,
+    room: usize,
+    next: &mut u32,
+    segment: &Segment<'_>,
+    direction: usize,
+) -> Option<u32> {
+    if room == 0 && !conversations.contains_key(&key) {
+        return None;
+    }
+    let conversation = conversations.entry(key).or_insert_with(|| Conversation::begin(next));
+    Some(conversation.take(segment, direction, next))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_ipv4_conversation_takes_28_bytes() {
+        assert_eq!(size_of::<([u32; 3], Conversation)>(), 28);
     }
 }

@@ -97,6 +97,13 @@ impl<T> FlowTable<T> {
         FlowId { index, generation }
     }
 
+    /// The value `id` stands for, if it is still held.
+    #[must_use]
+    pub fn get(&self, id: FlowId) -> Option<&T> {
+        let slot = self.slots.get(id.index as usize).filter(|slot| slot.generation == id.generation)?;
+        slot.entry.as_ref().map(|(_, value)| value)
+    }
+
     /// The entry `id` stands for, if it is still held.
     #[must_use]
     pub fn get_mut(&mut self, id: FlowId) -> Option<(&FlowKey, &mut T)> {

@@ -3,7 +3,8 @@
 use super::body::BodyLength;
 use super::upgrade::{Request, Response};
 use crate::moment::Moment;
-use httparse::{EMPTY_HEADER, Header, Status};
+use httparse::{Header, Status};
+use std::mem::MaybeUninit;
 
 /// Headers looked at in one head; a head with more is not followed.
 const HEADERS_MAX: usize = 192;
@@ -24,9 +25,10 @@ pub(super) enum Parsed<T> {
 
 /// A request head with the length of its body.
 pub(super) fn request(bytes: &[u8], at: Moment) -> Parsed<(Request, BodyLength)> {
-    let mut headers = [EMPTY_HEADER; HEADERS_MAX];
-    let mut parsed = httparse::Request::new(&mut headers);
-    match parsed.parse(bytes) {
+    // Not filled: six kilobytes a head would cost more than reading it.
+    let mut headers = [const { MaybeUninit::uninit() }; HEADERS_MAX];
+    let mut parsed = httparse::Request::new(&mut []);
+    match parsed.parse_with_uninit_headers(bytes, &mut headers) {
         Ok(Status::Partial) => Parsed::Partial,
         Err(_) => Parsed::Invalid,
         Ok(Status::Complete(len)) => {
@@ -52,9 +54,13 @@ pub(super) fn request(bytes: &[u8], at: Moment) -> Parsed<(Request, BodyLength)>
 
 /// A response head with the length of its body, as the headers alone tell it (RFC 9112 §6.3).
 pub(super) fn response(bytes: &[u8], at: Moment) -> Parsed<(Response, BodyLength)> {
-    let mut headers = [EMPTY_HEADER; HEADERS_MAX];
-    let mut parsed = httparse::Response::new(&mut headers);
-    match parsed.parse(bytes) {
+    let mut headers = [const { MaybeUninit::uninit() }; HEADERS_MAX];
+    let mut parsed = httparse::Response::new(&mut []);
+    match httparse::ParserConfig::default().parse_response_with_uninit_headers(
+        &mut parsed,
+        bytes,
+        &mut headers,
+    ) {
         Ok(Status::Partial) => Parsed::Partial,
         Err(_) => Parsed::Invalid,
         Ok(Status::Complete(len)) => {

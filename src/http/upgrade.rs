@@ -59,10 +59,11 @@ pub struct Response {
 /// What the capture holds of an opening handshake.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Handshake {
-    /// The latest Upgrade request.
+    /// The latest Upgrade request; set by [`Handshake::set_request`].
     pub request: Option<Request>,
-    /// Its answer.
+    /// Its answer; set by [`Handshake::set_response`].
     pub response: Option<Response>,
+    accept_valid: Option<bool>,
 }
 
 impl Request {
@@ -96,14 +97,31 @@ impl Request {
 }
 
 impl Handshake {
+    /// Takes an Upgrade request.
+    pub fn set_request(&mut self, request: Request) {
+        self.request = Some(request);
+        self.accept_valid = self.check_accept();
+    }
+
+    /// Takes an answer.
+    pub fn set_response(&mut self, response: Response) {
+        self.response = Some(response);
+        self.accept_valid = self.check_accept();
+    }
+
     /// Does `Sec-WebSocket-Accept` answer the request's key (RFC 6455 §4.2.2)? `None` unless both heads are seen.
     #[must_use]
     pub fn accept_valid(&self) -> Option<bool> {
+        self.accept_valid
+    }
+
+    fn check_accept(&self) -> Option<bool> {
         let (request, response) = (self.request.as_ref()?, self.response.as_ref()?);
         let key = request.key.as_deref().unwrap_or_default();
         let digest = Sha1::new().chain_update(key.trim_ascii()).chain_update(GUID).finalize();
-        let expected = STANDARD.encode(digest);
-        Some(response.accept.as_deref().is_some_and(|accept| accept.trim_ascii() == expected.as_bytes()))
+        let mut expected = [0; 28];
+        STANDARD.encode_slice(digest, &mut expected).ok()?;
+        Some(response.accept.as_deref().is_some_and(|accept| accept.trim_ascii() == expected))
     }
 
     /// Did the server choose a subprotocol that was not offered? False unless both heads are seen.
@@ -143,10 +161,10 @@ mod tests {
     use super::*;
 
     fn handshake(key: &str, accept: &str) -> Handshake {
-        Handshake {
-            request: Some(Request { key: Some(key.into()), ..Request::default() }),
-            response: Some(Response { accept: Some(accept.into()), ..Response::default() }),
-        }
+        let mut handshake = Handshake::default();
+        handshake.set_request(Request { key: Some(key.into()), ..Request::default() });
+        handshake.set_response(Response { accept: Some(accept.into()), ..Response::default() });
+        handshake
     }
 
     #[test]

@@ -12,6 +12,7 @@ use crate::verdict::verdict::{Kind, Verdict};
 use crate::websocket::close::{CloseBody, CloseFrame};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use std::borrow::Cow;
 
 /// What the report needs to know beside a record.
 #[derive(Clone, Copy, Debug)]
@@ -22,22 +23,22 @@ pub struct Context<'a> {
     pub redact: bool,
 }
 
-impl Context<'_> {
+impl<'a> Context<'a> {
     /// The path of input `file`.
     #[must_use]
-    pub fn file(&self, file: u16) -> String {
-        self.files.get(usize::from(file)).cloned().unwrap_or_default()
+    pub fn file(&self, file: u16) -> Cow<'a, str> {
+        Cow::Borrowed(self.files.get(usize::from(file)).map_or("", String::as_str))
     }
 }
 
 /// Builds the report's entry for `record`, the `id`-th, whose encapsulation has these names.
 #[must_use]
-pub fn connection(
+pub fn connection<'a>(
     id: u64,
-    record: &ConnectionRecord,
+    record: &'a ConnectionRecord,
     encapsulation: Vec<String>,
-    context: Context<'_>,
-) -> model::Connection {
+    context: Context<'a>,
+) -> model::Connection<'a> {
     let end = record.teardown.tcp_end();
     let ended = end.map_or(record.last, |end| end.at);
     let idle = record.idle_since.map(|since| ended.at.seconds_since(since.at).max(0.0));
@@ -48,20 +49,20 @@ pub fn connection(
         h2_stream: None,
         client: address(record.client),
         server: address(record.server),
-        carrier: "tcp".to_owned(),
-        encapsulation,
+        carrier: "tcp".into(),
+        encapsulation: encapsulation.into_iter().map(Cow::Owned).collect(),
         handshake: handshake(record, context),
-        opened_at: record.opened.at.to_rfc3339(),
-        ended_at: ended.at.to_rfc3339(),
+        opened_at: record.opened.at,
+        ended_at: ended.at,
         duration_s: ended.at.seconds_since(record.opened.at).max(0.0),
         idle_before_end_s: idle,
         close: sides(PerSide::from_fn(|side| {
             record.teardown.close[side].as_ref().map(|frame| close(record, side, frame, context))
         })),
         teardown: model::Teardown {
-            kind: end.map_or("none", |end| tcp_end_name(end.kind)).to_owned(),
-            by: end.map(|end| end.by.name().to_owned()),
-            at: end.map(|end| end.at.at.to_rfc3339()),
+            kind: end.map_or("none", |end| tcp_end_name(end.kind)).into(),
+            by: end.map(|end| end.by.name().into()),
+            at: end.map(|end| end.at.at),
             packet: end.map(|end| end.at.packet),
         },
         verdict: verdict(&record.verdict),
@@ -76,7 +77,7 @@ pub fn connection(
         })),
         evidence: evidence::of(record, context),
         diagnosis: Vec::new(),
-        anomalies: record.anomalies.iter().map(|anomaly| anomaly.name().to_owned()).collect(),
+        anomalies: record.anomalies.iter().map(|anomaly| anomaly.name().into()).collect(),
     }
 }
 
@@ -101,7 +102,7 @@ pub fn input(info: &InputInfo) -> model::Input {
     }
 }
 
-fn verdict(verdict: &Verdict) -> model::Verdict {
+fn verdict(verdict: &Verdict) -> model::Verdict<'_> {
     let (code, cause, blind) = match verdict.kind {
         Kind::Coded(code) => (code.map(|code| code.0), None, None),
         Kind::Abnormal(cause) => (Some(1006), Some(cause.name()), None),
@@ -110,17 +111,22 @@ fn verdict(verdict: &Verdict) -> model::Verdict {
     };
     model::Verdict {
         label: verdict.kind.label(),
-        kind: verdict.kind.name().to_owned(),
+        kind: verdict.kind.name().into(),
         code,
-        cause: cause.map(str::to_owned),
-        closed_by: verdict.closed_by.map(|by| by.name().to_owned()),
-        blind: blind.map(str::to_owned),
+        cause: cause.map(Cow::Borrowed),
+        closed_by: verdict.closed_by.map(|by| by.name().into()),
+        blind: blind.map(Cow::Borrowed),
         clean: verdict.clean,
-        why: verdict.why.clone(),
+        why: Cow::Borrowed(&verdict.why),
     }
 }
 
-fn close(record: &ConnectionRecord, side: Side, frame: &CloseFrame, context: Context<'_>) -> model::Close {
+fn close<'a>(
+    record: &ConnectionRecord,
+    side: Side,
+    frame: &'a CloseFrame,
+    context: Context<'a>,
+) -> model::Close<'a> {
     let teardown = &record.teardown;
     let proof = if teardown.close_answered(side) {
         "answered"
@@ -134,17 +140,17 @@ fn close(record: &ConnectionRecord, side: Side, frame: &CloseFrame, context: Con
     let (reason, reason_base64) = text(&frame.reason);
     model::Close {
         code: frame.code.map(|code| code.0),
-        body: body_name(frame.body).to_owned(),
+        body: body_name(frame.body).into(),
         reason,
         reason_base64,
-        at: frame.at.at.to_rfc3339(),
+        at: frame.at.at,
         file: context.file(frame.at.file),
         packet: frame.at.packet,
-        proof: proof.to_owned(),
+        proof: proof.into(),
     }
 }
 
-fn handshake(record: &ConnectionRecord, context: Context<'_>) -> model::Handshake {
+fn handshake<'a>(record: &'a ConnectionRecord, context: Context<'_>) -> model::Handshake<'a> {
     let (request, response) = (record.handshake.request.as_ref(), record.handshake.response.as_ref());
     let seen = match (request, response) {
         (Some(_), Some(_)) => "both",
@@ -152,9 +158,9 @@ fn handshake(record: &ConnectionRecord, context: Context<'_>) -> model::Handshak
         (None, Some(_)) => "response",
         (None, None) => "none",
     };
-    let value = |bytes: Option<&[u8]>| -> (Option<String>, Option<String>) {
+    let value = |bytes: Option<&'a [u8]>| -> (Option<Cow<'a, str>>, Option<Cow<'a, str>>) {
         match bytes {
-            Some(_) if context.redact => (Some("(redacted)".to_owned()), None),
+            Some(_) if context.redact => (Some("(redacted)".into()), None),
             Some(bytes) => {
                 let (text, base64) = text(bytes);
                 (Some(text), base64)
@@ -175,7 +181,7 @@ fn handshake(record: &ConnectionRecord, context: Context<'_>) -> model::Handshak
     let (subprotocol, subprotocol_base64) =
         value(response.and_then(|response| response.subprotocol.as_deref()));
     model::Handshake {
-        seen: seen.to_owned(),
+        seen: seen.into(),
         status: response.map(|response| response.status),
         method: request.map(|request| text(&request.method).0),
         host,
@@ -197,9 +203,9 @@ fn handshake(record: &ConnectionRecord, context: Context<'_>) -> model::Handshak
     }
 }
 
-fn extensions(value: Option<&[u8]>, context: Context<'_>) -> Vec<String> {
+fn extensions<'a>(value: Option<&'a [u8]>, context: Context<'_>) -> Vec<Cow<'a, str>> {
     match value {
-        Some(_) if context.redact => vec!["(redacted)".to_owned()],
+        Some(_) if context.redact => vec!["(redacted)".into()],
         Some(value) => value.split(|byte| *byte == b',').map(|item| text(item.trim_ascii()).0).collect(),
         None => Vec::new(),
     }
@@ -211,15 +217,15 @@ fn without_query(path: &[u8]) -> &[u8] {
 }
 
 /// Bytes as text, bad UTF-8 replaced by U+FFFD, then with the exact bytes in base64.
-fn text(bytes: &[u8]) -> (String, Option<String>) {
+fn text(bytes: &[u8]) -> (Cow<'_, str>, Option<Cow<'_, str>>) {
     match std::str::from_utf8(bytes) {
-        Ok(text) => (text.to_owned(), None),
-        Err(_) => (String::from_utf8_lossy(bytes).into_owned(), Some(STANDARD.encode(bytes))),
+        Ok(text) => (Cow::Borrowed(text), None),
+        Err(_) => (String::from_utf8_lossy(bytes), Some(STANDARD.encode(bytes).into())),
     }
 }
 
 fn address(endpoint: Endpoint) -> model::Address {
-    model::Address { address: endpoint.address.to_string(), port: endpoint.port }
+    model::Address { address: endpoint.address, port: endpoint.port }
 }
 
 fn sides<T>(both: PerSide<T>) -> model::Sides<T> {

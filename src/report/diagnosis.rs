@@ -111,5 +111,8 @@ impl Diagnoser {
 }
 
 fn packets(moments: &[Moment], context: Context<'_>) -> Vec<PacketRef> {
-    moments.iter().map(|at| PacketRef { file: context.file(at.file), packet: at.packet }).collect()
+    moments
+        .iter()
+        .map(|at| PacketRef { file: context.file(at.file).into_owned(), packet: at.packet })
+        .collect()
 }

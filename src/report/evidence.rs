@@ -8,9 +8,10 @@ use crate::side::Side;
 use crate::tcp::reset::Reset;
 use crate::verdict::teardown::{Sight, Teardown};
 use crate::websocket::close::{CloseBody, CloseFrame};
+use std::borrow::Cow;
 
 /// The evidence for `record`'s verdict, by packet.
-pub(super) fn of(record: &ConnectionRecord, context: Context<'_>) -> Vec<model::Evidence> {
+pub(super) fn of<'a>(record: &ConnectionRecord, context: Context<'a>) -> Vec<model::Evidence<'a>> {
     let mut items = opening(record);
     for side in Side::BOTH {
         ending(&record.teardown, side, &mut items);
@@ -21,30 +22,30 @@ pub(super) fn of(record: &ConnectionRecord, context: Context<'_>) -> Vec<model::
         .map(|(at, from, what)| model::Evidence {
             file: context.file(at.file),
             packet: at.packet,
-            at: at.at.to_rfc3339(),
-            from: from.name().to_owned(),
+            at: at.at,
+            from: from.name().into(),
             what,
         })
         .collect()
 }
 
-type Item = (Moment, Side, String);
+type Item = (Moment, Side, Cow<'static, str>);
 
 fn opening(record: &ConnectionRecord) -> Vec<Item> {
     let opening = &record.teardown.opening;
-    let mut items = Vec::new();
+    let mut items = Vec::with_capacity(8);
     if let Some(at) = opening.request {
-        items.push((at, Side::Client, "Upgrade request".to_owned()));
+        items.push((at, Side::Client, "Upgrade request".into()));
     }
     if let Some(answer) = opening.response {
         let mismatch = answer.status == 101 && answer.accept_valid == Some(false);
         let fault = if mismatch { ", Sec-WebSocket-Accept does not match" } else { "" };
-        items.push((answer.at, Side::Server, format!("status {}{fault}", answer.status)));
+        items.push((answer.at, Side::Server, status_text(answer.status, fault)));
     }
     if opening.request.is_none()
         && let Some(at) = opening.syn
     {
-        items.push((at, Side::Client, "SYN".to_owned()));
+        items.push((at, Side::Client, "SYN".into()));
     }
     items
 }
@@ -54,35 +55,42 @@ fn ending(teardown: &Teardown, side: Side, items: &mut Vec<Item>) {
         items.push((close.at, side, close_text(close)));
     }
     if let Some(fin) = teardown.fin[side] {
-        items.push((fin.at, side, "FIN".to_owned()));
+        items.push((fin.at, side, "FIN".into()));
     }
     if let Some(reset) = &teardown.reset[side] {
         items.push((reset.at, side, reset_text(reset)));
     }
     let unanswered = teardown.unanswered[side];
     if unanswered.sendings >= teardown.unanswered_limit {
-        items.push((unanswered.first, side, "bytes that were never answered".to_owned()));
-        items.push((unanswered.last, side, format!("sent for the {}th time", unanswered.sendings)));
+        items.push((unanswered.first, side, "bytes that were never answered".into()));
+        items.push((unanswered.last, side, format!("sent for the {}th time", unanswered.sendings).into()));
     }
     if let Sight::Lost(lost) = teardown.sight[side]
         && let Some(at) = lost.at
     {
-        items.push((at, side, format!("bytes from here on are unknown ({})", lost.blind.name())));
+        items.push((at, side, format!("bytes from here on are unknown ({})", lost.blind.name()).into()));
     }
 }
 
-fn close_text(close: &CloseFrame) -> String {
+fn status_text(status: u16, fault: &str) -> Cow<'static, str> {
+    match (status, fault) {
+        (101, "") => "status 101".into(),
+        _ => format!("status {status}{fault}").into(),
+    }
+}
+
+fn close_text(close: &CloseFrame) -> Cow<'static, str> {
     let reason = String::from_utf8_lossy(&close.reason);
     match (close.code, close.body) {
-        (Some(code), _) if reason.is_empty() => format!("Close {}", code.0),
-        (Some(code), _) => format!("Close {} \"{reason}\"", code.0),
-        (None, CloseBody::Empty) => "Close, empty".to_owned(),
-        (None, CloseBody::Missing) => "Close, its code not in the capture".to_owned(),
-        (None, _) => "Close, malformed".to_owned(),
+        (Some(code), _) if reason.is_empty() => format!("Close {}", code.0).into(),
+        (Some(code), _) => format!("Close {} \"{reason}\"", code.0).into(),
+        (None, CloseBody::Empty) => "Close, empty".into(),
+        (None, CloseBody::Missing) => "Close, its code not in the capture".into(),
+        (None, _) => "Close, malformed".into(),
     }
 }
 
-fn reset_text(reset: &Reset) -> String {
+fn reset_text(reset: &Reset) -> Cow<'static, str> {
     let ack = if reset.acked.is_some() { "RST+ACK" } else { "RST" };
-    format!("{ack} (window {}, TTL {})", reset.window, reset.ttl)
+    format!("{ack} (window {}, TTL {})", reset.window, reset.ttl).into()
 }

@@ -46,11 +46,11 @@ impl Selector {
 
     /// Does `verdict` match?
     #[must_use]
-    pub fn matches(&self, verdict: &Verdict) -> bool {
+    pub fn matches(&self, verdict: &Verdict<'_>) -> bool {
         let detail_matches = |detail: &String| {
             *detail == verdict.label
-                || verdict.cause.as_ref() == Some(detail)
-                || verdict.blind.as_ref() == Some(detail)
+                || verdict.cause.as_deref() == Some(detail.as_str())
+                || verdict.blind.as_deref() == Some(detail.as_str())
         };
         self.kind.as_ref().is_none_or(|kind| *kind == verdict.kind)
             && self.detail.as_ref().is_none_or(detail_matches)
@@ -61,16 +61,16 @@ impl Selector {
 mod tests {
     use super::*;
 
-    fn verdict(kind: &str, label: &str, cause: Option<&str>) -> Verdict {
+    fn verdict(kind: &'static str, label: &'static str, cause: Option<&'static str>) -> Verdict<'static> {
         Verdict {
             label: label.into(),
             kind: kind.into(),
             code: None,
-            cause: cause.map(str::to_owned),
+            cause: cause.map(Into::into),
             closed_by: None,
             blind: None,
             clean: false,
-            why: String::new(),
+            why: "".into(),
         }
     }
 

@@ -1,5 +1,6 @@
 //! `--format json`: one document, written as the connections come.
 
+use super::compact;
 use super::model::{Connection, Generator, Input, SCHEMA, Summary};
 use crate::anomaly::AnomalyCounts;
 use std::collections::BTreeMap;
@@ -42,11 +43,11 @@ impl<W: Write> JsonWriter<W> {
     ///
     /// # Errors
     /// The output can't be written.
-    pub fn connection(&mut self, connection: &Connection) -> io::Result<()> {
+    pub fn connection(&mut self, connection: &Connection<'_>) -> io::Result<()> {
         self.line.clear();
         self.line.extend_from_slice(if self.empty { b"\n    " } else { b",\n    " });
         self.empty = false;
-        serde_json::to_writer(&mut self.line, connection)?;
+        compact::append(&mut self.line, connection)?;
         self.out.write_all(&self.line)
     }
 

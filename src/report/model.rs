@@ -2,22 +2,25 @@
 //! `docs/report.schema.json` is generated from these types.
 
 use super::diagnosis::{Diagnosis, Finding};
+use crate::time::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 /// The schema's name and version.
 pub const SCHEMA: &str = "wsclose.report/1";
 
 /// A whole report (`--format json`).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Report {
+pub struct Report<'a> {
     /// `wsclose.report/1`.
     pub schema: String,
     /// What wrote it.
     pub generator: Generator,
     /// The connections, in the order in which their ends became final.
-    pub connections: Vec<Connection>,
+    pub connections: Vec<Connection<'a>>,
     /// The inputs, in the order given.
     pub inputs: Vec<Input>,
     /// Totals.
@@ -93,11 +96,11 @@ pub struct Summary {
 
 /// One WebSocket connection, or one that failed to become one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Connection {
+pub struct Connection<'a> {
     /// Number in this report, from 1.
     pub id: u64,
     /// The input that holds its first packet.
-    pub file: String,
+    pub file: Cow<'a, str>,
     /// Wireshark's `tcp.stream` in that file.
     pub tcp_stream: Option<u32>,
     /// HTTP/2 stream, where it has one.
@@ -107,25 +110,27 @@ pub struct Connection {
     /// Who accepted it.
     pub server: Address,
     /// `tcp`, `tls`, `h2` or `tls+h2`.
-    pub carrier: String,
+    pub carrier: Cow<'a, str>,
     /// VLANs and tunnels, outermost first.
-    pub encapsulation: Vec<String>,
+    pub encapsulation: Vec<Cow<'a, str>>,
     /// The opening handshake.
-    pub handshake: Handshake,
+    pub handshake: Handshake<'a>,
     /// Time of its first packet.
-    pub opened_at: String,
+    #[schemars(with = "String")]
+    pub opened_at: Timestamp,
     /// Time of the event in `teardown`, else of its last packet.
-    pub ended_at: String,
+    #[schemars(with = "String")]
+    pub ended_at: Timestamp,
     /// From the one to the other, in seconds.
     pub duration_s: f64,
     /// From the last payload before its end to that end, in seconds.
     pub idle_before_end_s: Option<f64>,
     /// Each side's first Close frame.
-    pub close: Sides<Option<Close>>,
+    pub close: Sides<Option<Close<'a>>>,
     /// The first event that ended TCP.
-    pub teardown: Teardown,
+    pub teardown: Teardown<'a>,
     /// How it ended.
-    pub verdict: Verdict,
+    pub verdict: Verdict<'a>,
     /// Where the capture was taken.
     pub vantage: Vantage,
     /// The code that each application was given.
@@ -133,12 +138,12 @@ pub struct Connection {
     /// What each side sent.
     pub traffic: Sides<Traffic>,
     /// The packets that prove it, in order.
-    pub evidence: Vec<Evidence>,
+    pub evidence: Vec<Evidence<'a>>,
     /// The causes of its end that its own packets show, the strongest first.
     #[serde(default)]
     pub diagnosis: Vec<Diagnosis>,
     /// Its oddities.
-    pub anomalies: Vec<String>,
+    pub anomalies: Vec<Cow<'a, str>>,
 }
 
 /// One value for each side.
@@ -154,7 +159,8 @@ pub struct Sides<T> {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Address {
     /// IPv4 or IPv6.
-    pub address: String,
+    #[schemars(with = "String")]
+    pub address: IpAddr,
     /// TCP port.
     pub port: u16,
 }
@@ -162,45 +168,45 @@ pub struct Address {
 /// The opening handshake, as far as it was seen. A field `<name>_base64` holds the exact bytes of `<name>` where
 /// they are not UTF-8.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Handshake {
+pub struct Handshake<'a> {
     /// `both`, `request`, `response` or `none`.
-    pub seen: String,
+    pub seen: Cow<'a, str>,
     /// Status of the answer.
     pub status: Option<u16>,
     /// Method of the request.
-    pub method: Option<String>,
+    pub method: Option<Cow<'a, str>>,
     /// Host asked for.
-    pub host: Option<String>,
+    pub host: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     #[allow(missing_docs, reason = "see the type")]
-    pub host_base64: Option<String>,
+    pub host_base64: Option<Cow<'a, str>>,
     /// Path with its query.
-    pub path: Option<String>,
+    pub path: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     #[allow(missing_docs, reason = "see the type")]
-    pub path_base64: Option<String>,
+    pub path_base64: Option<Cow<'a, str>>,
     /// `Origin`.
-    pub origin: Option<String>,
+    pub origin: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     #[allow(missing_docs, reason = "see the type")]
-    pub origin_base64: Option<String>,
+    pub origin_base64: Option<Cow<'a, str>>,
     /// `User-Agent`.
-    pub user_agent: Option<String>,
+    pub user_agent: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     #[allow(missing_docs, reason = "see the type")]
-    pub user_agent_base64: Option<String>,
+    pub user_agent_base64: Option<Cow<'a, str>>,
     /// `Server`.
-    pub server: Option<String>,
+    pub server: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     #[allow(missing_docs, reason = "see the type")]
-    pub server_base64: Option<String>,
+    pub server_base64: Option<Cow<'a, str>>,
     /// Subprotocol agreed on.
-    pub subprotocol: Option<String>,
+    pub subprotocol: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     #[allow(missing_docs, reason = "see the type")]
-    pub subprotocol_base64: Option<String>,
+    pub subprotocol_base64: Option<Cow<'a, str>>,
     /// Extensions agreed on.
-    pub extensions: Vec<String>,
+    pub extensions: Vec<Cow<'a, str>>,
     /// Does `Sec-WebSocket-Accept` match the key?
     pub accept_valid: Option<bool>,
     /// Packet that completed the request.
@@ -211,58 +217,60 @@ pub struct Handshake {
 
 /// A Close frame.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Close {
+pub struct Close<'a> {
     /// The code on the wire; null where the body is empty, malformed or not in the capture.
     pub code: Option<u16>,
     /// `empty`, `code`, `malformed` or `missing`.
-    pub body: String,
+    pub body: Cow<'a, str>,
     /// The reason.
-    pub reason: String,
+    pub reason: Cow<'a, str>,
     /// Its exact bytes, where they are not UTF-8.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub reason_base64: Option<String>,
+    pub reason_base64: Option<Cow<'a, str>>,
     /// Time of the packet that completed it.
-    pub at: String,
+    #[schemars(with = "String")]
+    pub at: Timestamp,
     /// Input of that packet.
-    pub file: String,
+    pub file: Cow<'a, str>,
     /// That packet.
     pub packet: u32,
     /// `answered`, `acknowledged`, `arrived` or `sent`.
-    pub proof: String,
+    pub proof: Cow<'a, str>,
 }
 
 /// The first event that ended TCP.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Teardown {
+pub struct Teardown<'a> {
     /// `fin`, `rst` or `none`.
-    pub kind: String,
+    pub kind: Cow<'a, str>,
     /// `client`, `server`, `middlebox` or `unknown`.
-    pub by: Option<String>,
+    pub by: Option<Cow<'a, str>>,
     /// Its time.
-    pub at: Option<String>,
+    #[schemars(with = "Option<String>")]
+    pub at: Option<Timestamp>,
     /// Its packet.
     pub packet: Option<u32>,
 }
 
 /// How a connection ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Verdict {
+pub struct Verdict<'a> {
     /// `1001`, `1006`, `refused`, `open`, `unknown`, ...
-    pub label: String,
+    pub label: Cow<'a, str>,
     /// `coded`, `abnormal`, `refused`, `open` or `unknown`.
-    pub kind: String,
+    pub kind: Cow<'a, str>,
     /// The code of the first Close on the wire; 1006 for an abnormal end.
     pub code: Option<u16>,
     /// `rst`, `fin` or `timeout`, for an abnormal end.
-    pub cause: Option<String>,
+    pub cause: Option<Cow<'a, str>>,
     /// Who began it: `client`, `server`, `both`, `network`, `proxy` or `unknown`.
-    pub closed_by: Option<String>,
+    pub closed_by: Option<Cow<'a, str>>,
     /// Why nothing is claimed, for `unknown`.
-    pub blind: Option<String>,
+    pub blind: Option<Cow<'a, str>>,
     /// Both Close frames seen and delivered before TCP ended.
     pub clean: bool,
     /// The reasons in one sentence.
-    pub why: String,
+    pub why: Cow<'a, str>,
 }
 
 /// Where the capture was taken.
@@ -324,23 +332,24 @@ pub struct Traffic {
 
 /// One packet that proves something.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Evidence {
+pub struct Evidence<'a> {
     /// Its input.
-    pub file: String,
+    pub file: Cow<'a, str>,
     /// Its number there, as Wireshark's `frame.number`.
     pub packet: u32,
     /// Its time.
-    pub at: String,
+    #[schemars(with = "String")]
+    pub at: Timestamp,
     /// Who sent it.
-    pub from: String,
+    pub from: Cow<'a, str>,
     /// What it shows.
-    pub what: String,
+    pub what: Cow<'a, str>,
 }
 
 /// One line of `--format ndjson`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
-pub enum Line {
+pub enum Line<'a> {
     /// First.
     Begin {
         /// `wsclose.report/1`.
@@ -351,7 +360,7 @@ pub enum Line {
         inputs: Vec<Input>,
     },
     /// A connection whose verdict is final.
-    Connection(Box<Connection>),
+    Connection(Box<Connection<'a>>),
     /// Last.
     Summary {
         /// Inputs, as read.

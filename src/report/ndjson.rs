@@ -26,7 +26,7 @@ impl<W: Write> NdjsonWriter<W> {
     ///
     /// # Errors
     /// The output can't be written.
-    pub fn connection(&mut self, connection: Connection) -> io::Result<()> {
+    pub fn connection(&mut self, connection: Connection<'_>) -> io::Result<()> {
         self.line(&Line::Connection(Box::new(connection)))
     }
 
@@ -38,7 +38,7 @@ impl<W: Write> NdjsonWriter<W> {
         self.line(&Line::Summary { inputs, summary, anomalies: anomalies(counts) })
     }
 
-    fn line(&mut self, line: &Line) -> io::Result<()> {
+    fn line(&mut self, line: &Line<'_>) -> io::Result<()> {
         let mut text = serde_json::to_vec(line)?;
         text.push(b'\n');
         self.out.write_all(&text)?;

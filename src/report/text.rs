@@ -67,7 +67,7 @@ impl TextReport {
     }
 
     /// Adds a connection.
-    pub fn add(&mut self, connection: &Connection) {
+    pub fn add(&mut self, connection: &Connection<'_>) {
         self.tally.count(connection);
         self.rows.push(self.row(connection));
     }
@@ -76,15 +76,15 @@ impl TextReport {
     ///
     /// # Errors
     /// The output can't be written.
-    pub fn write_line(&mut self, out: &mut impl Write, connection: &Connection) -> io::Result<()> {
+    pub fn write_line(&mut self, out: &mut impl Write, connection: &Connection<'_>) -> io::Result<()> {
         self.tally.count(connection);
         let row = self.row(connection);
-        writeln!(out, "{}", row.line(&connection.ended_at, self.style.color))?;
+        writeln!(out, "{}", row.line(&connection.ended_at.to_rfc3339(), self.style.color))?;
         write_details(out, &row)?;
         out.flush()
     }
 
-    fn row(&self, connection: &Connection) -> Row {
+    fn row(&self, connection: &Connection<'_>) -> Row {
         let details = if self.style.verbose {
             details::of(connection, &self.files)
         } else {

@@ -12,7 +12,7 @@ use crate::side::{PerSide, Side};
 use crate::time::Timestamp;
 
 /// Packets of a side that say too little of what is usual for it.
-const FEW_PACKETS: u64 = 4;
+const FEW_PACKETS: u32 = 4;
 
 /// A TCP connection as a passive observer follows it (RFC 9293).
 ///
@@ -50,6 +50,12 @@ impl Connection {
         self.halves.swap();
     }
 
+    /// Reads something of each part that a packet needs; the result means nothing.
+    #[must_use]
+    pub fn touch(&self) -> u64 {
+        self.halves.client.touch() ^ self.halves.server.touch() ^ self.packets
+    }
+
     /// Notes a copy of a packet that `side` sent: it is no event, but it came its own way.
     pub fn note_copy(&mut self, side: Side, segment: &Segment<'_>) {
         if !segment.flags.rst() {
@@ -69,7 +75,7 @@ impl Connection {
         self.last = segment.at;
         let peer_acked = self.take_acknowledgment(side, segment);
         let half = self.halves.get_mut(side);
-        half.packets += 1;
+        half.packets = half.packets.saturating_add(1);
         let spoke_before = half.last.replace(segment.at);
         if half.established.is_none() {
             half.note_opening(segment);

@@ -46,8 +46,8 @@ pub struct Half {
     pub acked: u64,
     /// Furthest offset that any packet shows to have been sent, captured or not.
     pub shown: u64,
-    /// Packets of this side.
-    pub packets: u64,
+    /// Packets of this side; stops at its maximum.
+    pub packets: u32,
     /// First SYN.
     pub syn: Option<Moment>,
     /// First packet that is no SYN.
@@ -112,6 +112,16 @@ pub(crate) struct Recovery {
 }
 
 impl Half {
+    /// See [`Connection::touch`](super::connection::Connection::touch).
+    pub(crate) fn touch(&self) -> u64 {
+        let flags =
+            [self.fin.is_some(), self.last.is_some(), self.last_payload.is_some(), self.base.is_some()];
+        self.next
+            ^ u64::from(self.packets)
+            ^ u64::from(self.unanswered.sendings)
+            ^ u64::from(flags.contains(&true))
+    }
+
     /// Sets the numbering from a SYN, unless it is known already.
     pub(crate) fn begin(&mut self, first: SeqNum, from_syn: bool) {
         if self.base.is_none() {

@@ -4,6 +4,8 @@ use super::teardown::Blind;
 use crate::moment::Moment;
 use crate::side::Side;
 use crate::websocket::close_code::CloseCode;
+use std::borrow::Cow;
+use std::fmt;
 
 /// How a connection ended, by whom, and why that is believed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,11 +50,16 @@ impl Kind {
 
     /// The short answer: `1001`, `1006`, `refused`, ...
     #[must_use]
-    pub fn label(self) -> String {
+    pub fn label(self) -> Cow<'static, str> {
         match self {
-            Kind::Coded(code) => code.unwrap_or(CloseCode::NO_STATUS_RECEIVED).0.to_string(),
-            Kind::Abnormal(_) => CloseCode::ABNORMAL.0.to_string(),
-            Kind::Refused | Kind::Open | Kind::Unknown(_) => self.name().to_owned(),
+            Kind::Coded(Some(code)) => match code.0 {
+                1000 => "1000".into(),
+                1001 => "1001".into(),
+                other => other.to_string().into(),
+            },
+            Kind::Coded(None) => "1005".into(),
+            Kind::Abnormal(_) => "1006".into(),
+            Kind::Refused | Kind::Open | Kind::Unknown(_) => self.name().into(),
         }
     }
 }
@@ -138,12 +145,21 @@ impl Blind {
     }
 }
 
-/// `packet 12`, or `packet 12 of file 3` where there are several.
+/// A packet in words: `packet 12`, or `packet 12 of file 3` where there are several.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PacketName(Moment);
+
+/// The name of packet `at`.
 #[must_use]
-pub(crate) fn packet(at: Moment) -> String {
-    if at.file == 0 {
-        format!("packet {}", at.packet)
-    } else {
-        format!("packet {} of file {}", at.packet, at.file + 1)
+pub(crate) fn packet(at: Moment) -> PacketName {
+    PacketName(at)
+}
+
+impl fmt::Display for PacketName {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Moment { file: 0, packet, .. } => write!(out, "packet {packet}"),
+            Moment { file, packet, .. } => write!(out, "packet {packet} of file {}", u32::from(file) + 1),
+        }
     }
 }

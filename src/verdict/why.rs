@@ -8,49 +8,84 @@ use crate::moment::Moment;
 use crate::side::Side;
 use crate::tcp::liveness::Unanswered;
 use crate::websocket::close::{CloseBody, CloseFrame};
+use std::fmt::{self, Write as _};
 
-pub(super) fn close_text(close: &CloseFrame) -> String {
-    match (close.code, close.body) {
-        (Some(code), CloseBody::Malformed) => format!("Close {} with a reason that is not UTF-8", code.0),
-        (Some(code), _) => format!("Close {}", code.0),
-        (None, CloseBody::Malformed) => "a Close with a one-byte body".to_owned(),
-        (None, CloseBody::Missing) => "a Close whose code the capture lacks".to_owned(),
-        (None, _) => "an empty Close".to_owned(),
+/// Bytes that most sentences fit.
+const SENTENCE: usize = 160;
+
+/// A Close frame in words.
+pub(super) struct CloseText<'a>(&'a CloseFrame);
+
+pub(super) fn close_text(close: &CloseFrame) -> CloseText<'_> {
+    CloseText(close)
+}
+
+impl fmt::Display for CloseText<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.0.code, self.0.body) {
+            (Some(code), CloseBody::Malformed) => {
+                write!(out, "Close {} with a reason that is not UTF-8", code.0)
+            }
+            (Some(code), _) => write!(out, "Close {}", code.0),
+            (None, CloseBody::Malformed) => out.write_str("a Close with a one-byte body"),
+            (None, CloseBody::Missing) => out.write_str("a Close whose code the capture lacks"),
+            (None, _) => out.write_str("an empty Close"),
+        }
     }
 }
 
-pub(super) fn end_text(end: &TcpEnd) -> String {
-    let what = match end.kind {
-        TcpEndKind::Fin => "FIN",
-        TcpEndKind::Rst => "RST",
-    };
-    if end.is_seen {
-        format!("{what} by {} in {}", end.by, packet(end.at))
-    } else {
-        format!("{what} by {} that only its acknowledgment in {} shows", end.by, packet(end.at))
+/// The end of TCP in words.
+pub(super) struct EndText<'a>(&'a TcpEnd);
+
+pub(super) fn end_text(end: &TcpEnd) -> EndText<'_> {
+    EndText(end)
+}
+
+impl fmt::Display for EndText<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self.0.kind {
+            TcpEndKind::Fin => "FIN by ",
+            TcpEndKind::Rst => "RST by ",
+        })?;
+        out.write_str(self.0.by.name())?;
+        if self.0.is_seen {
+            write!(out, " in {}", packet(self.0.at))
+        } else {
+            write!(out, " that only its acknowledgment in {} shows", packet(self.0.at))
+        }
     }
 }
 
 pub(super) fn coded(teardown: &Teardown, side: Side, close: &CloseFrame, crossed: bool) -> String {
-    let peer = side.other();
-    let mut why = format!("{side} sent {} in {}", close_text(close), packet(close.at));
+    let mut why = String::with_capacity(SENTENCE);
+    // Writing to a string can't fail.
+    let _ = write_coded(&mut why, teardown, side, close, crossed);
+    why
+}
+
+fn write_coded(
+    why: &mut String,
+    teardown: &Teardown,
+    side: Side,
+    close: &CloseFrame,
+    crossed: bool,
+) -> fmt::Result {
+    let (side_name, peer) = (side.name(), side.other());
+    write!(why, "{side_name} sent {} in {}", close_text(close), packet(close.at))?;
     match &teardown.close[peer] {
         Some(other) if crossed => {
-            why += &format!("; it crossed {peer}'s {} in {}", close_text(other), packet(other.at));
+            write!(why, "; it crossed {peer}'s {} in {}", close_text(other), packet(other.at))?;
         }
         Some(other) => {
-            why += &format!("; {peer} answered with {} in {}", close_text(other), packet(other.at))
+            write!(why, "; {peer} answered with {} in {}", close_text(other), packet(other.at))?;
         }
-        None => why += &format!("; {peer} did not answer"),
+        None => write!(why, "; {peer} did not answer")?,
     }
     match teardown.tcp_end() {
-        Some(end) if end.at < close.at && end.by != side => {
-            why += &format!("; it crossed {}", end_text(&end))
-        }
-        Some(end) => why += &format!("; then {}", end_text(&end)),
-        None => why += "; TCP had not ended when the capture did",
+        Some(end) if end.at < close.at && end.by != side => write!(why, "; it crossed {}", end_text(&end)),
+        Some(end) => write!(why, "; then {}", end_text(&end)),
+        None => write!(why, "; TCP had not ended when the capture did"),
     }
-    why
 }
 
 pub(super) fn abnormal(teardown: &Teardown, end: &TcpEnd, origin: Option<ResetOrigin>) -> String {
@@ -179,7 +214,7 @@ pub(super) fn close_without_its_code(side: Side, close: &CloseFrame) -> String {
 }
 
 pub(super) fn blind(teardown: &Teardown, side: Side, lost: &Lost) -> String {
-    let end = teardown.tcp_end().map_or_else(|| "no end of TCP".to_owned(), |end| end_text(&end));
+    let end = teardown.tcp_end().map_or_else(|| "no end of TCP".to_owned(), |end| end_text(&end).to_string());
     format!("{end} and no Close was seen, but {}", lost_text(side, lost))
 }
 

@@ -302,7 +302,7 @@ mod tests {
     use crate::time::Timestamp;
 
     fn at(seconds: i64) -> Moment {
-        Moment { at: Timestamp::from_parts(seconds, 0), packet: 1, file: 0 }
+        Moment::new(Timestamp::from_parts(seconds, 0), 1, 0)
     }
 
     fn header(opcode: Opcode, payload_len: u64) -> FrameHeader {

@@ -19,7 +19,7 @@ use wsclose::side::Side;
 use wsclose::time::Timestamp;
 
 struct Outcome {
-    connections: Vec<Connection>,
+    connections: Vec<Connection<'static>>,
     findings: Vec<Finding>,
 }
 
@@ -51,7 +51,7 @@ impl Outcome {
 fn analyze_raw(packets: &[RawPacket]) -> Outcome {
     let mut analyzer = Analyzer::new(Options { ws_ports: vec![9001], ..Options::default() });
     for (packet, number) in packets.iter().zip(1..) {
-        let at = Moment { at: Timestamp::from_nanos(packet.at_ns.cast_signed()), packet: number, file: 0 };
+        let at = Moment::new(Timestamp::from_nanos(packet.at_ns.cast_signed()), number, 0);
         let range: Range<u32> = 0..u32::try_from(packet.bytes.len()).unwrap();
         let link_type = LinkType(packet.link_type);
         let original_len = packet.original_len;
@@ -66,7 +66,7 @@ fn analyze_raw(packets: &[RawPacket]) -> Outcome {
         let id = connections.len() as u64 + 1;
         let mut connection = build::connection(id, &record, Vec::new(), context);
         connection.diagnosis = diagnoser.take(Some(id), &record, context);
-        connections.push(connection);
+        connections.push(crate::support::run::owned(&connection));
     }
     Outcome { findings: diagnoser.findings(context), connections }
 }
@@ -334,7 +334,7 @@ fn an_icmp_error_about_a_syn_is_a_refusal_by_the_network() {
     raw.push(icmp(&packets[0], 10_000_000, 3, 13));
     let outcome = analyze_raw(&raw);
     let verdict = &outcome.connections[0].verdict;
-    assert_eq!((verdict.label.as_str(), verdict.closed_by.as_deref()), ("refused", Some("network")));
+    assert_eq!((&*verdict.label, verdict.closed_by.as_deref()), ("refused", Some("network")));
     assert!(outcome.text("icmp-error").contains("10.77.9.9"));
     assert!(outcome.text("icmp-error").contains("administratively prohibited"));
 }

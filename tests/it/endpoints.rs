@@ -49,7 +49,7 @@ fn analyzed_packets(packets: &[TcpPacket], options: Options) -> ConnectionRecord
         let RawPacket { at_ns, link_type, bytes, original_len } = packet;
         let at = Timestamp::from_nanos(i64::try_from(at_ns).unwrap());
         let packet = PacketRef {
-            at: Moment { at, packet: number, file: 0 },
+            at: Moment::new(at, number, 0),
             link_type: LinkType(link_type),
             fcs_len: 0,
             range: 0..u32::try_from(bytes.len()).unwrap(),

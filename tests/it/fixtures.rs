@@ -18,13 +18,13 @@ fn is_recorded_with_a_hole(fixture: &Fixture, connection: &str) -> bool {
 }
 
 /// The report's connections in the truth file's order: by endpoints, those used again in the order of use.
-fn matched<'a>(fixture: &Fixture, outcome: &'a Outcome) -> Vec<Option<&'a Connection>> {
-    let mut found: BTreeMap<_, Vec<&Connection>> = BTreeMap::new();
+fn matched<'a>(fixture: &Fixture, outcome: &'a Outcome) -> Vec<Option<&'a Connection<'static>>> {
+    let mut found: BTreeMap<_, Vec<&Connection<'static>>> = BTreeMap::new();
     for connection in &outcome.connections {
         found.entry(run::endpoints(connection)).or_default().push(connection);
     }
     for same in found.values_mut() {
-        same.sort_by(|a, b| b.opened_at.cmp(&a.opened_at));
+        same.sort_by_key(|found| std::cmp::Reverse(found.opened_at));
     }
     let of = |expected: &fixture::Expected| found.get_mut(&expected.endpoints()).and_then(Vec::pop);
     fixture.truth.connections.iter().map(of).collect()

@@ -115,7 +115,7 @@ mod removal {
             .filter(|port| *port == 9001);
         let options = Options { ws_ports: ws_ports.take(1).collect(), ..Options::default() };
         let outcome = run::analyze_packets_with(packets, options);
-        outcome.connections.iter().map(|found| (Answer::of(found), found.verdict.why.clone())).collect()
+        outcome.connections.iter().map(|found| (Answer::of(found), found.verdict.why.to_string())).collect()
     }
 
     /// Every connection that has its ports to itself.

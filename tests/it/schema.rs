@@ -14,7 +14,7 @@ fn file(name: &str) -> PathBuf {
 /// The schema of a whole report and of an NDJSON line, generated from the types.
 pub(crate) fn generated() -> Value {
     let mut generator = SchemaGenerator::new(SchemaSettings::draft2020_12());
-    let kinds = [generator.subschema_for::<Report>(), generator.subschema_for::<Line>()];
+    let kinds = [generator.subschema_for::<Report<'_>>(), generator.subschema_for::<Line<'_>>()];
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": wsclose::report::model::SCHEMA,

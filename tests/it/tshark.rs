@@ -118,7 +118,7 @@ fn first_closes(mut closes: Vec<SeenClose>) -> BTreeMap<(u32, String), SeenClose
     closes.into_iter().map(|close| ((close.stream, close.source.clone()), close)).collect()
 }
 
-fn our_closes(connections: &[Connection]) -> BTreeMap<(u32, String), SeenClose> {
+fn our_closes(connections: &[Connection<'_>]) -> BTreeMap<(u32, String), SeenClose> {
     let mut all = BTreeMap::new();
     for connection in connections {
         let (client, server) = run::endpoints(connection);
@@ -131,17 +131,17 @@ fn our_closes(connections: &[Connection]) -> BTreeMap<(u32, String), SeenClose> 
     all
 }
 
-fn ours(close: &Close, stream: u32, source: String) -> SeenClose {
-    SeenClose { packet: close.packet, stream, source, code: close.code, reason: close.reason.clone() }
+fn ours(close: &Close<'_>, stream: u32, source: String) -> SeenClose {
+    SeenClose { packet: close.packet, stream, source, code: close.code, reason: close.reason.to_string() }
 }
 
 /// Does something here lie in one of tshark's blind spots?
-fn is_beyond_tshark(connection: &Connection) -> bool {
+fn is_beyond_tshark(connection: &Connection<'_>) -> bool {
     let blind =
         ["tcp_gap", "packet_truncated", "tcp_overlap_differs", "accept_invalid", "framing_resynchronized"];
     connection.handshake.seen != "both"
         || !connection.encapsulation.is_empty()
-        || connection.anomalies.iter().any(|anomaly| blind.contains(&anomaly.as_str()))
+        || connection.anomalies.iter().any(|anomaly| blind.contains(&anomaly.as_ref()))
 }
 
 fn differences(file: &Path) -> Vec<String> {

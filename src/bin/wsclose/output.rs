@@ -44,7 +44,7 @@ impl Selection {
         by_time || !self.only.is_empty() || !self.closed_by.is_empty()
     }
 
-    fn lists(&self, record: &ConnectionRecord, connection: &Connection) -> bool {
+    fn lists(&self, record: &ConnectionRecord, connection: &Connection<'_>) -> bool {
         let verdict = &connection.verdict;
         let by = verdict.closed_by.as_deref().unwrap_or_default();
         let ended = record.teardown.tcp_end().map_or(record.last, |end| end.at);
@@ -54,7 +54,7 @@ impl Selection {
             && self.until.is_none_or(|until| record.opened.at < until)
     }
 
-    fn fails(&self, connection: &Connection) -> bool {
+    fn fails(&self, connection: &Connection<'_>) -> bool {
         self.fail_on.iter().any(|selector| selector.matches(&connection.verdict))
     }
 }
@@ -63,6 +63,18 @@ enum Writer {
     Text(Box<TextReport>, Box<dyn Write>),
     Json(JsonWriter<Box<dyn Write>>),
     Ndjson(NdjsonWriter<Box<dyn Write>>),
+}
+
+impl Writer {
+    fn connection(&mut self, connection: Connection<'_>, as_they_end: bool) -> io::Result<()> {
+        match self {
+            Writer::Text(report, out) if as_they_end => report.write_line(out, &connection)?,
+            Writer::Text(report, _) => report.add(&connection),
+            Writer::Json(writer) => writer.connection(&connection)?,
+            Writer::Ndjson(writer) => writer.connection(connection)?,
+        }
+        Ok(())
+    }
 }
 
 /// The report being written.
@@ -125,21 +137,11 @@ impl Output {
             if is_listed {
                 self.next_id += 1;
                 count += 1;
-                self.connection(connection)?;
+                self.summary.count(&connection);
+                self.writer.connection(connection, self.as_they_end)?;
             }
         }
         Ok(count)
-    }
-
-    fn connection(&mut self, connection: Connection) -> io::Result<()> {
-        self.summary.count(&connection);
-        match &mut self.writer {
-            Writer::Text(report, out) if self.as_they_end => report.write_line(out, &connection)?,
-            Writer::Text(report, _) => report.add(&connection),
-            Writer::Json(writer) => writer.connection(&connection)?,
-            Writer::Ndjson(writer) => writer.connection(connection)?,
-        }
-        Ok(())
     }
 
     /// Writes what is left, and the totals.

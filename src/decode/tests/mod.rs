@@ -96,7 +96,7 @@ fn decoder() -> Decoder {
 }
 
 fn moment(seconds: i64) -> Moment {
-    Moment { at: Timestamp::from_parts(seconds, 0), packet: 1, file: 0 }
+    Moment::new(Timestamp::from_parts(seconds, 0), 1, 0)
 }
 
 /// Decodes a packet that was captured whole.

@@ -3,7 +3,9 @@ use crate::http::upgrade::{Request, Response};
 
 fn request(user_agent: &str) -> Handshake {
     let request = Request { user_agent: Some(user_agent.into()), ..Request::default() };
-    Handshake { request: Some(request), response: None }
+    let mut handshake = Handshake::default();
+    handshake.set_request(request);
+    handshake
 }
 
 fn response(server: &str, extensions: Option<&str>) -> Handshake {
@@ -12,7 +14,13 @@ fn response(server: &str, extensions: Option<&str>) -> Handshake {
         extensions: extensions.map(Into::into),
         ..Response::default()
     };
-    Handshake { request: None, response: Some(response) }
+    answered(response)
+}
+
+fn answered(response: Response) -> Handshake {
+    let mut handshake = Handshake::default();
+    handshake.set_response(response);
+    handshake
 }
 
 fn client(user_agent: &str) -> Option<&'static str> {
@@ -91,10 +99,7 @@ fn servers_are_known_by_their_server_header() {
 
 #[test]
 fn uwebsockets_is_known_by_the_header_of_its_own() {
-    let answer = |names: &str| Handshake {
-        request: None,
-        response: Some(Response { header_names: names.into(), ..Response::default() }),
-    };
+    let answer = |names: &str| answered(Response { header_names: names.into(), ..Response::default() });
     let known = answer("Upgrade,Connection,Sec-WebSocket-Accept,uWebSockets");
     assert_eq!(recognise(&known, Side::Server).map(|(stack, _)| stack.library), Some("uWebSockets"));
     assert!(recognise(&answer("Upgrade,Connection,X-uWebSockets"), Side::Server).is_none());

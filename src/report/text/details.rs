@@ -10,11 +10,11 @@ use crate::report::model::{Connection, Endpoint, Evidence, Handshake, Traffic};
 const VALUE_WIDTH: usize = 100;
 
 /// The line under a connection that was lost, or whose end can't be told: the strongest cause, else the reasons.
-pub(super) fn brief(connection: &Connection) -> Vec<String> {
+pub(super) fn brief(connection: &Connection<'_>) -> Vec<String> {
     let verdict = &connection.verdict;
     let why = match (&*verdict.kind, connection.diagnosis.first()) {
-        ("abnormal", Some(strongest)) => &strongest.text,
-        ("abnormal", None) | ("unknown", _) => &verdict.why,
+        ("abnormal", Some(strongest)) => strongest.text.as_str(),
+        ("abnormal", None) | ("unknown", _) => &*verdict.why,
         _ => return Vec::new(),
     };
     vec![terminal(why)]
@@ -22,7 +22,7 @@ pub(super) fn brief(connection: &Connection) -> Vec<String> {
 
 /// The lines under a connection: why, what each application was told, what was agreed on, what was sent, the causes
 /// with their advice, and the packets that prove it.
-pub(super) fn of(connection: &Connection, files: &FileNames) -> Vec<String> {
+pub(super) fn of(connection: &Connection<'_>, files: &FileNames) -> Vec<String> {
     let mut lines = vec![terminal(&connection.verdict.why)];
     if connection.verdict.kind != "open" {
         let told = [("client", &connection.endpoints.client), ("server", &connection.endpoints.server)];
@@ -70,7 +70,7 @@ fn cause(diagnosis: &Diagnosis) -> String {
 }
 
 /// What the handshake says of the two and of their agreement.
-fn agreed(handshake: &Handshake) -> Option<String> {
+fn agreed(handshake: &Handshake<'_>) -> Option<String> {
     let extensions = handshake.extensions.join(", ");
     let values = [
         ("origin", handshake.origin.as_deref()),
@@ -97,7 +97,12 @@ fn sent(traffic: &Traffic) -> String {
     text
 }
 
-fn evidence(item: &Evidence, files: &FileNames) -> String {
+fn evidence(item: &Evidence<'_>, files: &FileNames) -> String {
     let packet = format!("packet {}{}", item.packet, files.reference(&item.file));
-    format!("{packet:<14}  {}  {:<6}  {}", time_of_day(&item.at, 6), item.from, terminal(&item.what))
+    format!(
+        "{packet:<14}  {}  {:<6}  {}",
+        time_of_day(&item.at.to_rfc3339(), 6),
+        item.from,
+        terminal(&item.what)
+    )
 }

@@ -80,22 +80,23 @@ pub(super) struct Row {
 }
 
 impl Row {
-    pub(super) fn new(connection: &Connection, files: &FileNames, details: Vec<String>) -> Row {
+    pub(super) fn new(connection: &Connection<'_>, files: &FileNames, details: Vec<String>) -> Row {
         let idle = connection.idle_before_end_s.filter(|_| connection.verdict.kind != "open");
+        let opened_at = connection.opened_at.to_rfc3339();
         let cells = Column::ALL.map(|column| match column {
             Column::File => files.name(&connection.file).to_owned(),
             Column::Stream => connection.tcp_stream.map(|stream| stream.to_string()).unwrap_or_default(),
-            Column::Opened => time_of_day(&connection.opened_at, 3).to_owned(),
-            Column::Client => address(&connection.client.address, connection.client.port),
-            Column::Server => address(&connection.server.address, connection.server.port),
+            Column::Opened => time_of_day(&opened_at, 3).to_owned(),
+            Column::Client => address(&connection.client.address.to_string(), connection.client.port),
+            Column::Server => address(&connection.server.address.to_string(), connection.server.port),
             Column::Via => cell(&connection.encapsulation.join(", "), VIA_WIDTH),
             Column::Life => duration(connection.duration_s),
             Column::Idle => idle.map(duration).unwrap_or_default(),
             Column::End => end(connection),
-            Column::By => connection.verdict.closed_by.clone().unwrap_or_default(),
+            Column::By => connection.verdict.closed_by.as_deref().unwrap_or_default().to_owned(),
             Column::Request => request(connection),
         });
-        Row { opened_at: connection.opened_at.clone(), cells, kind: connection.verdict.kind.clone(), details }
+        Row { opened_at, cells, kind: connection.verdict.kind.clone().into_owned(), details }
     }
 
     /// The day on which it was opened.
@@ -133,11 +134,12 @@ impl Row {
 }
 
 /// What was asked for: `example.org/ws`; the host only where it says more than the server's address.
-fn request(connection: &Connection) -> String {
+fn request(connection: &Connection<'_>) -> String {
     let handshake = &connection.handshake;
     let path = handshake.path.as_deref().unwrap_or_default();
     let server = &connection.server;
-    let known = [server.address.clone(), address(&server.address, server.port)];
+    let own = server.address.to_string();
+    let known = [address(&own, server.port), own];
     let host = handshake
         .host
         .as_deref()
@@ -146,13 +148,13 @@ fn request(connection: &Connection) -> String {
 }
 
 /// `1001 "bye"`, `1006 timeout`, `refused 401`, `unknown (gap)`.
-fn end(connection: &Connection) -> String {
+fn end(connection: &Connection<'_>) -> String {
     let verdict = &connection.verdict;
     let label = terminal(&verdict.label);
-    match (verdict.kind.as_str(), &verdict.cause, &verdict.blind) {
+    match (verdict.kind.as_ref(), &verdict.cause, &verdict.blind) {
         (_, Some(cause), _) => format!("{label} {cause}"),
         (_, _, Some(blind)) => format!("{label} ({blind})"),
-        ("refused", ..) => match (connection.handshake.status, connection.teardown.kind.as_str()) {
+        ("refused", ..) => match (connection.handshake.status, connection.teardown.kind.as_ref()) {
             (Some(status), _) => format!("refused {status}"),
             (None, "none") => "refused".to_owned(),
             (None, tcp) => format!("refused ({tcp})"),
@@ -162,11 +164,12 @@ fn end(connection: &Connection) -> String {
     }
 }
 
-fn coded(connection: &Connection) -> String {
+fn coded(connection: &Connection<'_>) -> String {
     let closes = [&connection.close.client, &connection.close.server];
     let seen = closes.into_iter().flatten();
-    let first = seen.clone().min_by(|a: &&Close, b: &&Close| (&a.at, a.packet).cmp(&(&b.at, b.packet)));
-    let mut end = connection.verdict.label.clone();
+    let first =
+        seen.clone().min_by(|a: &&Close<'_>, b: &&Close<'_>| (&a.at, a.packet).cmp(&(&b.at, b.packet)));
+    let mut end = connection.verdict.label.clone().into_owned();
     if let Some(close) = first {
         if close.body == "malformed" {
             end += " (malformed)";

@@ -24,10 +24,10 @@ const KINDS: [(&str, &str); 5] = [
 ];
 
 impl Tally {
-    pub(super) fn count(&mut self, connection: &Connection) {
+    pub(super) fn count(&mut self, connection: &Connection<'_>) {
         let verdict = &connection.verdict;
         let order = KINDS.iter().position(|(kind, _)| *kind == verdict.kind).unwrap_or(KINDS.len());
-        let by = verdict.closed_by.clone().unwrap_or_default();
+        let by = verdict.closed_by.as_deref().unwrap_or_default().to_owned();
         let counts = self.counts.entry((order, detail(connection))).or_default();
         *counts.entry(by).or_default() += 1;
     }
@@ -61,9 +61,9 @@ fn who(by: &BTreeMap<String, u64>) -> String {
 }
 
 /// What tells ends of one kind apart.
-fn detail(connection: &Connection) -> String {
+fn detail(connection: &Connection<'_>) -> String {
     let verdict = &connection.verdict;
-    match (verdict.kind.as_str(), &verdict.cause, &verdict.blind) {
+    match (verdict.kind.as_ref(), &verdict.cause, &verdict.blind) {
         ("coded", ..) => code(&verdict.label),
         ("abnormal", Some(cause), _) => format!("{cause}: {}", cause_meaning(cause)),
         ("unknown", _, Some(blind)) => format!("{blind}: {}", blind_meaning(blind)),

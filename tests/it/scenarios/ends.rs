@@ -183,7 +183,7 @@ fn the_teardown_names_the_first_event_and_its_packet() {
     let outcome = check(&conn, "abnormal:1006:fin by server");
     let teardown = &outcome.only().teardown;
     assert_eq!(
-        (teardown.kind.as_str(), teardown.by.as_deref(), teardown.packet),
+        (teardown.kind.as_ref(), teardown.by.as_deref(), teardown.packet),
         ("fin", Some("server"), Some(fin as u32))
     );
 }

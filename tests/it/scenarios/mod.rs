@@ -34,7 +34,7 @@ fn check_packets(packets: &[TcpPacket], answer: &str) -> Outcome {
 /// The answers of all connections, in the order in which they were opened.
 fn answers(packets: &[TcpPacket]) -> Vec<String> {
     let mut connections = run::analyze_packets(packets).connections;
-    connections.sort_by(|a, b| a.opened_at.cmp(&b.opened_at));
+    connections.sort_by_key(|connection| connection.opened_at);
     connections.iter().map(|connection| Answer::of(connection).to_string()).collect()
 }
 

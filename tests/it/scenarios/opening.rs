@@ -12,7 +12,7 @@ use wsclose::side::Side::{Client, Server};
 
 /// Ends an open WebSocket by Close 1001 of the server; the capture must show just that.
 #[track_caller]
-fn closes_1001(conn: &mut Conversation) -> Handshake {
+fn closes_1001(conn: &mut Conversation) -> Handshake<'static> {
     conn.server_sends(&wire::close(Server, 1001, "")).client_sends(&wire::close(Client, 1001, ""));
     both_fins(conn, Server);
     check(conn, "coded:1001 by server").only().handshake.clone()

@@ -235,8 +235,8 @@ fn the_same_addresses_in_two_vlans_are_two_connections() {
     assert_eq!(
         found,
         [
-            (vec!["vlan 7".to_owned()], CLOSED.to_owned()),
-            (vec!["vlan 8".to_owned()], "abnormal:1006:fin by client".to_owned()),
+            (vec!["vlan 7".into()], CLOSED.to_owned()),
+            (vec!["vlan 8".into()], "abnormal:1006:fin by client".to_owned()),
         ]
     );
 }

@@ -18,7 +18,7 @@ use wsclose::report::model::{Connection, Input};
 #[derive(Debug)]
 pub struct Outcome {
     /// As the report shows them, in the order in which their ends became final.
-    pub connections: Vec<Connection>,
+    pub connections: Vec<Connection<'static>>,
     /// The same ones as the library hands them out.
     pub records: Vec<ConnectionRecord>,
     pub inputs: Vec<Input>,
@@ -29,7 +29,7 @@ pub struct Outcome {
 
 impl Outcome {
     /// The one connection of the capture.
-    pub fn only(&self) -> &Connection {
+    pub fn only(&self) -> &Connection<'static> {
         assert_eq!(self.connections.len(), 1, "one connection is listed");
         &self.connections[0]
     }
@@ -49,13 +49,13 @@ pub struct Answer {
 }
 
 impl Answer {
-    pub fn of(connection: &Connection) -> Self {
+    pub fn of(connection: &Connection<'_>) -> Self {
         let verdict = &connection.verdict;
         Answer {
-            kind: verdict.kind.clone(),
-            label: verdict.label.clone(),
-            cause: verdict.cause.clone(),
-            closed_by: verdict.closed_by.clone(),
+            kind: verdict.kind.to_string(),
+            label: verdict.label.to_string(),
+            cause: verdict.cause.as_deref().map(str::to_owned),
+            closed_by: verdict.closed_by.as_deref().map(str::to_owned),
         }
     }
 
@@ -71,10 +71,8 @@ impl std::fmt::Display for Answer {
     }
 }
 
-pub fn endpoints(connection: &Connection) -> (SocketAddr, SocketAddr) {
-    let address = |address: &wsclose::report::model::Address| {
-        SocketAddr::new(address.address.parse().expect("an IP address"), address.port)
-    };
+pub fn endpoints(connection: &Connection<'_>) -> (SocketAddr, SocketAddr) {
+    let address = |address: &wsclose::report::model::Address| SocketAddr::new(address.address, address.port);
     (address(&connection.client), address(&connection.server))
 }
 
@@ -94,7 +92,7 @@ pub fn analyze(inputs: Vec<MergeInput>, options: Options) -> Outcome {
     let context = Context { files: &files, redact: false };
     let connections = records.iter().zip(1..).map(|(record, id)| {
         let encapsulation = analyzer.decoder().encapsulation_names(record.encapsulation);
-        build::connection(id, record, encapsulation, context)
+        owned(&build::connection(id, record, encapsulation, context))
     });
     Outcome {
         connections: connections.collect(),
@@ -103,6 +101,12 @@ pub fn analyze(inputs: Vec<MergeInput>, options: Options) -> Outcome {
         other_connections: analyzer.other_connections(),
         records,
     }
+}
+
+/// The entry as one who reads the report gets it.
+pub fn owned(connection: &Connection<'_>) -> Connection<'static> {
+    let value = serde_json::to_value(connection).expect("a report is JSON");
+    serde_json::from_value(value).expect("a report can be read back")
 }
 
 /// Analyzes a capture file by its path.
