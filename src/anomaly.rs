@@ -135,6 +135,12 @@ impl AnomalySet {
         self.0 |= anomaly.bit();
     }
 
+    /// Was none seen?
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
     /// Is `anomaly` in the set?
     #[must_use]
     pub const fn contains(self, anomaly: Anomaly) -> bool {

@@ -14,6 +14,33 @@
 //! * Evidence apart from opinion: the layers gather a teardown's evidence, each item with its packet number;
 //!   one pure function judges it.
 //! * Payload is never buffered unless it must be: a frame header says how many bytes to skip.
+//!
+//! # Example
+//!
+//! ```
+//! use wsclose::analyzer::{Analyzer, Options};
+//! use wsclose::capture::file::FileSource;
+//! use wsclose::capture::{Block, CaptureError, More, Source};
+//!
+//! fn ends(path: &std::path::Path) -> Result<Vec<String>, CaptureError> {
+//!     let options = Options::default();
+//!     let mut source = FileSource::open(path, 0, &options.limits)?;
+//!     let mut analyzer = Analyzer::new(options);
+//!     let mut block = Block::default();
+//!     while source.read_block(&mut block)? == More::Yes {
+//!         analyzer.handle_block(&block);
+//!     }
+//!     analyzer.handle_block(&block); // The last one may hold packets too.
+//!     analyzer.finish();
+//!     let records = std::iter::from_fn(|| analyzer.poll_record());
+//!     Ok(records.map(|record| record.verdict.kind.label()).collect())
+//! }
+//!
+//! # let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/captures/router-any");
+//! let labels = ends(&folder.join("ws--websockets.any.pcap"))?;
+//! assert_eq!(labels, ["1000", "1001", "1006", "1006"]);
+//! # Ok::<(), CaptureError>(())
+//! ```
 
 pub mod time;
 pub mod side;

@@ -4,14 +4,18 @@ use super::record::ConnectionRecord;
 use super::upper::Upper;
 use crate::anomaly::{Anomaly, AnomalySet};
 use crate::decode::segment::{EncapsulationId, Endpoint, IcmpError, Segment};
+use crate::diagnosis::stack;
 use crate::limits::Limits;
 use crate::moment::Moment;
 use crate::side::{PerSide, Side};
 use crate::tcp::connection::Connection;
+use crate::tcp::reset::ResetValidity;
 use crate::tcp::stream_event::{GapCause, StreamEvent, StreamSink};
 use crate::time::Timestamp;
+use crate::verdict::endpoint::endpoints;
 use crate::verdict::judge::judge;
-use crate::verdict::teardown::{Answer, Blind, Lost, Observed, Opening, Sight, Teardown};
+use crate::verdict::teardown::{Answer, Blind, LastMessage, Lost, Observed, Opening, Sight, Teardown};
+use crate::verdict::vantage::{self, Vantage};
 use crate::websocket::session::{Direction, HiddenCause};
 use crate::websocket::vitals::{Vitals, fnv1a};
 
@@ -32,6 +36,8 @@ pub(super) struct Conversation {
     icmp: Vec<IcmpError>,
     /// Hash of its handshake key, once the tracker was told.
     key: Option<u64>,
+    /// At the end of observation that side's frame (or head) was still incomplete.
+    in_frame: PerSide<bool>,
 }
 
 struct Sink<'a> {
@@ -72,11 +78,12 @@ impl Conversation {
             server_told: false,
             icmp: Vec::new(),
             key: None,
+            in_frame: PerSide::default(),
         }
     }
 
     pub(super) fn handle_segment(&mut self, segment: &Segment<'_>, limits: &Limits) {
-        let side = if segment.source == self.client { Side::Client } else { Side::Server };
+        let side = self.side_of(segment);
         if !self.has_tcp_end() {
             self.idle_since =
                 Side::BOTH.into_iter().filter_map(|side| self.tcp.halves[side].last_payload).max();
@@ -95,6 +102,16 @@ impl Conversation {
         }
     }
 
+    /// Notes a copy of a packet that was handled before.
+    pub(super) fn note_copy(&mut self, segment: &Segment<'_>) {
+        let side = self.side_of(segment);
+        self.tcp.note_copy(side, segment);
+    }
+
+    fn side_of(&self, segment: &Segment<'_>) -> Side {
+        if segment.source == self.client { Side::Client } else { Side::Server }
+    }
+
     /// Tells TCP if content has shown that the roles were guessed wrongly.
     fn settle_roles(&mut self) {
         if self.upper.reversed {
@@ -106,6 +123,9 @@ impl Conversation {
 
     /// Gives up all holes: what is held is delivered.
     pub(super) fn flush(&mut self, limits: &Limits) {
+        if let Some(session) = self.upper.session_mut() {
+            self.in_frame = PerSide::from_fn(|side| session.is_in_frame(side));
+        }
         let mut sink = Sink { upper: &mut self.upper, limits };
         self.tcp.flush(&mut sink);
         self.settle_roles();
@@ -113,7 +133,7 @@ impl Conversation {
 
     /// Is `segment`, a SYN, one of this connection's own?
     pub(super) fn is_same_syn(&self, segment: &Segment<'_>) -> bool {
-        let side = if segment.source == self.client { Side::Client } else { Side::Server };
+        let side = self.side_of(segment);
         let (own, peer) = (&self.tcp.halves[side], &self.tcp.halves[side.other()]);
         match own.initial_seq() {
             Some(initial) => initial == segment.seq,
@@ -186,13 +206,23 @@ impl Conversation {
     }
 
     /// Judges it.
-    pub(super) fn finish(mut self, observed: Observed, limits: &Limits) -> ConnectionRecord {
+    pub(super) fn finish(
+        mut self,
+        observed: Observed,
+        vantage: Option<Vantage>,
+        limits: &Limits,
+    ) -> ConnectionRecord {
         let last = self.tcp.last;
         if let Some(session) = self.upper.session_mut() {
             session.finish(last, limits);
         }
         let teardown = self.teardown(observed, limits);
         let verdict = judge(&teardown);
+        let vantage = vantage.map_or_else(|| vantage::estimate(&teardown), crate::verdict::vantage::given);
+        let endpoints = endpoints(&teardown, verdict.kind, &vantage);
+        let reported = PerSide::from_fn(|side| {
+            stack::reported_as(&self.upper.handshake, &teardown, side, &endpoints[side])
+        });
         let mut anomalies = self.anomalies();
         let mut traffic = PerSide::default();
         let mut vitals = Vitals::default();
@@ -219,6 +249,9 @@ impl Conversation {
             teardown,
             verdict,
             other_leg: None,
+            vantage,
+            endpoints,
+            reported,
             anomalies,
         }
     }
@@ -231,9 +264,11 @@ impl Conversation {
         let mut close = PerSide::default();
         let mut sight = PerSide::from_fn(|side| {
             let unseen = halves[side].packets == 0;
-            if unseen { lost(Blind::OneSided, None, 0) } else { Sight::Full }
+            if unseen { lost(Blind::OneSided, None, 0, None) } else { Sight::Full }
         });
+        let mut last_message = PerSide::default();
         if let Some(session) = session {
+            last_message = PerSide::from_fn(|side| last_message_of(&session.sides[side]));
             for side in Side::BOTH {
                 let direction = session.sides.get_mut(side);
                 *close.get_mut(side) = direction.close.take().map(|close| *close);
@@ -242,16 +277,34 @@ impl Conversation {
                 }
             }
         }
+        for side in Side::BOTH {
+            // A reset ahead of its sender's bytes that ended the connection all the same: those bytes are missing.
+            if let Some(reset) = halves[side].reset.as_deref().filter(|r| r.validity == ResetValidity::Ahead)
+                && sight[side] == Sight::Full
+            {
+                *sight.get_mut(side) = lost(Blind::Gap, Some(reset.at), halves[side].next, None);
+            }
+        }
+        let in_frame = self.in_frame;
+        let mut unseen_fin = PerSide::from_fn(|side| halves[side].unseen_fin().filter(|_| !in_frame[side]));
+        for side in Side::BOTH {
+            let by_peer = unseen_fin[side.other()];
+            if by_peer.is_some() && halves[side].last == by_peer && halves[side].has_hidden_fin() {
+                *unseen_fin.get_mut(side) = by_peer;
+            }
+        }
         Teardown {
             opening,
             close,
             fin: PerSide::from_fn(|side| halves[side].fin),
+            unseen_fin,
             reset: PerSide::from_fn(|side| halves[side].reset.as_deref().copied()),
             sight,
             acked: PerSide::from_fn(|side| halves[side].acked),
             unanswered: PerSide::from_fn(|side| halves[side].unanswered),
             last: PerSide::from_fn(|side| halves[side].last),
             icmp: std::mem::take(&mut self.icmp),
+            last_message,
             observed,
             unanswered_limit: limits.unanswered_sendings,
         }
@@ -270,6 +323,8 @@ impl Conversation {
             joined: self.upper.joined,
             syn: self.tcp.halves.client.syn,
             syn_ack: self.tcp.halves.server.syn,
+            established: self.tcp.halves.client.established,
+            ttl: PerSide::from_fn(|side| self.tcp.halves[side].first_ttl),
             request: handshake.request.as_ref().map(|request| request.at),
             response,
             frames: self.upper.frames(),
@@ -277,18 +332,26 @@ impl Conversation {
     }
 }
 
-fn lost(blind: Blind, at: Option<Moment>, offset: u64) -> Sight {
-    Sight::Lost(Lost { blind, at, offset })
+fn lost(blind: Blind, at: Option<Moment>, offset: u64, unsent_at: Option<Moment>) -> Sight {
+    Sight::Lost(Lost { blind, at, offset, unsent_at })
+}
+
+fn last_message_of(direction: &Direction) -> LastMessage {
+    LastMessage {
+        at: direction.last_data,
+        is_largest: direction.message_bytes > direction.earlier_bytes,
+        violates: direction.violates,
+    }
 }
 
 /// Could a Close of this direction have passed unseen?
 fn sight_of(direction: &Direction, joined: bool) -> Sight {
     let Some(hidden) = direction.hidden else { return Sight::Full };
     let blind = match hidden.cause {
-        HiddenCause::Gap(GapCause::Lost | GapCause::Limit) => Blind::Gap,
+        HiddenCause::Gap(GapCause::Lost | GapCause::Limit | GapCause::ByteOrFin) => Blind::Gap,
         HiddenCause::Gap(GapCause::Truncated) => Blind::Truncated,
         HiddenCause::Unframed if joined => Blind::StartedLate,
         HiddenCause::Unframed => Blind::Desynchronized,
     };
-    lost(blind, Some(hidden.at), hidden.offset)
+    lost(blind, Some(hidden.at), hidden.offset, hidden.unsent_at)
 }

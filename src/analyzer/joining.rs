@@ -15,6 +15,8 @@ pub(super) struct Joining {
     frames: PerSide<u32>,
     /// Segments of each side looked at.
     segments: PerSide<u32>,
+    /// Segments that should have begun with a frame and did not.
+    unframed: PerSide<u32>,
 }
 
 /// What a segment makes of the trial.
@@ -36,6 +38,7 @@ impl Joining {
             session: Box::new(Session::joined()),
             frames: PerSide::default(),
             segments: PerSide::default(),
+            unframed: PerSide::default(),
         }
     }
 
@@ -50,12 +53,19 @@ impl Joining {
             {
                 Some(chain) if chain.masked != (side == Side::Client) => {
                     if self.frames == PerSide::default() {
+                        self.segments.swap();
+                        self.unframed.swap();
                         return Trial::RolesReversed;
                     }
                     self.forget();
                 }
                 Some(chain) => *self.frames.get_mut(side) += chain.telling,
-                None if at_boundary && self.frames[side] > 0 => self.forget(),
+                None if at_boundary => {
+                    *self.unframed.get_mut(side) += 1;
+                    if self.frames[side] > 0 {
+                        self.forget();
+                    }
+                }
                 None => {}
             }
         }
@@ -76,7 +86,10 @@ impl Joining {
         let enough = most >= limits.midstream_frames
             || (both && self.frames.client + self.frames.server >= limits.midstream_frames)
             || (both && closes == 2);
-        if enough {
+        // Type and length in one byte each (MQTT, ASN.1) look like unmasked frames. A client that speaks, and not in
+        // masked frames, shows that they are not.
+        let contradicted = self.unframed.client > 0 && self.frames.client == 0;
+        if enough && !contradicted {
             Trial::Proved
         } else if Side::BOTH.iter().any(|side| self.segments[*side] > limits.midstream_segments) {
             Trial::GivenUp

@@ -13,6 +13,7 @@ use crate::capture::{Block, PacketRef};
 use crate::decode::Decoder;
 use crate::decode::segment::Decoded;
 use crate::limits::Limits;
+use crate::verdict::vantage::Vantage;
 use record::ConnectionRecord;
 use tracker::Tracker;
 
@@ -27,6 +28,8 @@ pub struct Options {
     pub no_midstream: bool,
     /// Server ports that carry WebSockets, even where none was seen to open.
     pub ws_ports: Vec<u16>,
+    /// Where the capture was taken; `None`: it is estimated for each connection.
+    pub vantage: Option<Vantage>,
 }
 
 /// The analysis of one capture, driven by [`handle_block`](Analyzer::handle_block) and drained by

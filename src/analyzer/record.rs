@@ -2,13 +2,16 @@
 
 use crate::anomaly::AnomalySet;
 use crate::decode::segment::{EncapsulationId, Endpoint};
+use crate::diagnosis::stack::ReportedAs;
 use crate::http::upgrade::Handshake;
 use crate::moment::Moment;
 use crate::seq::SeqNum;
 use crate::side::PerSide;
 use crate::tcp::liveness::Keepalives;
+use crate::verdict::endpoint::EndpointCode;
 use crate::verdict::legs::OtherLeg;
 use crate::verdict::teardown::Teardown;
+use crate::verdict::vantage::VantageEstimate;
 use crate::verdict::verdict::Verdict;
 use crate::websocket::session::Traffic;
 use crate::websocket::vitals::Vitals;
@@ -48,6 +51,12 @@ pub struct ConnectionRecord {
     pub verdict: Verdict,
     /// What the other leg tells, where both of a proxied connection are in the capture.
     pub other_leg: Option<OtherLeg>,
+    /// Where the capture was taken.
+    pub vantage: VantageEstimate,
+    /// The code that each application was given, by RFC 6455.
+    pub endpoints: PerSide<EndpointCode>,
+    /// What each end's library says instead, where that is known.
+    pub reported: PerSide<Option<ReportedAs>>,
     /// Oddities.
     pub anomalies: AnomalySet,
 }

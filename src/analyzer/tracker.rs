@@ -79,6 +79,10 @@ impl Tracker {
         let direction = hash ^ u64::from(in_order);
         if self.copies.is_copy(direction, segment, &self.options.limits) {
             self.anomalies.count(Anomaly::PacketCopy);
+            if let Some((_, conversation)) = self.table.find(hash, &key).and_then(|id| self.table.get_mut(id))
+            {
+                conversation.note_copy(segment);
+            }
             return;
         }
         let Some(id) = self.conversation_of(segment, key, hash) else { return };
@@ -215,7 +219,7 @@ impl Tracker {
         }
         let server = conversation.server();
         let key = conversation.key();
-        let record = Box::new(conversation.finish(observed, &self.options.limits));
+        let record = Box::new(conversation.finish(observed, self.options.vantage, &self.options.limits));
         if is_websocket {
             match key {
                 Some(key) => self.finished.extend(self.pairing.finish(key, record)),

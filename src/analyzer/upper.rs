@@ -8,7 +8,7 @@ use crate::limits::Limits;
 use crate::moment::Moment;
 use crate::side::{PerSide, Side};
 use crate::tcp::stream_event::{Gap, GapCause, StreamEvent, Wire};
-use crate::websocket::session::Session;
+use crate::websocket::session::{Hidden, HiddenCause, Session};
 
 /// The protocol above TCP.
 ///
@@ -166,6 +166,12 @@ impl Upper {
                 // A 101 to a request that the capture lacks.
                 let mut session = Session::default();
                 session.lose(Side::Client);
+                session.sides.client.hidden = Some(Hidden {
+                    at: response.at,
+                    offset: 0,
+                    cause: HiddenCause::Unframed,
+                    unsent_at: None,
+                });
                 self.take_response(response, session);
             }
             HttpEvent::NotHttp => self.phase = Phase::Ignored,
@@ -273,7 +279,12 @@ impl Upper {
         if side == Side::Server && gap.cause == GapCause::Truncated && self.take_cut_answer(gap.at) {
             return;
         }
+        // Outside of frames and heads a last byte that was not seen is taken for the FIN.
+        let may_be_fin = gap.cause == GapCause::ByteOrFin;
         match &mut self.phase {
+            Phase::Http(http) if may_be_fin && !http.has_partial_head(side) => {}
+            Phase::Upgrading(upgrading)
+                if may_be_fin && side == Side::Server && !upgrading.http.has_partial_head(side) => {}
             Phase::Open(session) => session.stream(side, StreamEvent::Gap(gap), limits),
             Phase::Joining(joining) => {
                 joining.stream(side, StreamEvent::Gap(gap), limits);
@@ -290,7 +301,9 @@ impl Upper {
             Phase::Http(http) => {
                 // The request, or the answer to one, may stand in the hole: frames may follow.
                 if !http.gap(side, gap.len) && self.may_join {
-                    self.phase = Phase::Joining(Box::new(Joining::new()));
+                    let mut joining = Joining::new();
+                    joining.stream(side, StreamEvent::Gap(gap), limits);
+                    self.phase = Phase::Joining(Box::new(joining));
                 }
             }
             Phase::Ignored => {}

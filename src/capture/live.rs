@@ -293,13 +293,18 @@ fn time(packet: &Packet<'_>) -> Timestamp {
 
 fn open_context(name: &str, error: &pcap::Error) -> String {
     let text = error.to_string().to_lowercase();
-    if text.contains("permission") || text.contains("not permitted") {
-        format!(
-            "can't capture on {name} (this needs root, or the capabilities cap_net_raw and cap_net_admin)"
-        )
+    let remedy = if text.contains("permission") || text.contains("not permitted") {
+        " (this needs root: sudo wsclose live ...; or, once for all: sudo setcap cap_net_raw,cap_net_admin=eip \
+         \"$(command -v wsclose)\")"
+    } else if text.contains("no such device")
+        || text.contains("nosuchdevice")
+        || text.contains("doesn't exist")
+    {
+        " (`wsclose interfaces` lists what there is)"
     } else {
-        format!("can't capture on {name}")
-    }
+        ""
+    };
+    format!("can't capture on {name}{remedy}")
 }
 
 fn failed(context: &str, error: &pcap::Error) -> CaptureError {

@@ -29,3 +29,5 @@ mod clusters;
 mod many;
 mod reconnect;
 pub mod survey;
+pub mod stack;
+mod stack_table;

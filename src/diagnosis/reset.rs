@@ -3,6 +3,7 @@
 use super::facts::{Facts, How};
 use super::finding::{Confidence, Diagnosis, Id};
 use crate::side::Side;
+use crate::tcp::half::UsualTtl;
 use crate::tcp::reset::Reset;
 use crate::verdict::reset_origin::{ResetOrigin, Sign, reset_origin};
 use crate::verdict::verdict::{Cause, packet};
@@ -63,13 +64,7 @@ fn features(facts: &Facts<'_>, side: Side, reset: &Reset) -> String {
         Some(_) => "it acknowledges all it was sent, as an active abort does".to_owned(),
         None => "it has no ACK, as the answer of a host without the connection".to_owned(),
     }];
-    if let Some(usual) = reset.usual_ttl {
-        features.push(if usual == reset.ttl {
-            format!("TTL {} as usual", reset.ttl)
-        } else {
-            format!("TTL {} where {side}'s other packets have {usual}", reset.ttl)
-        });
-    }
+    features.extend(ttl(side, reset));
     if let Some(ip_id) = reset.ip_id {
         features.push(format!("IP ID {ip_id}"));
     }
@@ -81,4 +76,18 @@ fn features(facts: &Facts<'_>, side: Side, reset: &Reset) -> String {
         features.push(format!("{} was reset too, in {}", side, packet(other.at)));
     }
     features.join(", ")
+}
+
+fn ttl(side: Side, reset: &Reset) -> Option<String> {
+    Some(match reset.usual_ttl {
+        UsualTtl::Unseen | UsualTtl::Varies => return None,
+        UsualTtl::Always(usual) if usual == reset.ttl => format!("TTL {usual} as usual"),
+        UsualTtl::Either(one, other) if one == reset.ttl || other == reset.ttl => {
+            format!("TTL {} as usual", reset.ttl)
+        }
+        UsualTtl::Always(usual) => format!("TTL {} where {side}'s other packets have {usual}", reset.ttl),
+        UsualTtl::Either(one, other) => {
+            format!("TTL {} where {side}'s other packets have {one} or {other}", reset.ttl)
+        }
+    })
 }

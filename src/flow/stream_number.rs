@@ -51,7 +51,9 @@ impl StreamNumbers {
             *conversation = begin();
         }
         if let Some(base) = conversation.base.get_mut(direction) {
-            base.get_or_insert(segment.seq);
+            // Without a SYN, tshark takes the number before the first one seen for it.
+            let before = u32::from(!segment.flags.syn());
+            base.get_or_insert(SeqNum(segment.seq.0.wrapping_sub(before)));
         }
         Some(conversation.number)
     }

@@ -8,6 +8,9 @@ use httparse::{EMPTY_HEADER, Header, Status};
 /// Headers looked at in one head; a head with more is not followed.
 const HEADERS_MAX: usize = 192;
 
+/// Headers that a proxy adds to what it forwards (RFC 9110 §7.6.3, RFC 7239, and custom).
+const FORWARDING: [&str; 4] = ["via", "forwarded", "x-forwarded-for", "x-real-ip"];
+
 /// Outcome of parsing a head at the start of some bytes.
 #[derive(Debug)]
 pub(super) enum Parsed<T> {
@@ -38,6 +41,7 @@ pub(super) fn request(bytes: &[u8], at: Moment) -> Parsed<(Request, BodyLength)>
                 key: all.first("sec-websocket-key"),
                 subprotocols: all.joined("sec-websocket-protocol"),
                 extensions: all.joined("sec-websocket-extensions"),
+                was_forwarded: FORWARDING.iter().any(|name| all.values(name).next().is_some()),
                 wants_websocket: parsed.method == Some("GET") && all.has_token("upgrade", b"websocket"),
             };
             let body = all.body_length().unwrap_or(BodyLength::Known(0));
@@ -62,6 +66,7 @@ pub(super) fn response(bytes: &[u8], at: Moment) -> Parsed<(Response, BodyLength
                 accept: all.first("sec-websocket-accept"),
                 subprotocol: all.first("sec-websocket-protocol"),
                 extensions: all.joined("sec-websocket-extensions"),
+                header_names: if parsed.code == Some(101) { all.names() } else { Vec::new() },
                 is_websocket: all.has_token("upgrade", b"websocket"),
             };
             Parsed::Whole((response, all.body_length().unwrap_or(BodyLength::UntilClose)), len)
@@ -74,6 +79,10 @@ struct Headers<'h, 'b>(&'h [Header<'b>]);
 impl Headers<'_, '_> {
     fn values(&self, name: &str) -> impl Iterator<Item = &[u8]> {
         self.0.iter().filter(move |header| header.name.eq_ignore_ascii_case(name)).map(|header| header.value)
+    }
+
+    fn names(&self) -> Vec<u8> {
+        self.0.iter().map(|header| header.name.as_bytes()).collect::<Vec<_>>().join(&b","[..])
     }
 
     fn first(&self, name: &str) -> Option<Vec<u8>> {

@@ -160,7 +160,7 @@ impl Http1 {
                 (len, None)
             }
             Preamble::Partial => (0, None),
-            Preamble::None => self.parse_head(side, at, input, limits),
+            Preamble::None => self.parse_head(side, at, input, held, limits),
         };
         if used == 0 && event.is_none() {
             if input.len() > limits.http_head_bytes {
@@ -173,11 +173,13 @@ impl Http1 {
         (used.saturating_sub(held), event)
     }
 
+    /// `held` bytes of `input` were there before, without the end of a head among them.
     fn parse_head(
         &mut self,
         side: Side,
         at: Moment,
         input: &[u8],
+        held: usize,
         limits: &Limits,
     ) -> (usize, Option<HttpEvent>) {
         // Blank lines between messages are ignored (RFC 9112 §2.2).
@@ -188,6 +190,11 @@ impl Http1 {
         if !may_be_head(side, input) {
             let reversed = may_be_head(side.other(), input) && self.messages == 0;
             return (0, Some(if reversed { HttpEvent::RolesReversed } else { HttpEvent::NotHttp }));
+        }
+        // Heads are parsed once, when they are whole: one that comes byte by byte must not cost the square of its length.
+        let newest = input.get(held.saturating_sub(blank + 3)..).unwrap_or(input);
+        if !has_blank_line(newest) {
+            return (0, None);
         }
         let (used, event) = match side {
             Side::Client => match head::request(input, at) {
@@ -246,6 +253,11 @@ impl Http1 {
     }
 }
 
+/// Does a head end here?
+fn has_blank_line(bytes: &[u8]) -> bool {
+    bytes.windows(2).any(|pair| pair == b"\n\n") || bytes.windows(3).any(|three| three == b"\n\r\n")
+}
+
 enum Preamble {
     Whole(usize),
     Partial,
@@ -283,9 +295,20 @@ fn may_be_head(side: Side, input: &[u8]) -> bool {
         }
         Side::Client => {
             let method = input.iter().take_while(|byte| byte.is_ascii_uppercase() || **byte == b'-').count();
-            (1..=16).contains(&method) && input.get(method).is_none_or(|byte| *byte == b' ')
+            let line_fits = match first_line(input) {
+                Some(line) => line.ends_with(b" HTTP/1.1") || line.ends_with(b" HTTP/1.0"),
+                None => true,
+            };
+            (1..=16).contains(&method) && input.get(method).is_none_or(|byte| *byte == b' ') && line_fits
         }
     }
+}
+
+/// The first line without its end, once that end is there.
+fn first_line(input: &[u8]) -> Option<&[u8]> {
+    let end = input.iter().position(|byte| *byte == b'\n')?;
+    let line = input.get(..end)?;
+    Some(line.strip_suffix(b"\r").unwrap_or(line))
 }
 
 /// Is `input` clearly the start of a head that `side` sends?
@@ -293,9 +316,101 @@ fn may_be_head(side: Side, input: &[u8]) -> bool {
 pub fn looks_like_head(side: Side, input: &[u8]) -> bool {
     match side {
         Side::Server => input.starts_with(b"HTTP/1."),
-        Side::Client => {
-            let line = input.split(|byte| *byte == b'\r').next().unwrap_or_default();
-            may_be_head(side, input) && (line.ends_with(b" HTTP/1.1") || line.ends_with(b" HTTP/1.0"))
+        Side::Client => may_be_head(side, input) && first_line(input).is_some(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const REQUEST: &[u8] =
+        b"GET /ws HTTP/1.1\r\nHost: h\r\nUpgrade: WebSocket\r\nConnection: Upgrade\r\n\r\n";
+
+    fn feed(http: &mut Http1, side: Side, bytes: &[u8]) -> Vec<(usize, Option<HttpEvent>)> {
+        let mut left = bytes;
+        let mut all = Vec::new();
+        while !left.is_empty() {
+            let (used, event) = http.feed(side, Moment::default(), left, &Limits::default());
+            let stop = event.is_some();
+            left = &left[used..];
+            all.push((left.len(), event));
+            if stop {
+                break;
+            }
         }
+        all
+    }
+
+    fn asks_for_websocket(events: &[(usize, Option<HttpEvent>)]) -> bool {
+        events.iter().any(|(_, event)| matches!(event, Some(HttpEvent::Request(r)) if r.path() == b"/ws"))
+    }
+
+    #[test]
+    fn a_request_cut_at_any_byte_is_read() {
+        for cut in 0..REQUEST.len() {
+            let mut http = Http1::default();
+            assert!(!asks_for_websocket(&feed(&mut http, Side::Client, &REQUEST[..cut])));
+            assert!(asks_for_websocket(&feed(&mut http, Side::Client, &REQUEST[cut..])), "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn ordinary_messages_before_the_upgrade_are_passed_over() {
+        let mut http = Http1::default();
+        let before = b"POST /a HTTP/1.1\r\nContent-Length: 5\r\n\r\nhello\
+            POST /b HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n";
+        assert!(asks_for_websocket(&feed(&mut http, Side::Client, &[before, REQUEST].concat())));
+        let answers = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok\
+            HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n\
+            HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n\x81\x00";
+        let events = feed(&mut http, Side::Server, answers);
+        assert!(matches!(events.last(), Some((2, Some(HttpEvent::Response(r)))) if r.status == 101));
+    }
+
+    #[test]
+    fn proxy_protocol_headers_are_passed_over() {
+        let v2 = [&PROXY_V2[..], &[0x21, 0x11, 0, 4, 1, 2, 3, 4]].concat();
+        for preamble in [b"PROXY TCP4 10.0.0.1 10.0.0.2 1 2\r\n".to_vec(), v2] {
+            for cut in 0..preamble.len() {
+                let mut http = Http1::default();
+                feed(&mut http, Side::Client, &preamble[..cut]);
+                let rest = [&preamble[cut..], REQUEST].concat();
+                assert!(asks_for_websocket(&feed(&mut http, Side::Client, &rest)), "cut at {cut}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_connect_tunnel_starts_afresh() {
+        let mut http = Http1::default();
+        feed(&mut http, Side::Client, b"CONNECT h:80 HTTP/1.1\r\n\r\n");
+        feed(&mut http, Side::Server, b"HTTP/1.1 200 Connection established\r\n\r\n");
+        assert!(asks_for_websocket(&feed(&mut http, Side::Client, REQUEST)));
+    }
+
+    #[test]
+    fn an_endless_head_is_given_up_at_the_limit() {
+        let mut http = Http1::default();
+        let endless =
+            [b"GET / HTTP/1.1\r\nX: ".to_vec(), vec![b'a'; Limits::default().http_head_bytes]].concat();
+        let events = feed(&mut http, Side::Client, &endless);
+        assert!(matches!(events.last(), Some((_, Some(HttpEvent::HeadTooLong)))));
+    }
+
+    #[test]
+    fn other_protocols_are_not_http() {
+        for bytes in
+            [&b"\x16\x03\x01\x02\x00"[..], b"SSH-2.0-OpenSSH\r\n", b"EHLO x\r\n", b"get / HTTP/1.1\r\n\r\n"]
+        {
+            let events = feed(&mut Http1::default(), Side::Client, bytes);
+            assert!(matches!(events.last(), Some((_, Some(HttpEvent::NotHttp)))), "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn an_answer_from_the_supposed_client_shows_the_roles_reversed() {
+        let events = feed(&mut Http1::default(), Side::Client, b"HTTP/1.1 101 x\r\n\r\n");
+        assert!(matches!(events.last(), Some((_, Some(HttpEvent::RolesReversed)))));
     }
 }

@@ -29,6 +29,8 @@ pub struct Request {
     pub subprotocols: Option<Vec<u8>>,
     /// `Sec-WebSocket-Extensions`, all values joined by `, `.
     pub extensions: Option<Vec<u8>>,
+    /// Does a header say that a proxy forwarded it?
+    pub was_forwarded: bool,
     /// Does it ask for an upgrade to `websocket`?
     pub wants_websocket: bool,
 }
@@ -48,6 +50,8 @@ pub struct Response {
     pub subprotocol: Option<Vec<u8>>,
     /// `Sec-WebSocket-Extensions`, all values joined by `, `.
     pub extensions: Option<Vec<u8>>,
+    /// Names of all its headers, as written, joined by `,`; kept of a `101` only.
+    pub header_names: Vec<u8>,
     /// Does it name `websocket` as the protocol switched to?
     pub is_websocket: bool,
 }

@@ -1,5 +1,6 @@
 //! From a judged connection to its place in the report.
 
+use super::endpoints;
 use super::evidence;
 use super::model;
 use crate::analyzer::record::ConnectionRecord;
@@ -64,6 +65,8 @@ pub fn connection(
             packet: end.map(|end| end.at.packet),
         },
         verdict: verdict(&record.verdict),
+        vantage: endpoints::vantage(record),
+        endpoints: sides(PerSide::from_fn(|side| endpoints::of(record, side))),
         traffic: sides(record.traffic.map(|traffic| model::Traffic {
             frames: traffic.frames,
             messages: traffic.messages,
@@ -123,6 +126,8 @@ fn close(record: &ConnectionRecord, side: Side, frame: &CloseFrame, context: Con
         "answered"
     } else if teardown.close_delivered(side) {
         "acknowledged"
+    } else if record.vantage.vantage.is_at(side.other()) {
+        "arrived"
     } else {
         "sent"
     };
@@ -186,7 +191,7 @@ fn handshake(record: &ConnectionRecord, context: Context<'_>) -> model::Handshak
         subprotocol,
         subprotocol_base64,
         extensions: extensions(response.and_then(|response| response.extensions.as_deref()), context),
-        accept_valid: record.handshake.accept_valid(),
+        accept_valid: record.handshake.accept_valid().filter(|_| response.is_some_and(|it| it.status == 101)),
         request_packet: request.map(|request| request.at.packet),
         response_packet: response.map(|response| response.at.packet),
     }

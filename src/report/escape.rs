@@ -1,11 +1,12 @@
-//! Attacker's bytes on their way to a terminal.
+//! Text from packets, files and file names on its way to a terminal: any of it may be an attacker's.
 
 use std::fmt::Write as _;
+use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 /// `text` with everything escaped that a terminal might act on or that could deceive a reader: control characters,
 /// bidirectional and other format controls, and characters outside of what prints.
 #[must_use]
-pub(super) fn terminal(text: &str) -> String {
+pub fn terminal(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for character in text.chars() {
         if is_harmless(character) {
@@ -15,6 +16,13 @@ pub(super) fn terminal(text: &str) -> String {
         }
     }
     out
+}
+
+/// An error about an input, escaped, with the input's name in front unless it names it by itself.
+#[must_use]
+pub fn named(path: &str, reason: &str) -> String {
+    let (path, reason) = (terminal(path), terminal(reason));
+    if reason.contains(&path) { reason } else { format!("{path}: {reason}") }
 }
 
 fn is_harmless(character: char) -> bool {
@@ -27,22 +35,40 @@ fn is_harmless(character: char) -> bool {
 /// `text` escaped and cut to `width` columns, with `…` where it was cut.
 #[must_use]
 pub(super) fn cell(text: &str, width: usize) -> String {
-    use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
+    cut(&terminal(text), width)
+}
+
+/// `text`, which is escaped already, cut to `width` columns, with `…` where it was cut.
+#[must_use]
+pub(super) fn cut(text: &str, width: usize) -> String {
+    if text.width() <= width {
+        return text.to_owned();
+    }
+    let mut out = fitting(text.chars(), width);
+    out.push('…');
+    out
+}
+
+/// `text` escaped and cut to `width` columns at its start, with `…` where it was cut: for paths, whose end tells most.
+#[must_use]
+pub(super) fn cell_end(text: &str, width: usize) -> String {
     let text = terminal(text);
     if text.width() <= width {
         return text;
     }
-    let mut out = String::new();
-    let mut used = 1;
-    for character in text.chars() {
-        used += character.width().unwrap_or(0);
-        if used > width {
-            break;
-        }
-        out.push(character);
-    }
-    out.push('…');
-    out
+    let end = fitting(text.chars().rev(), width);
+    std::iter::once('…').chain(end.chars().rev()).collect()
+}
+
+/// As many characters as leave one of `width` columns free.
+fn fitting(characters: impl Iterator<Item = char>, width: usize) -> String {
+    let mut used = 1_usize;
+    characters
+        .take_while(|character| {
+            used = used.saturating_add(character.width().unwrap_or(0));
+            used <= width
+        })
+        .collect()
 }
 
 #[cfg(test)]
@@ -57,8 +83,16 @@ mod tests {
     }
 
     #[test]
+    fn an_error_names_its_file_once() {
+        assert_eq!(named("a.pcap", "can't open a.pcap: no"), "can't open a.pcap: no");
+        assert_eq!(named("a\u{7}", "cut short"), "a\\u{7}: cut short");
+    }
+
+    #[test]
     fn cells_are_cut_by_columns() {
         assert_eq!(cell("日本語", 5), "日本…");
         assert_eq!(cell("abc", 3), "abc");
+        assert_eq!(cell_end("日本語", 5), "…本語");
+        assert_eq!(cell_end("abcd", 3), "…cd");
     }
 }

@@ -37,8 +37,8 @@ fn opening(record: &ConnectionRecord) -> Vec<Item> {
         items.push((at, Side::Client, "Upgrade request".to_owned()));
     }
     if let Some(answer) = opening.response {
-        let fault =
-            if answer.accept_valid == Some(false) { ", Sec-WebSocket-Accept does not match" } else { "" };
+        let mismatch = answer.status == 101 && answer.accept_valid == Some(false);
+        let fault = if mismatch { ", Sec-WebSocket-Accept does not match" } else { "" };
         items.push((answer.at, Side::Server, format!("status {}{fault}", answer.status)));
     }
     if opening.request.is_none()
@@ -75,7 +75,7 @@ fn close_text(close: &CloseFrame) -> String {
     let reason = String::from_utf8_lossy(&close.reason);
     match (close.code, close.body) {
         (Some(code), _) if reason.is_empty() => format!("Close {}", code.0),
-        (Some(code), _) => format!("Close {} {reason:?}", code.0),
+        (Some(code), _) => format!("Close {} \"{reason}\"", code.0),
         (None, CloseBody::Empty) => "Close, empty".to_owned(),
         (None, CloseBody::Missing) => "Close, its code not in the capture".to_owned(),
         (None, _) => "Close, malformed".to_owned(),

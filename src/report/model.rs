@@ -126,6 +126,10 @@ pub struct Connection {
     pub teardown: Teardown,
     /// How it ended.
     pub verdict: Verdict,
+    /// Where the capture was taken.
+    pub vantage: Vantage,
+    /// The code that each application was given.
+    pub endpoints: Sides<Endpoint>,
     /// What each side sent.
     pub traffic: Sides<Traffic>,
     /// The packets that prove it, in order.
@@ -259,6 +263,48 @@ pub struct Verdict {
     pub clean: bool,
     /// The reasons in one sentence.
     pub why: String,
+}
+
+/// Where the capture was taken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Vantage {
+    /// `client`, `server`, `middle` or `unknown`.
+    pub at: String,
+    /// What speaks for it.
+    pub why: String,
+}
+
+/// The code that the application at one end was given, by RFC 6455 §7.1.5.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Endpoint {
+    /// The code; null where it can't be told.
+    pub code: Option<u16>,
+    /// `certain`, `likely`, `ambiguous` or `unknown`.
+    pub certainty: String,
+    /// The one other possible code, where it is `ambiguous`.
+    pub alternatives: Vec<u16>,
+    /// The connection closed after a complete closing handshake, as this end saw it.
+    pub was_clean: bool,
+    /// The reason in one sentence.
+    pub why: String,
+    /// What this end's library says instead, where the library is recognised and known to differ.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub reported_as: Option<ReportedAs>,
+}
+
+/// What a library says instead of the code of RFC 6455.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ReportedAs {
+    /// The code.
+    pub code: Option<u16>,
+    /// As for the endpoint.
+    pub certainty: String,
+    /// As for the endpoint.
+    pub alternatives: Vec<u16>,
+    /// The library.
+    pub library: String,
+    /// What it was recognised by.
+    pub recognised_by: String,
 }
 
 /// What one side sent.

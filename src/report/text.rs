@@ -1,55 +1,71 @@
 //! `--format text`: a summary, then a line per connection that a person can scan.
+//!
+//! ```text
+//! 3 WebSocket connections in a.pcap                                  heading.rs
+//! 2026-11-22 20:14:38 to 20:16:11 UTC, 422 packets, ...
+//!
+//!      2  closed with a Close frame                                  tally.rs
+//!             2  1001 Going Away     server 2
+//!      1  abnormal: lost without a Close (1006)
+//!             1  fin: ...            client 1
+//!
+//! STREAM  OPENED        CLIENT  SERVER  LIFE  IDLE  END  BY  REQUEST  row.rs, table.rs
+//!      0  20:14:38.176  ...
+//!     FIN by client in packet 12; ...                                details.rs, with --verbose
+//! ```
+//!
+//! Whatever comes from packets, and every file name, is escaped on its way in (`escape.rs`).
 
-use super::escape::{cell, terminal};
-use super::model::{Close, Connection, Evidence, Input, Summary};
+mod details;
+mod files;
+mod heading;
+mod row;
+mod table;
+mod tally;
+mod words;
+
+pub use words::counted;
+
+use super::model::{Connection, Input, Summary};
+use crate::anomaly::AnomalyCounts;
 use anstyle::{AnsiColor, Style};
-use comfy_table::{CellAlignment, Table, presets};
-use std::collections::BTreeMap;
+use files::FileNames;
+use row::Row;
 use std::io::{self, Write};
+use tally::Tally;
 
 /// How the text report looks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TextStyle {
     /// Colour by ANSI sequences.
     pub color: bool,
     /// Under each connection, its reasons and evidence.
     pub verbose: bool,
+    /// Columns to fit the table into; `None`: as wide as it comes.
+    pub width: Option<usize>,
+    /// Only some connections were asked for, and the summary is to say so.
+    pub narrowed: bool,
 }
 
 /// Gathers connections, then writes the report.
 #[derive(Debug)]
 pub struct TextReport {
     style: TextStyle,
+    files: FileNames,
     rows: Vec<Row>,
-    /// Counts by kind, by label or cause, by who began it.
-    tally: BTreeMap<(u8, String), BTreeMap<String, u64>>,
+    tally: Tally,
 }
-
-/// One connection's line.
-#[derive(Debug)]
-struct Row {
-    opened_at: String,
-    cells: [String; 7],
-    kind: String,
-    details: Vec<String>,
-}
-
-const HEADINGS: [&str; 7] = ["STREAM", "OPENED", "CLIENT", "SERVER", "LIFE", "END", "BY"];
-/// Columns of the close reason shown in a line.
-const REASON_WIDTH: usize = 32;
-/// Columns of a host and path.
-const TARGET_WIDTH: usize = 48;
 
 impl TextReport {
-    /// An empty report.
+    /// An empty report on inputs with these paths.
     #[must_use]
-    pub fn new(style: TextStyle) -> Self {
-        TextReport { style, rows: Vec::new(), tally: BTreeMap::new() }
+    pub fn new(style: TextStyle, files: &[String]) -> Self {
+        TextReport { style, files: FileNames::new(files), rows: Vec::new(), tally: Tally::default() }
     }
 
     /// Adds a connection.
     pub fn add(&mut self, connection: &Connection) {
-        self.count(connection);
+        self.tally.count(connection);
         self.rows.push(self.row(connection));
     }
 
@@ -58,235 +74,73 @@ impl TextReport {
     /// # Errors
     /// The output can't be written.
     pub fn write_line(&mut self, out: &mut impl Write, connection: &Connection) -> io::Result<()> {
-        self.count(connection);
+        self.tally.count(connection);
         let row = self.row(connection);
-        let [_, opened, client, server, life, end, by] = &row.cells;
-        let end = self.paint(&row.kind, end);
-        writeln!(
-            out,
-            "{}  {client} -> {server}  {end}  by {by}, opened {opened}, lived {life}",
-            time_of_day(&connection.ended_at)
-        )?;
-        for detail in &row.details {
-            writeln!(out, "    {detail}")?;
-        }
+        writeln!(out, "{}", row.line(&connection.ended_at, self.style.color))?;
+        write_details(out, &row)?;
         out.flush()
     }
 
-    fn count(&mut self, connection: &Connection) {
-        let verdict = &connection.verdict;
-        let detail =
-            verdict.cause.clone().or_else(|| verdict.blind.clone()).unwrap_or_else(|| verdict.label.clone());
-        let by = verdict.closed_by.clone().unwrap_or_else(|| "-".to_owned());
-        *self.tally.entry((order(&verdict.kind), detail)).or_default().entry(by).or_default() += 1;
-    }
-
     fn row(&self, connection: &Connection) -> Row {
-        let verdict = &connection.verdict;
-        Row {
-            opened_at: connection.opened_at.clone(),
-            cells: [
-                connection.tcp_stream.map_or_else(|| "-".to_owned(), |stream| stream.to_string()),
-                time_of_day(&connection.opened_at),
-                address(&connection.client.address, connection.client.port),
-                target(connection),
-                life(connection.duration_s),
-                end(connection),
-                verdict.closed_by.clone().unwrap_or_else(|| "-".to_owned()),
-            ],
-            kind: verdict.kind.clone(),
-            details: if self.style.verbose { details(connection) } else { Vec::new() },
-        }
+        let details = if self.style.verbose { details::of(connection, &self.files) } else { Vec::new() };
+        Row::new(connection, &self.files, details)
     }
 
     /// Writes the report.
     ///
     /// # Errors
     /// The output can't be written.
-    pub fn write(&mut self, out: &mut impl Write, inputs: &[Input], summary: &Summary) -> io::Result<()> {
+    pub fn write(
+        &mut self,
+        out: &mut impl Write,
+        inputs: &[Input],
+        summary: &Summary,
+        anomalies: &AnomalyCounts,
+    ) -> io::Result<()> {
         self.rows.sort_by(|a, b| a.opened_at.cmp(&b.opened_at));
-        self.write_summary(out, inputs, summary)?;
-        if self.rows.is_empty() {
+        heading::write(out, inputs, summary, self.style.narrowed)?;
+        self.tally.write(out, self.style.color)?;
+        heading::write_notices(out, inputs, anomalies)?;
+        if self.rows.is_empty() { Ok(()) } else { self.write_table(out) }
+    }
+
+    fn write_table(&self, out: &mut impl Write) -> io::Result<()> {
+        let table = table::Layout::fit(&self.rows, self.style.width);
+        let days = self.rows.iter().any(|row| row.day() != self.rows.first().map_or("", Row::day));
+        writeln!(out, "\n{}", table.headings())?;
+        let mut day = "";
+        for row in &self.rows {
+            if days && row.day() != day {
+                day = row.day();
+                writeln!(out, "{day}")?;
+            }
+            writeln!(out, "{}", table.line(row, self.style.color))?;
+            write_details(out, row)?;
+        }
+        let dropped = table.dropped();
+        if dropped.is_empty() {
             return Ok(());
         }
-        writeln!(out)?;
-        let table = self.table().to_string();
-        let mut lines = table.lines();
-        if let Some(headings) = lines.next() {
-            writeln!(out, "{}", headings.trim_end())?;
-        }
-        for (line, row) in lines.zip(&self.rows) {
-            writeln!(out, "{}", line.trim_end())?;
-            for detail in &row.details {
-                writeln!(out, "    {detail}")?;
-            }
-        }
-        Ok(())
-    }
-
-    fn table(&self) -> Table {
-        let mut table = Table::new();
-        table.load_style(presets::NOTHING);
-        table.set_header(HEADINGS);
-        for row in &self.rows {
-            let mut cells = row.cells.clone();
-            if let Some(end) = cells.get_mut(5) {
-                *end = self.paint(&row.kind, end);
-            }
-            table.add_row(cells);
-        }
-        for column in [0, 4] {
-            if let Some(column) = table.column_mut(column) {
-                column.set_cell_alignment(CellAlignment::Right);
-            }
-        }
-        table
-    }
-
-    fn write_summary(&self, out: &mut impl Write, inputs: &[Input], summary: &Summary) -> io::Result<()> {
-        let packets: u64 = inputs.iter().map(|input| input.packets).sum();
-        let names: Vec<String> = inputs.iter().map(|input| cell(&input.path, TARGET_WIDTH)).collect();
-        let of = match names.as_slice() {
-            [one] => one.clone(),
-            many => format!("{} files", many.len()),
-        };
-        let noun = if summary.connections == 1 { "WebSocket connection" } else { "WebSocket connections" };
-        writeln!(
-            out,
-            "{} {noun} in {of} ({packets} packets, {} other TCP connections)",
-            summary.connections, summary.other_tcp_connections
-        )?;
-        for (kind, meaning) in KINDS {
-            let Some(count) = summary.by_kind.get(kind) else { continue };
-            let parts: Vec<String> = self
-                .tally
-                .iter()
-                .filter(|((of_kind, _), _)| *of_kind == order(kind))
-                .map(|((_, detail), by)| part(kind, detail, by))
-                .collect();
-            let head = self.paint(kind, &format!("{count:>6} {meaning}"));
-            writeln!(
-                out,
-                "{head}{}",
-                if parts.is_empty() { String::new() } else { format!(": {}", parts.join(", ")) }
-            )?;
-        }
-        for input in inputs.iter().filter(|input| !input.complete) {
-            let reason = input.error.as_ref().map_or("not read to its end", |error| &error.reason);
-            writeln!(out, "       {} was not read whole: {}", terminal(&input.path), terminal(reason))?;
-        }
-        Ok(())
-    }
-
-    fn paint(&self, kind: &str, text: &str) -> String {
-        if !self.style.color {
-            return text.to_owned();
-        }
-        let color = match kind {
-            "coded" => AnsiColor::Green,
-            "abnormal" => AnsiColor::Red,
-            "refused" => AnsiColor::Magenta,
-            "unknown" => AnsiColor::Yellow,
-            _ => AnsiColor::Blue,
-        };
-        let style = Style::new().fg_color(Some(color.into()));
-        format!("{style}{text}{style:#}")
+        writeln!(out, "\n(no room in this terminal for: {})", dropped.join(", "))
     }
 }
 
-/// The kinds in the order of the summary, with their meaning.
-const KINDS: [(&str, &str); 5] = [
-    ("coded", "closed with a Close frame"),
-    ("abnormal", "abnormal (1006: lost without a Close)"),
-    ("refused", "refused (the opening handshake failed)"),
-    ("open", "open at the end of the capture"),
-    ("unknown", "unknown (a Close may have passed unseen)"),
-];
-
-fn order(kind: &str) -> u8 {
-    KINDS.iter().position(|(name, _)| *name == kind).and_then(|at| u8::try_from(at).ok()).unwrap_or(u8::MAX)
+fn write_details(out: &mut impl Write, row: &Row) -> io::Result<()> {
+    row.details.iter().try_for_each(|detail| writeln!(out, "    {detail}"))
 }
 
-/// `1001 x3 (server 2, client 1)`.
-fn part(kind: &str, detail: &str, by: &BTreeMap<String, u64>) -> String {
-    let total: u64 = by.values().sum();
-    let who: Vec<String> = by.iter().map(|(who, count)| format!("{who} {count}")).collect();
-    match kind {
-        "open" => return "-".to_owned(),
-        "refused" => return who.join(", "),
-        _ => {}
+/// `text` in the colour of `kind`.
+fn paint(kind: &str, text: &str, color: bool) -> String {
+    if !color {
+        return text.to_owned();
     }
-    match by.len() {
-        1 => format!("{detail} x{total} ({})", by.keys().next().map_or("", String::as_str)),
-        _ => format!("{detail} x{total} ({})", who.join(", ")),
-    }
-}
-
-fn time_of_day(rfc3339: &str) -> String {
-    let time = rfc3339.split('T').nth(1).unwrap_or_default();
-    time.get(..15).unwrap_or(time).to_owned()
-}
-
-fn address(address: &str, port: u16) -> String {
-    if address.contains(':') { format!("[{address}]:{port}") } else { format!("{address}:{port}") }
-}
-
-/// The server's address with the path asked for.
-fn target(connection: &Connection) -> String {
-    let server = address(&connection.server.address, connection.server.port);
-    let path = connection.handshake.path.as_deref().unwrap_or_default();
-    cell(&format!("{server}{path}"), TARGET_WIDTH)
-}
-
-fn life(seconds: f64) -> String {
-    if seconds < 1.0 {
-        format!("{:.0} ms", seconds * 1e3)
-    } else if seconds < 600.0 {
-        format!("{seconds:.1} s")
-    } else {
-        format!("{:.1} min", seconds / 60.0)
-    }
-}
-
-/// `1001 "bye"`, `1006 timeout`, `refused 401`, `unknown (gap)`.
-fn end(connection: &Connection) -> String {
-    let verdict = &connection.verdict;
-    match (verdict.kind.as_str(), &verdict.cause, &verdict.blind) {
-        (_, Some(cause), _) => format!("{} {cause}", verdict.label),
-        (_, _, Some(blind)) => format!("{} ({blind})", verdict.label),
-        ("refused", ..) => match connection.handshake.status {
-            Some(status) => format!("refused {status}"),
-            None => "refused".to_owned(),
-        },
-        ("coded", ..) => coded(connection),
-        _ => verdict.label.clone(),
-    }
-}
-
-fn coded(connection: &Connection) -> String {
-    let closes = [&connection.close.client, &connection.close.server];
-    let first = closes
-        .into_iter()
-        .flatten()
-        .min_by(|a: &&Close, b: &&Close| (&a.at, a.packet).cmp(&(&b.at, b.packet)));
-    let reason = first.map_or("", |close| close.reason.as_str());
-    let unclean = if connection.verdict.clean { "" } else { " (unanswered)" };
-    match reason {
-        "" => format!("{}{unclean}", connection.verdict.label),
-        reason => format!("{} \"{}\"{unclean}", connection.verdict.label, cell(reason, REASON_WIDTH)),
-    }
-}
-
-/// What `--verbose` shows under a connection.
-fn details(connection: &Connection) -> Vec<String> {
-    let mut lines = vec![terminal(&connection.verdict.why)];
-    lines.extend(connection.evidence.iter().map(evidence));
-    if !connection.anomalies.is_empty() {
-        lines.push(format!("anomalies: {}", connection.anomalies.join(", ")));
-    }
-    lines
-}
-
-fn evidence(item: &Evidence) -> String {
-    format!("packet {:<7} {}  {:<6}  {}", item.packet, time_of_day(&item.at), item.from, terminal(&item.what))
+    let color = match kind {
+        "coded" => AnsiColor::Green,
+        "abnormal" => AnsiColor::Red,
+        "refused" => AnsiColor::Magenta,
+        "unknown" => AnsiColor::Yellow,
+        _ => AnsiColor::Blue,
+    };
+    let style = Style::new().fg_color(Some(color.into()));
+    format!("{style}{text}{style:#}")
 }

@@ -1,6 +1,6 @@
 //! One TCP connection: takes its segments, delivers both directions in order, keeps the evidence of its end.
 
-use super::half::{Fin, Half};
+use super::half::{Fin, Half, UsualTtl};
 use super::reassembly::Held;
 use super::reset::{self, Reset, ResetValidity};
 use super::stream_event::{Gap, GapCause, StreamEvent, StreamSink, Wire};
@@ -10,6 +10,9 @@ use crate::limits::Limits;
 use crate::moment::Moment;
 use crate::side::{PerSide, Side};
 use crate::time::Timestamp;
+
+/// Packets of a side that say too little of what is usual for it.
+const FEW_PACKETS: u64 = 4;
 
 /// A TCP connection as a passive observer follows it (RFC 9293).
 ///
@@ -47,6 +50,13 @@ impl Connection {
         self.halves.swap();
     }
 
+    /// Notes a copy of a packet that `side` sent: it is no event, but it came its own way.
+    pub fn note_copy(&mut self, side: Side, segment: &Segment<'_>) {
+        if !segment.flags.rst() {
+            self.halves.get_mut(side).ttl.note(segment.ttl);
+        }
+    }
+
     /// Takes a segment sent by `side` and hands what it completes to `sink`.
     pub fn handle_segment<S: StreamSink>(
         &mut self,
@@ -60,9 +70,12 @@ impl Connection {
         let peer_acked = self.take_acknowledgment(side, segment);
         let half = self.halves.get_mut(side);
         half.packets += 1;
-        half.last = Some(segment.at);
+        let spoke_before = half.last.replace(segment.at);
+        if half.established.is_none() {
+            half.note_opening(segment);
+        }
         if segment.flags.rst() {
-            self.take_reset(side, segment, peer_acked);
+            self.take_reset(side, segment, peer_acked, spoke_before);
         } else {
             half.ttl.note(segment.ttl);
             self.take_numbering(side, segment);
@@ -82,9 +95,10 @@ impl Connection {
             let at = self.last;
             while self.skip_hole(side, at, GapCause::Lost, sink) {}
             let half = self.halves.get_mut(side);
-            // One unseen byte at the end is a FIN that the capture lost; no frame is that short.
-            if half.unseen() > 1 && half.is_known() {
-                let gap = Gap { at, offset: half.next, len: half.unseen(), cause: GapCause::Lost };
+            if half.unseen() > 0 && half.is_known() {
+                let is_byte = half.unseen() == 1 && half.fin.is_none();
+                let cause = if is_byte { GapCause::ByteOrFin } else { GapCause::Lost };
+                let gap = half.gap(at, half.unseen(), cause);
                 half.next = half.shown;
                 sink.stream(side, StreamEvent::Gap(gap));
             }
@@ -104,8 +118,7 @@ impl Connection {
     /// Has TCP ended: by a reset, or by both FINs acknowledged?
     #[must_use]
     pub fn has_ended(&self) -> bool {
-        self.halves.client.reset.is_some()
-            || self.halves.server.reset.is_some()
+        Side::BOTH.iter().any(|side| self.halves[*side].is_surely_reset())
             || (self.halves.client.fin_acked() && self.halves.server.fin_acked())
     }
 
@@ -120,19 +133,22 @@ impl Connection {
         let offset = peer.acked_offset(ack)?;
         // A reset, perhaps a forged one, acknowledges whatever drew it: that proves nothing about receipt.
         if !segment.flags.rst() {
-            peer.acknowledge(offset);
-            self.undo_defied_reset(side);
+            peer.acknowledge(offset, segment.at);
+            self.undo_defied_reset();
         }
         Some(offset)
     }
 
-    /// A reset by `side` that the peer talked past, with `side` acknowledging the new bytes, reached nobody.
-    fn undo_defied_reset(&mut self, side: Side) {
-        let peer_acked = self.halves[side.other()].acked;
-        let half = self.halves.get_mut(side);
-        if half.reset.as_ref().is_some_and(|reset| peer_acked > reset.peer_sent) {
-            half.reset = None;
-            self.anomalies.insert(Anomaly::TcpResetIgnored);
+    /// A reset that both sides talked past, one acknowledging new bytes of the other, was ignored by its receiver.
+    fn undo_defied_reset(&mut self) {
+        for side in Side::BOTH {
+            let peer_acked = self.halves[side.other()].acked;
+            let half = self.halves.get_mut(side);
+            let defied = half.reset.as_ref().is_some_and(|r| peer_acked > r.peer_sent || half.acked > r.sent);
+            if defied {
+                half.reset = None;
+                self.anomalies.insert(Anomaly::TcpResetIgnored);
+            }
         }
     }
 
@@ -154,7 +170,7 @@ impl Connection {
         if segment.payload_len() > 0 || segment.flags.fin() || segment.flags.syn() || is_probe {
             let end = offset_plus_one.saturating_sub(1) + u64::from(segment.payload_len());
             let again = is_probe
-                || (segment.payload_len() > 0 && end <= half.sent)
+                || (segment.payload_len() > 0 && end <= half.next)
                 || (segment.flags.fin() && half.fin.is_some());
             half.unanswered.sent(offset_plus_one, again, segment.at);
             if is_probe && half.fin.is_none() && segment.payload_len() <= 1 && !segment.flags.syn() {
@@ -183,6 +199,9 @@ impl Connection {
             return;
         }
         let end = u64::try_from(offset).unwrap_or(0).saturating_add(len);
+        if u64::try_from(offset) == Ok(half.next) {
+            half.settled = Some(segment.at);
+        }
         if len == 0 {
             // A bare segment shows how far its sender has come.
             half.show(end);
@@ -227,7 +246,8 @@ impl Connection {
             sink.stream(side, StreamEvent::Data { at, offset, bytes, wire });
         }
         if captured_end < end {
-            let gap = Gap { at, offset: captured_end, len: end - captured_end, cause: GapCause::Truncated };
+            let (len, cause) = (end - captured_end, GapCause::Truncated);
+            let gap = Gap { at, offset: captured_end, len, cause, unsent_at: Some(at) };
             sink.stream(side, StreamEvent::Gap(gap));
         }
     }
@@ -293,7 +313,7 @@ impl Connection {
             return false;
         };
         if to > half.next {
-            let gap = Gap { at, offset: half.next, len: to - half.next, cause };
+            let gap = half.gap(at, to - half.next, cause);
             half.next = to;
             if cause == GapCause::Lost {
                 self.anomalies.insert(Anomaly::TcpGap);
@@ -311,6 +331,9 @@ impl Connection {
         if half.acked <= half.next || half.unseen() == 0 {
             return;
         }
+        if half.unseen_fin().is_some() && half.recovery.is_none() {
+            return; // its FIN, most likely
+        }
         let recovery = half.recovery.get_or_insert_default();
         let (since, packets_then) = *recovery.lost_since.get_or_insert((now.at, packets));
         let waited = packets.saturating_sub(packets_then) >= u64::from(limits.gap_patience_packets)
@@ -322,7 +345,7 @@ impl Connection {
         let held_from = recovery.queue.first_offset().unwrap_or(u64::MAX);
         let to = half.acked.min(half.shown).min(held_from);
         if to > half.next {
-            let gap = Gap { at: now, offset: half.next, len: to - half.next, cause: GapCause::Lost };
+            let gap = half.gap(now, to - half.next, GapCause::Lost);
             half.next = to;
             self.anomalies.insert(Anomaly::TcpGap);
             sink.stream(side, StreamEvent::Gap(gap));
@@ -345,14 +368,27 @@ impl Connection {
         }
     }
 
-    fn take_reset(&mut self, side: Side, segment: &Segment<'_>, peer_acked: Option<u64>) {
+    fn take_reset(
+        &mut self,
+        side: Side,
+        segment: &Segment<'_>,
+        peer_acked: Option<u64>,
+        spoke_before: Option<Moment>,
+    ) {
         let (sender, peer) = (&self.halves[side], &self.halves[side.other()]);
         let (validity, offset) = reset::validity(sender, peer, segment);
         if validity == ResetValidity::Outside {
             self.anomalies.insert(Anomaly::TcpResetIgnored);
             return;
         }
+        // A reset in answer to a segment repeats what that acknowledged (RFC 9293 §3.10.7.1).
+        let is_answer = segment.ack.is_none() && segment.window == 0;
         if sender.reset.is_some() {
+            if let (ResetValidity::Ahead, true, Some(Ok(offset))) =
+                (validity, is_answer, offset.map(u64::try_from))
+            {
+                self.halves.get_mut(side).show(offset);
+            }
             return;
         }
         let reset = Reset {
@@ -363,20 +399,144 @@ impl Connection {
             window: segment.window,
             ttl: segment.ttl,
             ip_id: segment.ip_id,
+            sent: sender.end().max(sender.acked),
             peer_sent: peer.end(),
-            usual_ttl: sender.ttl.always(),
+            usual_ttl: if sender.packets > FEW_PACKETS { sender.ttl } else { UsualTtl::Unseen },
             talked_on: false,
+            provoked: !is_answer || peer.last > spoke_before,
         };
-        let half = self.halves.get_mut(side);
-        if let (ResetValidity::Ahead, Some(Ok(offset))) = (validity, offset.map(u64::try_from)) {
-            half.show(offset);
+        self.halves.get_mut(side).reset = Some(Box::new(reset));
+        if let Some(acked) = peer_acked.filter(|_| segment.ack.is_some()) {
+            // It proves no receipt, but that the peer sent so much, seen or not.
+            self.halves.get_mut(side.other()).show(acked);
         }
-        half.reset = Some(Box::new(reset));
     }
 
     /// When the connection was last heard of.
     #[must_use]
     pub fn last_at(&self) -> Timestamp {
         self.last.at
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decode::segment::{EncapsulationId, Endpoint, TcpFlags};
+    use crate::seq::SeqNum;
+    use std::net::Ipv4Addr;
+
+    const CLIENT: Side = Side::Client;
+    const SERVER: Side = Side::Server;
+    const ACK: u8 = TcpFlags::ACK;
+    const RST: u8 = TcpFlags::RST;
+
+    #[derive(Default)]
+    struct Bytes(PerSide<Vec<u8>>);
+
+    impl StreamSink for Bytes {
+        fn stream(&mut self, side: Side, event: StreamEvent<'_>) {
+            match event {
+                StreamEvent::Data { bytes, .. } => self.0.get_mut(side).extend_from_slice(bytes),
+                StreamEvent::Gap(gap) => {
+                    self.0.get_mut(side).extend(vec![b'_'; usize::try_from(gap.len).unwrap()]);
+                }
+            }
+        }
+    }
+
+    struct Script {
+        tcp: Connection,
+        bytes: Bytes,
+    }
+
+    impl Script {
+        /// A connection in which each side has sent its SYN with sequence number 99.
+        fn established() -> Self {
+            let mut script = Script { tcp: Connection::new(Moment::default()), bytes: Bytes::default() };
+            script.send(CLIENT, TcpFlags::SYN, 99, None, b"");
+            script.send(SERVER, TcpFlags::SYN | ACK, 99, Some(100), b"");
+            script
+        }
+
+        fn send(&mut self, side: Side, flags: u8, seq: u32, ack: Option<u32>, payload: &[u8]) {
+            let end =
+                |side| Endpoint { address: Ipv4Addr::LOCALHOST.into(), port: 1 + (side == CLIENT) as u16 };
+            let segment = Segment {
+                at: Moment::default(),
+                source: end(side),
+                destination: end(side.other()),
+                encapsulation: EncapsulationId::default(),
+                seq: SeqNum(seq),
+                ack: ack.map(SeqNum),
+                flags: TcpFlags(flags),
+                window: 1,
+                ttl: 64,
+                ip_id: None,
+                options: &[],
+                payload,
+                missing: 0,
+            };
+            self.tcp.handle_segment(side, &segment, &Limits::default(), &mut self.bytes);
+        }
+
+        fn sent(&mut self, side: Side) -> String {
+            self.tcp.flush(&mut self.bytes);
+            String::from_utf8(self.bytes.0[side].clone()).unwrap()
+        }
+    }
+
+    #[test]
+    fn segments_out_of_order_are_delivered_in_order_once() {
+        let mut script = Script::established();
+        script.send(CLIENT, ACK, 103, Some(100), b"def");
+        script.send(CLIENT, ACK, 103, Some(100), b"def");
+        script.send(CLIENT, ACK, 100, Some(100), b"abcd");
+        assert_eq!(script.sent(CLIENT), "abcdef");
+    }
+
+    #[test]
+    fn bytes_acknowledged_but_never_seen_are_a_gap() {
+        let mut script = Script::established();
+        script.send(CLIENT, ACK, 103, Some(100), b"def");
+        script.send(SERVER, ACK, 100, Some(108), b"");
+        assert_eq!(script.sent(CLIENT), "___def__");
+    }
+
+    #[test]
+    fn a_reset_with_the_expected_number_ends_the_connection() {
+        let mut script = Script::established();
+        script.send(SERVER, RST | ACK, 100, Some(100), b"");
+        assert!(script.tcp.has_ended());
+    }
+
+    #[test]
+    fn a_reset_behind_what_was_acknowledged_is_ignored() {
+        let mut script = Script::established();
+        script.send(SERVER, ACK, 100, Some(100), b"abc");
+        script.send(CLIENT, ACK, 100, Some(103), b"");
+        script.send(SERVER, RST, 100, None, b"");
+        assert!(script.tcp.halves.server.reset.is_none());
+        assert!(script.tcp.anomalies.contains(Anomaly::TcpResetIgnored));
+    }
+
+    #[test]
+    fn a_guessed_reset_ahead_of_the_stream_does_not_end_it_and_is_forgotten_when_it_goes_on() {
+        let mut script = Script::established();
+        script.send(SERVER, RST, 900, None, b"");
+        assert!(!script.tcp.has_ended());
+        script.send(SERVER, ACK, 100, Some(100), b"abc");
+        script.send(CLIENT, ACK, 100, Some(103), b"");
+        assert!(script.tcp.halves.server.reset.is_none());
+        assert_eq!(script.sent(SERVER), "abc");
+    }
+
+    #[test]
+    fn a_reset_whose_supposed_sender_and_receiver_talk_on_is_forgotten() {
+        let mut script = Script::established();
+        script.send(CLIENT, RST | ACK, 100, Some(100), b"");
+        script.send(SERVER, ACK, 100, Some(100), b"abc");
+        script.send(CLIENT, ACK, 100, Some(103), b"");
+        assert!(!script.tcp.has_ended());
     }
 }

@@ -2,7 +2,9 @@
 
 use super::liveness::{Keepalives, Unanswered};
 use super::reassembly::OutOfOrder;
-use super::reset::Reset;
+use super::reset::{Reset, ResetValidity};
+use super::stream_event::{Gap, GapCause};
+use crate::decode::segment::Segment;
 use crate::moment::Moment;
 use crate::seq::SeqNum;
 use crate::time::Timestamp;
@@ -48,8 +50,14 @@ pub struct Half {
     pub packets: u64,
     /// First SYN.
     pub syn: Option<Moment>,
+    /// First packet that is no SYN.
+    pub established: Option<Moment>,
+    /// TTL or hop limit of its first packet.
+    pub first_ttl: Option<u8>,
     /// First FIN.
     pub fin: Option<Fin>,
+    /// The peer acknowledged one byte more than was seen, so far: that offset, and the packet.
+    passed_end: Option<(u64, Moment)>,
     /// First reset that its receiver must honour.
     pub reset: Option<Box<Reset>>,
     /// The side's last packet.
@@ -58,6 +66,8 @@ pub struct Half {
     pub last_payload: Option<Moment>,
     /// TTL or hop limit of its packets other than resets.
     pub ttl: UsualTtl,
+    /// Its last packet that stood exactly at `next`: what lies behind was sent later.
+    pub settled: Option<Moment>,
     /// Its sendings that drew no answer.
     pub unanswered: Unanswered,
     /// Its keepalive probes.
@@ -74,7 +84,9 @@ pub enum UsualTtl {
     Unseen,
     /// The same in all packets.
     Always(u8),
-    /// More than one: packets take different ways.
+    /// Two: the capture holds packets before and behind a router, as `-i any` does there.
+    Either(u8, u8),
+    /// More: packets take different ways.
     Varies,
 }
 
@@ -83,18 +95,11 @@ impl UsualTtl {
     pub(crate) fn note(&mut self, ttl: u8) {
         *self = match *self {
             UsualTtl::Unseen => UsualTtl::Always(ttl),
-            UsualTtl::Always(usual) if usual == ttl => *self,
-            UsualTtl::Always(_) | UsualTtl::Varies => UsualTtl::Varies,
+            UsualTtl::Always(one) if one == ttl => *self,
+            UsualTtl::Always(one) => UsualTtl::Either(one, ttl),
+            UsualTtl::Either(one, other) if one == ttl || other == ttl => *self,
+            UsualTtl::Either(..) | UsualTtl::Varies => UsualTtl::Varies,
         };
-    }
-
-    /// The one value, if there is one.
-    #[must_use]
-    pub fn always(self) -> Option<u8> {
-        match self {
-            UsualTtl::Always(ttl) => Some(ttl),
-            UsualTtl::Unseen | UsualTtl::Varies => None,
-        }
     }
 }
 
@@ -162,10 +167,21 @@ impl Half {
         }
     }
 
+    /// Notes what tells how far away the side is; over with its first packet that is no SYN.
+    pub(crate) fn note_opening(&mut self, segment: &Segment<'_>) {
+        self.first_ttl.get_or_insert(segment.ttl);
+        if !segment.flags.syn() {
+            self.established = Some(segment.at);
+        }
+    }
+
     /// The peer acknowledged up to `offset`.
-    pub(crate) fn acknowledge(&mut self, offset: u64) {
+    pub(crate) fn acknowledge(&mut self, offset: u64, at: Moment) {
         if offset > self.acked {
             self.acked = offset;
+            if offset == self.sent + 1 {
+                self.passed_end = Some((offset, at));
+            }
             self.show(offset);
         }
     }
@@ -185,6 +201,12 @@ impl Half {
         self.shown.saturating_sub(self.next)
     }
 
+    /// Did it send a reset that its receiver can only honour?
+    #[must_use]
+    pub fn is_surely_reset(&self) -> bool {
+        self.reset.as_ref().is_some_and(|reset| reset.validity == ResetValidity::Exact)
+    }
+
     /// New bytes up to `end` are sent: after a reset, only someone who did not send it does so.
     pub(crate) fn note_talking_on(&mut self, end: u64) {
         if let Some(reset) = self.reset.as_mut()
@@ -193,6 +215,26 @@ impl Half {
         {
             reset.talked_on = true;
         }
+    }
+
+    /// The peer's packet that acknowledges a FIN which the capture does not hold; between frames no single byte is
+    /// anything else.
+    #[must_use]
+    pub fn unseen_fin(&self) -> Option<Moment> {
+        self.passed_end
+            .filter(|(offset, _)| self.fin.is_none() && *offset == self.acked && *offset == self.sent + 1)
+            .map(|(_, at)| at)
+    }
+
+    /// Does its own numbering stand one beyond the last byte seen, as behind a FIN that was not?
+    #[must_use]
+    pub fn has_hidden_fin(&self) -> bool {
+        self.fin.is_none() && self.shown == self.sent + 1
+    }
+
+    /// A hole of `len` bytes at `next`.
+    pub(crate) fn gap(&self, at: Moment, len: u64, cause: GapCause) -> Gap {
+        Gap { at, offset: self.next, len, cause, unsent_at: self.settled }
     }
 
     /// Has the peer acknowledged the whole stream with its FIN?
@@ -222,7 +264,7 @@ mod tests {
         half.begin(SeqNum(1), true);
         (half.next, half.sent) = (10, 10);
         half.fin = Some(Fin { at: Moment::default(), offset: 10, peer_acked: None });
-        half.acknowledge(11);
+        half.acknowledge(11, Moment::default());
         assert_eq!((half.unseen(), half.fin_acked()), (0, true));
     }
 
@@ -230,7 +272,7 @@ mod tests {
     fn an_acknowledgment_beyond_what_was_seen_shows_a_hole() {
         let mut half = Half::default();
         half.begin(SeqNum(1), true);
-        half.acknowledge(8);
+        half.acknowledge(8, Moment::default());
         assert_eq!(half.unseen(), 8);
     }
 }

@@ -50,6 +50,9 @@ impl Unanswered {
             // least their second sending; of older ones only this sending counts.
             let sendings = if offset >= self.from { 2 } else { 1 };
             *self = Unanswered { from: self.from, offset, sendings, first: self.first, last: at };
+        } else if !again {
+            // New bytes that the capture holds out of order.
+            self.from = self.from.min(offset);
         }
     }
 
@@ -86,6 +89,11 @@ mod tests {
     #[test]
     fn sendings_before_the_last_answer_do_not_count() {
         assert_eq!(sendings(&[(20, false), (10, true), (10, true)]), 2);
+    }
+
+    #[test]
+    fn first_sendings_out_of_order_count_like_any() {
+        assert_eq!(sendings(&[(14, false), (10, false), (10, true), (10, true)]), 3);
     }
 
     #[test]

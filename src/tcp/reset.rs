@@ -1,14 +1,17 @@
 //! Resets: which of them end a connection, and what they look like.
 
-use super::half::Half;
+use super::half::{Half, UsualTtl};
 use crate::decode::segment::Segment;
 use crate::moment::Moment;
+use std::cmp::Ordering;
 
 /// What a receiver makes of a reset (RFC 9293 §3.5.3, RFC 5961 §3.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ResetValidity {
-    /// Its sequence number may be exactly what the receiver expects: the connection is gone.
+    /// Its sequence number is exactly what the receiver expects, all bytes received: the connection is gone.
     Exact,
+    /// It is what the receiver expects if the bytes in flight had not reached it.
+    InFlight,
     /// It lies beyond everything seen of its sender: bytes before it are missing, or it was guessed.
     Ahead,
     /// Behind the window, or absurdly far: the receiver ignores it.
@@ -33,10 +36,15 @@ pub struct Reset {
     pub ttl: u8,
     /// IPv4 identification.
     pub ip_id: Option<u16>,
-    /// End of the *peer's* stream, as seen when the reset passed: new bytes acknowledged later defy the reset.
+    /// End of the sender's own stream when the reset passed.
+    pub sent: u64,
+    /// False: it is of the form that answers a segment, but its sender had heard nothing since it last spoke: the
+    /// capture lacks what the peer sent.
+    pub provoked: bool,
+    /// End of the peer's stream then. New bytes of either side that are acknowledged later defy the reset.
     pub peer_sent: u64,
-    /// TTL or hop limit of all its sender's other packets, if they agree.
-    pub usual_ttl: Option<u8>,
+    /// TTL or hop limit of its sender's other packets.
+    pub usual_ttl: UsualTtl,
     /// Did its sender send new bytes afterwards?
     pub talked_on: bool,
 }
@@ -56,10 +64,12 @@ pub fn validity(sender: &Half, peer: &Half, segment: &Segment<'_>) -> (ResetVali
     };
     let validity = if !sender.in_window(offset) || at < sender.acked {
         ResetValidity::Outside
-    } else if at <= sender.end().max(sender.acked) {
-        ResetValidity::Exact
     } else {
-        ResetValidity::Ahead
+        match at.cmp(&sender.end().max(sender.acked)) {
+            Ordering::Less => ResetValidity::InFlight,
+            Ordering::Equal => ResetValidity::Exact,
+            Ordering::Greater => ResetValidity::Ahead,
+        }
     };
     (validity, Some(offset))
 }

@@ -22,6 +22,8 @@ pub enum GapCause {
     Truncated,
     /// The bytes were given up to keep within the limits.
     Limit,
+    /// One byte behind all that was seen, acknowledged by the peer: a byte of data, or the FIN.
+    ByteOrFin,
 }
 
 /// A hole in one direction's bytes.
@@ -35,6 +37,8 @@ pub struct Gap {
     pub len: u64,
     /// Why they are missing.
     pub cause: GapCause,
+    /// The sender's last packet that shows them not yet sent.
+    pub unsent_at: Option<Moment>,
 }
 
 /// What one direction of a connection delivers, in order.

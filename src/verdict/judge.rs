@@ -21,15 +21,25 @@ pub fn judge(teardown: &Teardown) -> Verdict {
     if let Some(verdict) = judge_opening(teardown) {
         return verdict;
     }
-    let first = Side::BOTH
-        .into_iter()
-        .filter(|side| !teardown.close_answers_fin(*side))
-        .filter_map(|side| teardown.close[side].as_ref().map(|close| (side, close)))
-        .min_by_key(|(_, close)| close.at);
-    match first {
+    match first_close(teardown) {
         Some((side, close)) => judge_close(teardown, side, close),
         None => judge_end(teardown),
     }
+}
+
+/// The Close that came first and did not answer a FIN.
+fn first_close(teardown: &Teardown) -> Option<(Side, &CloseFrame)> {
+    let mut closes = Side::BOTH
+        .into_iter()
+        .filter(|side| !teardown.close_answers_fin(*side))
+        .filter_map(|side| teardown.close[side].as_ref().map(|close| (side, close)));
+    let (one, other) = (closes.next()?, closes.next());
+    let Some(other) = other else { return Some(one) };
+    // What a side had received when it sent tells the order even where packets are missing or out of order.
+    let answers =
+        |late: &CloseFrame, early: &CloseFrame| late.sender_had_received(early.wire.end) == Some(true);
+    let other_is_first = answers(one.1, other.1) || (!answers(other.1, one.1) && other.1.at < one.1.at);
+    Some(if other_is_first { other } else { one })
 }
 
 /// The verdict on a connection that did not open; `None`: it did.
@@ -68,8 +78,7 @@ fn judge_unanswered(teardown: &Teardown) -> Verdict {
     let end = teardown.tcp_end();
     let closed_by = match (timed_out, end) {
         (Some(_), _) => ClosedBy::Network,
-        (None, Some(end)) if end.kind == TcpEndKind::Rst => closed_by(&end, reset_origin(teardown, end.by)),
-        (None, Some(end)) => end.by.into(),
+        (None, Some(end)) => ended_by(teardown, &end, origin_of(teardown, &end)),
         (None, None) => match teardown.icmp.iter().find(|error| error.kind.is_refusal()) {
             Some(error) => {
                 return verdict(
@@ -94,9 +103,10 @@ fn judge_unanswered(teardown: &Teardown) -> Verdict {
 fn judge_close(teardown: &Teardown, side: Side, close: &CloseFrame) -> Verdict {
     let peer = side.other();
     if let (Sight::Lost(lost), None) = (teardown.sight[peer], &teardown.close[peer])
-        && close.sender_had_received(lost.offset + 1) != Some(false)
+        && (close.sender_had_received(lost.offset + 1) != Some(false)
+            || lost.unsent_at.is_none_or(|unsent| unsent < close.at))
     {
-        return unknown(lost.blind, why::close_may_be_an_answer(side, close, &lost));
+        return unknown(lost.blind, why::close_may_not_be_the_first(side, close, &lost));
     }
     let crossed = teardown.close[peer].as_ref().is_some_and(|other| {
         !teardown.close_answers_fin(peer) && other.sender_had_received(close.wire.end) == Some(false)
@@ -130,15 +140,23 @@ fn judge_end(teardown: &Teardown) -> Verdict {
         TcpEndKind::Fin => Cause::Fin,
         TcpEndKind::Rst => Cause::Rst,
     };
-    let origin = (end.kind == TcpEndKind::Rst).then(|| reset_origin(teardown, end.by)).flatten();
-    let closed_by = closed_by(&end, origin);
+    let origin = origin_of(teardown, &end);
+    let closed_by = ended_by(teardown, &end, origin);
     verdict(Kind::Abnormal(cause), Some(closed_by), why::abnormal(teardown, &end, origin))
 }
 
-/// Who began an end that TCP made.
-fn closed_by(end: &TcpEnd, origin: Option<ResetOrigin>) -> ClosedBy {
+/// Where the reset that ended TCP came from, if one did.
+fn origin_of(teardown: &Teardown, end: &TcpEnd) -> Option<ResetOrigin> {
+    (end.kind == TcpEndKind::Rst).then(|| reset_origin(teardown, end.by)).flatten()
+}
+
+/// Who ended TCP. One packet may show that both FINs were sent, but not in which order.
+fn ended_by(teardown: &Teardown, end: &TcpEnd, origin: Option<ResetOrigin>) -> ClosedBy {
     match origin {
-        None | Some(ResetOrigin::Endpoint) => end.by.into(),
+        None | Some(ResetOrigin::Endpoint) => {
+            let both = !end.is_seen && teardown.unseen_fin[end.by] == teardown.unseen_fin[end.by.other()];
+            if both { ClosedBy::Unknown } else { end.by.into() }
+        }
         Some(ResetOrigin::NoSuchConnection) => ClosedBy::Unknown,
         Some(ResetOrigin::Foreign(_)) => ClosedBy::Network,
     }
@@ -171,12 +189,20 @@ fn blind_side(teardown: &Teardown) -> Option<(Side, Lost)> {
 }
 
 /// After a FIN the peer's next packet shows how much it had sent. Without one, a Close of its own may have crossed
-/// the FIN unseen.
+/// the FIN unseen. A reset that answers a segment which the capture lacks may answer a Close.
 fn unconfirmed(teardown: &Teardown, end: &TcpEnd) -> Option<(Side, Lost)> {
     let peer = end.by.other();
-    let spoke = teardown.last[peer].is_some_and(|last| last > end.at);
-    let lost = Lost { blind: Blind::OneSided, at: Some(end.at), offset: teardown.acked[peer] };
-    (end.kind == TcpEndKind::Fin && !spoke).then_some((peer, lost))
+    let spoke = teardown.last[peer].is_some_and(|last| last > end.at || (last == end.at && !end.is_seen));
+    let lost =
+        Lost { blind: Blind::OneSided, at: Some(end.at), offset: teardown.acked[peer], unsent_at: None };
+    let is_shown = match end.kind {
+        TcpEndKind::Fin => spoke,
+        TcpEndKind::Rst => {
+            let is_foreign = matches!(origin_of(teardown, end), Some(ResetOrigin::Foreign(_)));
+            is_foreign || teardown.reset[end.by].is_none_or(|reset| reset.provoked)
+        }
+    };
+    (!is_shown).then_some((peer, lost))
 }
 
 fn verdict(kind: Kind, closed_by: Option<ClosedBy>, why: String) -> Verdict {

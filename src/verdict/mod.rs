@@ -7,3 +7,6 @@ pub mod verdict;
 mod why;
 pub mod judge;
 pub mod legs;
+pub mod vantage;
+mod reach;
+pub mod endpoint;

@@ -2,6 +2,7 @@
 
 use super::teardown::Teardown;
 use crate::side::Side;
+use crate::tcp::half::UsualTtl;
 use crate::tcp::reset::Reset;
 
 /// Where a reset came from, as far as the packets tell.
@@ -46,10 +47,15 @@ pub fn reset_origin(teardown: &Teardown, side: Side) -> Option<ResetOrigin> {
 }
 
 fn foreign_sign(teardown: &Teardown, side: Side, reset: &Reset) -> Option<Sign> {
-    if let Some(usual) = reset.usual_ttl
-        && hops(usual) != hops(reset.ttl)
-    {
-        return Some(Sign::Hops { reset: hops(reset.ttl), usual: hops(usual) });
+    let came = hops(reset.ttl);
+    match reset.usual_ttl {
+        UsualTtl::Always(ttl) if hops(ttl) != came => {
+            return Some(Sign::Hops { reset: came, usual: hops(ttl) });
+        }
+        UsualTtl::Either(one, other) if hops(one) != came && hops(other) != came => {
+            return Some(Sign::Hops { reset: came, usual: hops(one) });
+        }
+        _ => {}
     }
     if reset.talked_on {
         return Some(Sign::TalkedOn);
@@ -91,7 +97,7 @@ mod tests {
     use crate::moment::Moment;
     use crate::tcp::reset::ResetValidity;
 
-    fn teardown(ttl: u8, usual: Option<u8>, acked: Option<u64>) -> Teardown {
+    fn teardown(ttl: u8, usual: UsualTtl, acked: Option<u64>) -> Teardown {
         let mut teardown = Teardown::default();
         teardown.opening.request = Some(Moment::default());
         teardown.reset.server = Some(Reset {
@@ -102,34 +108,41 @@ mod tests {
             window: 0,
             ttl,
             ip_id: None,
+            sent: 0,
             peer_sent: 0,
             usual_ttl: usual,
             talked_on: false,
+            provoked: true,
         });
         teardown
     }
 
-    fn origin(ttl: u8, usual: Option<u8>, acked: Option<u64>) -> Option<ResetOrigin> {
+    fn origin(ttl: u8, usual: UsualTtl, acked: Option<u64>) -> Option<ResetOrigin> {
         reset_origin(&teardown(ttl, usual, acked), Side::Server)
     }
 
     #[test]
     fn another_start_ttl_over_the_same_way_is_the_endpoint() {
-        assert_eq!(origin(254, Some(63), Some(1)), Some(ResetOrigin::Endpoint));
-        assert_eq!(origin(63, Some(63), Some(1)), Some(ResetOrigin::Endpoint));
-        assert_eq!(origin(63, None, Some(1)), Some(ResetOrigin::Endpoint));
+        assert_eq!(origin(254, UsualTtl::Always(63), Some(1)), Some(ResetOrigin::Endpoint));
+        assert_eq!(origin(63, UsualTtl::Always(63), Some(1)), Some(ResetOrigin::Endpoint));
+        assert_eq!(origin(63, UsualTtl::Varies, Some(1)), Some(ResetOrigin::Endpoint));
     }
 
     #[test]
     fn another_number_of_hops_is_foreign() {
         assert_eq!(
-            origin(64, Some(63), Some(1)),
+            origin(64, UsualTtl::Always(63), Some(1)),
             Some(ResetOrigin::Foreign(Sign::Hops { reset: 0, usual: 1 }))
         );
     }
 
     #[test]
+    fn a_reset_captured_before_or_behind_a_router_is_the_endpoints() {
+        assert_eq!(origin(63, UsualTtl::Either(64, 63), Some(1)), Some(ResetOrigin::Endpoint));
+    }
+
+    #[test]
     fn a_bare_reset_out_of_the_blue_is_no_abort() {
-        assert_eq!(origin(63, Some(63), None), Some(ResetOrigin::NoSuchConnection));
+        assert_eq!(origin(63, UsualTtl::Always(63), None), Some(ResetOrigin::NoSuchConnection));
     }
 }

@@ -17,6 +17,8 @@ pub struct Teardown {
     pub close: PerSide<Option<CloseFrame>>,
     /// Each side's FIN.
     pub fin: PerSide<Option<Fin>>,
+    /// The peer's packet that acknowledges a FIN of that side which the capture lacks.
+    pub unseen_fin: PerSide<Option<Moment>>,
     /// Each side's first reset that counts.
     pub reset: PerSide<Option<Reset>>,
     /// Could a Close of that side have passed unseen?
@@ -29,10 +31,23 @@ pub struct Teardown {
     pub last: PerSide<Option<Moment>>,
     /// ICMP errors that quote its segments, the first few.
     pub icmp: Vec<IcmpError>,
+    /// That side's latest message.
+    pub last_message: PerSide<LastMessage>,
     /// Why observation ended.
     pub observed: Observed,
     /// Sendings without an answer that prove a dead peer ([`Limits`](crate::limits::Limits)).
     pub unanswered_limit: u32,
+}
+
+/// The latest message of one side: what may have drawn a failure.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LastMessage {
+    /// Its last frame.
+    pub at: Option<Moment>,
+    /// Is it larger than every message of that side before?
+    pub is_largest: bool,
+    /// Has that side broken the protocol in a way that frame headers show?
+    pub violates: bool,
 }
 
 /// What is known of the opening handshake.
@@ -44,6 +59,10 @@ pub struct Opening {
     pub syn: Option<Moment>,
     /// The server's answer to it.
     pub syn_ack: Option<Moment>,
+    /// The client's first packet behind its SYN.
+    pub established: Option<Moment>,
+    /// TTL or hop limit of each side's first packet.
+    pub ttl: PerSide<Option<u8>>,
     /// The Upgrade request.
     pub request: Option<Moment>,
     /// Its answer.
@@ -88,6 +107,8 @@ pub struct Lost {
     pub at: Option<Moment>,
     /// Stream offset from which bytes are unknown.
     pub offset: u64,
+    /// The sender's last packet that shows them not yet sent.
+    pub unsent_at: Option<Moment>,
 }
 
 /// Why sight was lost.
@@ -130,8 +151,10 @@ pub struct TcpEnd {
     pub kind: TcpEndKind,
     /// Whose.
     pub by: Side,
-    /// The packet.
+    /// The packet; of a FIN that was not seen, the one that acknowledges it.
     pub at: Moment,
+    /// Does the capture hold it?
+    pub is_seen: bool,
 }
 
 /// How one side ended TCP.
@@ -148,12 +171,20 @@ impl Teardown {
     #[must_use]
     pub fn tcp_end(&self) -> Option<TcpEnd> {
         let fins = Side::BOTH.iter().filter_map(|side| {
-            self.fin[*side].map(|fin| TcpEnd { kind: TcpEndKind::Fin, by: *side, at: fin.at })
+            self.fin[*side].map(|fin| TcpEnd { kind: TcpEndKind::Fin, by: *side, at: fin.at, is_seen: true })
+        });
+        let unseen = Side::BOTH.iter().filter_map(|side| {
+            self.unseen_fin[*side].map(|at| TcpEnd { kind: TcpEndKind::Fin, by: *side, at, is_seen: false })
         });
         let resets = Side::BOTH.iter().filter_map(|side| {
-            self.reset[*side].map(|reset| TcpEnd { kind: TcpEndKind::Rst, by: *side, at: reset.at })
+            self.reset[*side].map(|reset| TcpEnd {
+                kind: TcpEndKind::Rst,
+                by: *side,
+                at: reset.at,
+                is_seen: true,
+            })
         });
-        fins.chain(resets).min_by_key(|end| end.at)
+        unseen.chain(fins).chain(resets).min_by_key(|end| end.at)
     }
 
     /// The side whose sendings went unanswered until the end: the other one, or the path, is dead.

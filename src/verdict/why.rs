@@ -9,7 +9,7 @@ use crate::side::Side;
 use crate::tcp::liveness::Unanswered;
 use crate::websocket::close::{CloseBody, CloseFrame};
 
-fn close_text(close: &CloseFrame) -> String {
+pub(super) fn close_text(close: &CloseFrame) -> String {
     match (close.code, close.body) {
         (Some(code), CloseBody::Malformed) => format!("Close {} with a reason that is not UTF-8", code.0),
         (Some(code), _) => format!("Close {}", code.0),
@@ -19,12 +19,16 @@ fn close_text(close: &CloseFrame) -> String {
     }
 }
 
-fn end_text(end: &TcpEnd) -> String {
+pub(super) fn end_text(end: &TcpEnd) -> String {
     let what = match end.kind {
         TcpEndKind::Fin => "FIN",
         TcpEndKind::Rst => "RST",
     };
-    format!("{what} by {} in {}", end.by, packet(end.at))
+    if end.is_seen {
+        format!("{what} by {} in {}", end.by, packet(end.at))
+    } else {
+        format!("{what} by {} that only its acknowledgment in {} shows", end.by, packet(end.at))
+    }
 }
 
 pub(super) fn coded(teardown: &Teardown, side: Side, close: &CloseFrame, crossed: bool) -> String {
@@ -160,10 +164,10 @@ pub(super) fn waiting(teardown: &Teardown) -> String {
     }
 }
 
-pub(super) fn close_may_be_an_answer(side: Side, close: &CloseFrame, lost: &Lost) -> String {
+pub(super) fn close_may_not_be_the_first(side: Side, close: &CloseFrame, lost: &Lost) -> String {
     let peer = side.other();
     format!(
-        "{side} sent {} in {}, but it may answer a Close of {peer}: {}",
+        "{side} sent {} in {}, but {peer} may have sent one before: {}",
         close_text(close),
         packet(close.at),
         lost_text(peer, lost)
@@ -179,7 +183,7 @@ pub(super) fn blind(teardown: &Teardown, side: Side, lost: &Lost) -> String {
     format!("{end} and no Close was seen, but {}", lost_text(side, lost))
 }
 
-fn lost_text(side: Side, lost: &Lost) -> String {
+pub(super) fn lost_text(side: Side, lost: &Lost) -> String {
     let at = lost.at.map_or_else(String::new, |at| format!(" (shown by {})", packet(at)));
     match lost.blind {
         Blind::Gap => format!("the capture lacks bytes of {side}{at}"),

@@ -163,7 +163,9 @@ impl Framing {
                     );
                 }
             }
-            State::Lost => {}
+            // Between frames that one byte is the FIN: no frame is that short.
+            State::Header { len: 0, .. } if gap.cause == GapCause::ByteOrFin => {}
+            State::Lost => out(FrameEvent::Lost(gap)),
             State::Header { .. } | State::Payload { .. } => self.lose(gap, out),
             State::Control(control) => {
                 // The frame's end lies in the hole: what is known of it is kept, what follows is not.
@@ -236,8 +238,13 @@ impl Framing {
             return rest.len();
         };
         if self.on_probation > 0 && !plausible::is_plausible(&header) {
-            let gap =
-                Gap { at, offset: wire.end.saturating_sub(rest.len() as u64), len: 0, cause: GapCause::Lost };
+            let gap = Gap {
+                at,
+                offset: wire.end.saturating_sub(rest.len() as u64),
+                len: 0,
+                cause: GapCause::Lost,
+                unsent_at: None,
+            };
             self.lose(gap, out);
             return rest.len();
         }

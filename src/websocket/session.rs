@@ -35,6 +35,8 @@ pub struct Hidden {
     pub offset: u64,
     /// Why they can't be read.
     pub cause: HiddenCause,
+    /// The sender's last packet that shows it not yet sent.
+    pub unsent_at: Option<Moment>,
 }
 
 /// Why bytes can't be read as frames.
@@ -57,6 +59,12 @@ pub struct Direction {
     pub close: Option<Box<CloseFrame>>,
     /// Its last data frame.
     pub last_data: Option<Moment>,
+    /// Payload bytes of its latest message, compressed where it is.
+    pub message_bytes: u64,
+    /// Payload bytes of its largest message before that.
+    pub earlier_bytes: u64,
+    /// Did it break the protocol in a way that the frame headers show?
+    pub violates: bool,
     /// Unreadable bytes since its last data frame: a Close may stand in them.
     pub hidden: Option<Hidden>,
 }
@@ -98,6 +106,12 @@ impl Session {
         self.framings[side].is_at_boundary()
     }
 
+    /// Does the next byte of `side` belong to a frame that has begun?
+    #[must_use]
+    pub fn is_in_frame(&self, side: Side) -> bool {
+        !self.is_lost(side) && !self.is_at_boundary(side)
+    }
+
     /// Forgets where `side`'s frames stand: they begin somewhere.
     pub fn lose(&mut self, side: Side) {
         *self.framings.get_mut(side) = Framing::lost();
@@ -116,7 +130,12 @@ impl Session {
             StreamEvent::Data { at, bytes, wire, offset } => {
                 framing.feed(at, bytes, wire, expects_mask, limits, &mut note);
                 if framing.is_lost() {
-                    direction.hidden.get_or_insert(Hidden { at, offset, cause: HiddenCause::Unframed });
+                    direction.hidden.get_or_insert(Hidden {
+                        at,
+                        offset,
+                        cause: HiddenCause::Unframed,
+                        unsent_at: None,
+                    });
                 }
             }
             StreamEvent::Gap(gap) => framing.gap(gap, limits, &mut note),
@@ -158,8 +177,8 @@ impl Direction {
                 self.take_close(close, anomalies);
             }
             FrameEvent::Resynchronized(_) => anomalies.insert(Anomaly::FramingResynchronized),
-            FrameEvent::Lost(Gap { at, offset, cause, .. }) => {
-                self.hidden.get_or_insert(Hidden { at, offset, cause: HiddenCause::Gap(cause) });
+            FrameEvent::Lost(Gap { at, offset, cause, unsent_at, .. }) => {
+                self.hidden.get_or_insert(Hidden { at, offset, cause: HiddenCause::Gap(cause), unsent_at });
             }
         }
     }
@@ -174,8 +193,14 @@ impl Direction {
         let is_continuation = header.opcode == Opcode::CONTINUATION;
         if is_continuation != self.in_message && !header.opcode.is_reserved() {
             anomalies.insert(Anomaly::FragmentationError);
+            self.violates = true;
         }
         self.in_message = !header.fin;
+        if !is_continuation {
+            self.earlier_bytes = self.earlier_bytes.max(self.message_bytes);
+            self.message_bytes = 0;
+        }
+        self.message_bytes = self.message_bytes.saturating_add(header.payload_len);
         self.last_data = Some(at);
         self.traffic.frames += 1;
         self.traffic.messages += u64::from(!is_continuation);
@@ -196,7 +221,8 @@ impl Direction {
         self.close = Some(Box::new(close));
     }
 
-    fn check(&self, side: Side, header: &FrameHeader, rsv1_allowed: bool, anomalies: &mut AnomalySet) {
+    fn check(&mut self, side: Side, header: &FrameHeader, rsv1_allowed: bool, all: &mut AnomalySet) {
+        let mut anomalies = AnomalySet::default();
         match side {
             Side::Client if header.mask.is_none() => anomalies.insert(Anomaly::UnmaskedClientFrame),
             Side::Server if header.mask.is_some() => anomalies.insert(Anomaly::MaskedServerFrame),
@@ -219,5 +245,7 @@ impl Direction {
         if !header.is_minimal {
             anomalies.insert(Anomaly::NonMinimalLength);
         }
+        self.violates |= !anomalies.is_empty();
+        all.extend(anomalies);
     }
 }

@@ -6,9 +6,21 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::string_slice,
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    clippy::print_stderr,
     reason = "a test may fail by panicking; clippy exempts only the functions marked #[test]"
 )]
 
 mod diagnosis;
+mod captures;
+mod cli;
+mod endpoints;
+mod fixtures;
 mod layering;
+mod metamorphic;
+mod scenarios;
+mod schema;
 mod support;
+mod tshark;

@@ -1,12 +1,42 @@
 //! The command line. `clap` stops at this file.
 
+use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
+use wsclose::report::filter::{CLOSED_BY, Selector};
+use wsclose::time::Timestamp;
+use wsclose::verdict::vantage::Vantage;
 use wsclose::websocket::close_code::CloseCode;
+
+const EXAMPLES: &str = "\
+Examples:
+  wsclose server.pcapng                        who closed each WebSocket, and with what code
+  wsclose -v --only abnormal server.pcapng     why connections were lost, with packet numbers
+  tcpdump -i any -U -w - | wsclose -           from a pipe
+  wsclose --format ndjson *.pcap | jq .        one JSON object a line, for programs
+  wsclose --fail-on abnormal,1011 test.pcap    exit status 3 if one matches, for scripts
+  wsclose live -i eth0                         each end as it happens
+  wsclose explain 1001 1006                    two codes side by side
+
+Exit status:
+  0  done
+  1  some input could not be read whole, or has a link type that is not supported; what was read is reported
+  2  wrong usage, or the report can't be written
+  3  a connection matches --fail-on";
+
+#[cfg(feature = "live")]
+const LIVE_EXAMPLES: &str = "\
+Examples:
+  wsclose live -i any                              until Ctrl-C; then the summary
+  wsclose live -i eth0 --filter 'tcp port 9001'    spares the work for all other traffic
+  wsclose live -i lo --duration 60 --format ndjson
+
+Capturing takes root, or the right by itself:
+  sudo setcap cap_net_raw,cap_net_admin=eip \"$(command -v wsclose)\"";
 
 /// Who closed this WebSocket, with what code, and why? Answers from packet captures alone.
 #[derive(Debug, Parser)]
-#[command(version, about, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+#[command(version, about, after_help = EXAMPLES, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
@@ -17,9 +47,11 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Analyse saved captures (the default: `wsclose FILE...` is short for it)
+    #[command(after_help = EXAMPLES)]
     Analyze(AnalyzeArgs),
     /// Watch an interface and print each end as it happens
     #[cfg(feature = "live")]
+    #[command(after_help = LIVE_EXAMPLES)]
     Live(LiveArgs),
     /// List the interfaces that can be captured on
     #[cfg(feature = "live")]
@@ -28,46 +60,57 @@ pub(crate) enum Command {
     Explain(ExplainArgs),
 }
 
+const REPORT: &str = "Report";
+const CHOICE: &str = "Which connections";
+const READING: &str = "How packets are read";
+#[cfg(feature = "live")]
+const CAPTURE: &str = "Capture";
+
 /// What both `analyze` and `live` take.
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct CommonArgs {
     /// Output format
-    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT", help_heading = REPORT)]
     pub(crate) format: Format,
     /// Write the report to FILE instead of standard output
-    #[arg(short, long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE", help_heading = REPORT)]
     pub(crate) output: Option<PathBuf>,
-    /// Show each connection's evidence in the text report
-    #[arg(short, long)]
+    /// Show each connection's reasons and evidence in the text report
+    #[arg(short, long, help_heading = REPORT)]
     pub(crate) verbose: bool,
-    /// Colour the text report
-    #[arg(long, value_enum, default_value_t, value_name = "WHEN")]
+    /// Colour the text report; `auto`: on a terminal, unless NO_COLOR is set
+    #[arg(long, value_enum, default_value_t, value_name = "WHEN", help_heading = REPORT)]
     pub(crate) color: When,
-    /// List only these connections: a kind (abnormal), a label (1006), both (coded:1006) or a cause (abnormal:rst)
-    #[arg(long, value_name = "LABELS", value_delimiter = ',')]
-    pub(crate) only: Vec<String>,
-    /// List only connections whose end was begun by: client, server, both, network, proxy, unknown
-    #[arg(long, value_name = "WHO", value_delimiter = ',')]
+    /// Drop query strings and header values from the report
+    #[arg(long, help_heading = REPORT)]
+    pub(crate) redact: bool,
+    /// List only these: a kind (coded, abnormal, refused, open, unknown), a label (1006), both (coded:1006), a cause
+    /// (abnormal:rst, abnormal:fin, abnormal:timeout) or what hid the end (unknown:gap)
+    #[arg(long, value_name = "LABELS", value_delimiter = ',', value_parser = Selector::parse, help_heading = CHOICE)]
+    pub(crate) only: Vec<Selector>,
+    /// List only those whose end was begun by one of these
+    #[arg(long, value_name = "WHO", value_delimiter = ',', value_parser = PossibleValuesParser::new(CLOSED_BY),
+          help_heading = CHOICE)]
     pub(crate) closed_by: Vec<String>,
-    /// Exit with status 3 if a connection matches (same words as --only)
-    #[arg(long, value_name = "LABELS", value_delimiter = ',')]
-    pub(crate) fail_on: Vec<String>,
+    /// Exit with status 3 if a connection matches, listed or not (same words as --only)
+    #[arg(long, value_name = "LABELS", value_delimiter = ',', value_parser = Selector::parse, help_heading = CHOICE)]
+    pub(crate) fail_on: Vec<Selector>,
     /// Server ports that carry WebSockets, even where none was seen to open: failed connections to them are listed
-    #[arg(long, value_name = "PORT", value_delimiter = ',')]
+    #[arg(long, value_name = "PORT", value_delimiter = ',', help_heading = CHOICE)]
     pub(crate) ws_port: Vec<u16>,
+    /// Where the captures were taken (estimated for each connection otherwise)
+    #[arg(long, value_enum, value_name = "WHERE", help_heading = READING)]
+    pub(crate) vantage: Option<VantageArg>,
     /// Do not recognise WebSockets whose opening handshake is not in the capture
-    #[arg(long)]
+    #[arg(long, help_heading = CHOICE)]
     pub(crate) no_midstream: bool,
-    /// Drop packets with bad IP or TCP checksums, and count them
-    #[arg(long)]
-    pub(crate) verify_checksums: bool,
     /// Look only at packets that match this BPF expression, as tcpdump takes it
     #[cfg(feature = "live")]
-    #[arg(long, value_name = "BPF")]
+    #[arg(long, value_name = "BPF", help_heading = READING)]
     pub(crate) filter: Option<String>,
-    /// Drop query strings and header values from the report
-    #[arg(long)]
-    pub(crate) redact: bool,
+    /// Drop packets with bad IP or TCP checksums, and count them
+    #[arg(long, help_heading = READING)]
+    pub(crate) verify_checksums: bool,
 }
 
 #[derive(Args, Clone, Debug)]
@@ -77,12 +120,12 @@ pub(crate) struct AnalyzeArgs {
     pub(crate) files: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) common: CommonArgs,
-    /// List only connections that ended at or after this time (RFC 3339)
-    #[arg(long, value_name = "TIME")]
-    pub(crate) since: Option<String>,
-    /// List only connections that opened before this time (RFC 3339)
-    #[arg(long, value_name = "TIME")]
-    pub(crate) until: Option<String>,
+    /// List only those that ended at or after this time (RFC 3339, such as 2026-11-22T09:15:00Z)
+    #[arg(long, value_name = "TIME", value_parser = Timestamp::parse_rfc3339, help_heading = CHOICE)]
+    pub(crate) since: Option<Timestamp>,
+    /// List only those that opened before this time (RFC 3339)
+    #[arg(long, value_name = "TIME", value_parser = Timestamp::parse_rfc3339, help_heading = CHOICE)]
+    pub(crate) until: Option<Timestamp>,
 }
 
 #[cfg(feature = "live")]
@@ -94,19 +137,21 @@ pub(crate) struct LiveArgs {
     #[command(flatten)]
     pub(crate) common: CommonArgs,
     /// Stop after this many seconds
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", help_heading = CAPTURE)]
     pub(crate) duration: Option<u64>,
     /// Stop after this many ended connections
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", help_heading = CAPTURE)]
     pub(crate) count: Option<u64>,
     /// Bytes captured of each packet
-    #[arg(long, value_name = "BYTES", default_value_t = 262_144)]
+    #[arg(long, value_name = "BYTES", default_value_t = 262_144,
+          value_parser = clap::value_parser!(u32).range(64..=262_144), help_heading = CAPTURE)]
     pub(crate) snaplen: u32,
     /// Capture buffer in MiB
-    #[arg(long, value_name = "MIB", default_value_t = 64)]
+    #[arg(long, value_name = "MIB", default_value_t = 64,
+          value_parser = clap::value_parser!(u32).range(1..=2047), help_heading = CAPTURE)]
     pub(crate) buffer: u32,
     /// Capture packets that are not addressed to this host, too
-    #[arg(long)]
+    #[arg(long, help_heading = CAPTURE)]
     pub(crate) promiscuous: bool,
 }
 
@@ -131,16 +176,37 @@ pub(crate) enum Format {
     Ndjson,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum VantageArg {
+    /// At the clients
+    Client,
+    /// At the servers
+    Server,
+    /// On the path between them
+    Middle,
+}
+
+impl From<VantageArg> for Vantage {
+    fn from(arg: VantageArg) -> Self {
+        match arg {
+            VantageArg::Client => Vantage::Client,
+            VantageArg::Server => Vantage::Server,
+            VantageArg::Middle => Vantage::Middle,
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ExplainFormat {
+    /// For people
     #[default]
     Text,
+    /// For programs
     Json,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum When {
-    /// On a terminal, unless NO_COLOR is set
     #[default]
     Auto,
     Always,

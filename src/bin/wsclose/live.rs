@@ -1,7 +1,7 @@
 //! `wsclose live`: an interface, each end as it happens.
 
 use crate::args::LiveArgs;
-use crate::offline::options;
+use crate::offline::{EXIT_INCOMPLETE, EXIT_MATCHED, options};
 use crate::output::{Output, Selection};
 use anyhow::{Context as _, Result};
 use std::process::ExitCode;
@@ -11,9 +11,10 @@ use std::time::{Duration, Instant};
 use wsclose::analyzer::Analyzer;
 use wsclose::capture::live::{self, LiveOptions, LiveSource};
 use wsclose::capture::{Block, More, Source as _};
+use wsclose::report::escape::terminal;
 
 pub(crate) fn run(args: &LiveArgs) -> Result<ExitCode> {
-    let selection = Selection::new(&args.common)?;
+    let selection = Selection::new(&args.common);
     let stop = Arc::new(AtomicBool::new(false));
     stop_on_signals(&stop)?;
     let mut source = LiveSource::open(&live_options(args)?, Arc::clone(&stop))?;
@@ -22,8 +23,13 @@ pub(crate) fn run(args: &LiveArgs) -> Result<ExitCode> {
     let deadline = args.duration.map(|seconds| Instant::now() + Duration::from_secs(seconds));
     let mut ended = 0;
     let mut block = Block::default();
+    let mut failure = None;
     loop {
-        let more = source.read_block(&mut block)?;
+        // An interface may go away. What was captured before is reported all the same.
+        let more = source.read_block(&mut block).unwrap_or_else(|error| {
+            failure = Some(error);
+            More::No
+        });
         analyzer.handle_block(&block);
         ended += output.drain(&mut analyzer)?;
         let enough = args.count.is_some_and(|count| ended >= count);
@@ -34,7 +40,11 @@ pub(crate) fn run(args: &LiveArgs) -> Result<ExitCode> {
     }
     analyzer.finish();
     output.finish(&mut analyzer, &[source.info()])?;
-    Ok(ExitCode::SUCCESS)
+    if let Some(error) = failure {
+        anstream::eprintln!("wsclose: {}", terminal(&error.to_string()));
+        return Ok(EXIT_INCOMPLETE.into());
+    }
+    Ok(if output.has_failed { EXIT_MATCHED.into() } else { ExitCode::SUCCESS })
 }
 
 /// SIGINT and SIGTERM end the capture; what is open is then judged and the summary printed.

@@ -29,10 +29,23 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            anstream::eprintln!("wsclose: {error:#}");
+            anstream::eprintln!("wsclose: {}", message(&error));
             EXIT_USAGE.into()
         }
     }
+}
+
+/// The error and its causes, escaped; a cause that is told already is not told again.
+fn message(error: &anyhow::Error) -> String {
+    let mut message = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if message.is_empty() {
+            message = cause;
+        } else if !message.contains(&cause) {
+            message = format!("{message}: {cause}");
+        }
+    }
+    wsclose::report::escape::terminal(&message)
 }
 
 /// The reader of our output has gone (`wsclose ... | head`): no fault.

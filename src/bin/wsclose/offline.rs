@@ -1,47 +1,89 @@
 //! `wsclose analyze`: saved captures.
 
 use crate::args::{AnalyzeArgs, CommonArgs};
-use crate::output::{Output, Selection};
-use anyhow::{Context as _, Result};
+use crate::output::{Output, Selection, is_read_on_terminal};
+use anyhow::{Result, bail};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal as _;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use wsclose::analyzer::{Analyzer, Options};
+#[cfg(feature = "live")]
+use wsclose::capture::filter::PacketFilter;
+#[cfg(feature = "live")]
+use wsclose::capture::link_type::LinkType;
 use wsclose::capture::merge::MergedSource;
-use wsclose::capture::{Block, More, Source as _};
+use wsclose::capture::{Block, CaptureError, InputInfo, More, Source as _};
 use wsclose::limits::Limits;
-use wsclose::time::Timestamp;
+use wsclose::report::escape::{named, terminal};
+use wsclose::report::text::counted;
 
 /// Some input could not be read whole.
-const EXIT_INCOMPLETE: u8 = 1;
+pub(crate) const EXIT_INCOMPLETE: u8 = 1;
 /// A connection matched `--fail-on`.
-const EXIT_MATCHED: u8 = 3;
+pub(crate) const EXIT_MATCHED: u8 = 3;
 
 pub(crate) fn run(args: &AnalyzeArgs) -> Result<ExitCode> {
     let options = options(&args.common);
-    let mut selection = Selection::new(&args.common)?;
-    let time = |name: &str, text: &Option<String>| -> Result<Option<Timestamp>> {
-        text.as_deref().map(Timestamp::parse_rfc3339).transpose().with_context(|| format!("--{name}"))
-    };
-    selection.since = time("since", &args.since)?;
-    selection.until = time("until", &args.until)?;
+    let mut selection = Selection::new(&args.common);
+    (selection.since, selection.until) = (args.since, args.until);
+    check_filter(&args.common)?;
+    check_output(args)?;
     let mut source = MergedSource::open(&args.files, &options.limits);
     let mut analyzer = Analyzer::new(options);
     let mut output = Output::open(&args.common, selection, &source.infos())?;
-    read_all(args, &mut source, &mut analyzer, &mut output)?;
+    let read = read_all(args, &mut source, &mut analyzer, &mut output);
+    if read.as_ref().is_err_and(is_output_error) {
+        return read.map(|()| ExitCode::SUCCESS);
+    }
+    // A filter that a later packet's link type does not allow ends the reading. What was read is reported all the same.
     analyzer.finish();
     let infos = source.infos();
     output.finish(&mut analyzer, &infos)?;
-    for info in infos.iter().filter(|info| !info.complete) {
-        let reason = info.error.as_ref().map_or("not read to its end", |error| error.reason.as_str());
-        anstream::eprintln!("wsclose: {}: {}", info.path.escape_debug(), reason.escape_debug());
-    }
-    warn_of_unsupported(&analyzer);
-    Ok(match (infos.iter().all(|info| info.complete), output.has_failed) {
+    read?;
+    let is_whole = warn_of_incomplete(&args.common, &infos) & warn_of_unsupported(&analyzer);
+    Ok(match (is_whole, output.has_failed) {
         (_, true) => EXIT_MATCHED.into(),
         (false, false) => EXIT_INCOMPLETE.into(),
         (true, false) => ExitCode::SUCCESS,
     })
+}
+
+fn is_output_error(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<CaptureError>().is_none()
+}
+
+/// A filter that is valid for none of the usual link types is a wrong one: better said before anything is read.
+#[cfg(feature = "live")]
+fn check_filter(args: &CommonArgs) -> Result<()> {
+    let Some(expression) = &args.filter else { return Ok(()) };
+    let mut filter = PacketFilter::new(expression);
+    let usual = [LinkType::LINUX_SLL2, LinkType::RAW, LinkType::NULL];
+    match filter.compile(LinkType::ETHERNET) {
+        Err(error) if usual.into_iter().all(|link_type| filter.compile(link_type).is_err()) => {
+            Err(error.into())
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(not(feature = "live"))]
+fn check_filter(_: &CommonArgs) -> Result<()> {
+    Ok(())
+}
+
+/// Creating the report must not destroy the capture.
+fn check_output(args: &AnalyzeArgs) -> Result<()> {
+    let Some(output) = args.common.output.as_ref().and_then(|path| path.canonicalize().ok()) else {
+        return Ok(());
+    };
+    let same = |input: &&PathBuf| output.is_file() && input.canonicalize().is_ok_and(|input| input == output);
+    match args.files.iter().find(same) {
+        Some(input) => {
+            bail!("{} is an input; the report would overwrite it", terminal(&input.to_string_lossy()))
+        }
+        None => Ok(()),
+    }
 }
 
 /// What the arguments ask of the analysis.
@@ -51,6 +93,7 @@ pub(crate) fn options(args: &CommonArgs) -> Options {
         verify_checksums: args.verify_checksums,
         no_midstream: args.no_midstream,
         ws_ports: args.ws_port.clone(),
+        vantage: args.vantage.map(Into::into),
     }
 }
 
@@ -61,7 +104,7 @@ fn read_all(
     output: &mut Output,
 ) -> Result<()> {
     #[cfg(feature = "live")]
-    let mut filter = args.common.filter.as_deref().map(wsclose::capture::filter::PacketFilter::new);
+    let mut filter = args.common.filter.as_deref().map(PacketFilter::new);
     #[cfg(not(feature = "live"))]
     let _ = args;
     let progress = progress(source.total_bytes());
@@ -92,10 +135,26 @@ fn progress(total: Option<u64>) -> ProgressBar {
     bar.with_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
-fn warn_of_unsupported(analyzer: &Analyzer) {
-    for (link_type, packets) in analyzer.decoder().unsupported_link_types() {
-        anstream::eprintln!(
-            "wsclose: link type {link_type} is not supported: {packets} packets were not looked at"
-        );
+/// Names the inputs that could not be read whole, unless the report on the terminal has done so. True: there are none.
+fn warn_of_incomplete(args: &CommonArgs, infos: &[InputInfo]) -> bool {
+    let mut incomplete = infos.iter().filter(|info| !info.complete).peekable();
+    let is_whole = incomplete.peek().is_none();
+    if !is_read_on_terminal(args) {
+        for info in incomplete {
+            let reason = info.error.as_ref().map_or("not read to its end", |error| error.reason.as_str());
+            anstream::eprintln!("wsclose: {}", named(&info.path, reason));
+        }
     }
+    is_whole
+}
+
+/// Names the link types that are not supported. True: there are none.
+fn warn_of_unsupported(analyzer: &Analyzer) -> bool {
+    let mut is_supported = true;
+    for (link_type, packets) in analyzer.decoder().unsupported_link_types() {
+        is_supported = false;
+        let packets = counted(packets, "packet");
+        anstream::eprintln!("wsclose: link type {link_type} is not supported: {packets} not looked at");
+    }
+    is_supported
 }

@@ -1,7 +1,7 @@
 //! Where reports go: the chosen format, the chosen file, the chosen connections.
 
 use crate::args::{CommonArgs, Format, When};
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal as _, Write};
 use wsclose::analyzer::Analyzer;
@@ -11,7 +11,7 @@ use wsclose::capture::InputInfo;
 use wsclose::limits::Limits;
 use wsclose::report::build::{self, Context};
 use wsclose::report::diagnosis::Diagnoser;
-use wsclose::report::filter::{CLOSED_BY, Selector};
+use wsclose::report::filter::Selector;
 use wsclose::report::json::JsonWriter;
 use wsclose::report::model::{Connection, Input, Summary};
 use wsclose::report::ndjson::NdjsonWriter;
@@ -29,31 +29,28 @@ pub(crate) struct Selection {
 }
 
 impl Selection {
-    pub(crate) fn new(args: &CommonArgs) -> Result<Self> {
-        let parse = |option: &str, words: &[String]| -> Result<Vec<Selector>> {
-            words
-                .iter()
-                .map(|word| Selector::parse(word).map_err(|why| anyhow::anyhow!("{option}: {why}")))
-                .collect()
-        };
-        if let Some(word) = args.closed_by.iter().find(|word| !CLOSED_BY.contains(&word.as_str())) {
-            bail!("--closed-by: expected one of {}; found {word:?}", CLOSED_BY.join(", "));
-        }
-        Ok(Selection {
-            only: parse("--only", &args.only)?,
+    pub(crate) fn new(args: &CommonArgs) -> Self {
+        Selection {
+            only: args.only.clone(),
             closed_by: args.closed_by.clone(),
-            fail_on: parse("--fail-on", &args.fail_on)?,
+            fail_on: args.fail_on.clone(),
             since: None,
             until: None,
-        })
+        }
+    }
+
+    fn is_narrowed(&self) -> bool {
+        let by_time = self.since.is_some() || self.until.is_some();
+        by_time || !self.only.is_empty() || !self.closed_by.is_empty()
     }
 
     fn lists(&self, record: &ConnectionRecord, connection: &Connection) -> bool {
         let verdict = &connection.verdict;
         let by = verdict.closed_by.as_deref().unwrap_or_default();
+        let ended = record.teardown.tcp_end().map_or(record.last, |end| end.at);
         (self.only.is_empty() || self.only.iter().any(|selector| selector.matches(verdict)))
             && (self.closed_by.is_empty() || self.closed_by.iter().any(|who| who == by))
-            && self.since.is_none_or(|since| record.last.at >= since)
+            && self.since.is_none_or(|since| ended.at >= since)
             && self.until.is_none_or(|until| record.opened.at < until)
     }
 
@@ -85,11 +82,12 @@ pub(crate) struct Output {
 impl Output {
     pub(crate) fn open(args: &CommonArgs, selection: Selection, infos: &[InputInfo]) -> Result<Self> {
         let out = sink(args)?;
+        let files: Vec<String> = infos.iter().map(|info| info.path.clone()).collect();
         let inputs: Vec<Input> = infos.iter().map(build::input).collect();
         let writer = match args.format {
             Format::Text => {
-                let style = TextStyle { color: wants_color(args), verbose: args.verbose };
-                Writer::Text(Box::new(TextReport::new(style)), out)
+                let style = text_style(args, selection.is_narrowed());
+                Writer::Text(Box::new(TextReport::new(style, &files)), out)
             }
             Format::Json => Writer::Json(JsonWriter::begin(out)?),
             Format::Ndjson => Writer::Ndjson(NdjsonWriter::begin(out, inputs)?),
@@ -97,7 +95,7 @@ impl Output {
         Ok(Output {
             writer,
             selection,
-            files: infos.iter().map(|info| info.path.clone()).collect(),
+            files,
             redact: args.redact,
             summary: Summary::default(),
             diagnoser: Diagnoser::new(Limits::default()),
@@ -144,6 +142,7 @@ impl Output {
         Ok(())
     }
 
+    /// Writes what is left, and the totals.
     pub(crate) fn finish(&mut self, analyzer: &mut Analyzer, infos: &[InputInfo]) -> io::Result<()> {
         self.drain(analyzer)?;
         self.summary.other_tcp_connections = analyzer.other_connections();
@@ -153,7 +152,7 @@ impl Output {
         anomalies.add(Anomaly::SurveyLimit, self.diagnoser.forgotten());
         match &mut self.writer {
             Writer::Text(report, out) => {
-                report.write(out, &inputs, &self.summary)?;
+                report.write(out, &inputs, &self.summary, &anomalies)?;
                 out.flush()
             }
             Writer::Json(writer) => writer.finish(&inputs, &self.summary, &anomalies),
@@ -172,14 +171,23 @@ fn sink(args: &CommonArgs) -> Result<Box<dyn Write>> {
     })
 }
 
-fn wants_color(args: &CommonArgs) -> bool {
-    match args.color {
+/// Does the text report go to a terminal?
+pub(crate) fn is_read_on_terminal(args: &CommonArgs) -> bool {
+    args.output.is_none() && args.format == Format::Text && io::stdout().is_terminal()
+}
+
+fn text_style(args: &CommonArgs, narrowed: bool) -> TextStyle {
+    let on_terminal = is_read_on_terminal(args);
+    let color = match args.color {
         When::Always => true,
         When::Never => false,
+        // NO_COLOR, CLICOLOR, CLICOLOR_FORCE and TERM have their say.
         When::Auto => {
             args.output.is_none()
-                && io::stdout().is_terminal()
                 && anstream::AutoStream::choice(&io::stdout()) != anstream::ColorChoice::Never
         }
-    }
+    };
+    let width = terminal_size::terminal_size().filter(|_| on_terminal);
+    let width = width.map(|(columns, _)| usize::from(columns.0));
+    TextStyle { color, verbose: args.verbose, width, narrowed }
 }

@@ -20,12 +20,14 @@
 )]
 
 pub mod capture_file;
+pub mod fixture;
 pub mod packet;
 pub mod packaging;
 pub mod rewrite;
 pub mod rewrite_loss;
 pub mod rewrite_names;
 pub mod rewrite_set;
+pub mod run;
 pub mod rng;
 pub mod wire;
 pub mod conversation;

@@ -1,0 +1,111 @@
+//! What was read, and what could not be.
+
+use super::words::{counted, day, grouped, time_of_day};
+use crate::anomaly::AnomalyCounts;
+use crate::report::escape::{named, terminal};
+use crate::report::model::{Input, Summary};
+use std::io::{self, Write};
+
+/// Writes how many connections there are, and in what.
+pub(super) fn write(
+    out: &mut impl Write,
+    inputs: &[Input],
+    summary: &Summary,
+    narrowed: bool,
+) -> io::Result<()> {
+    let noun = if narrowed { "matching WebSocket connection" } else { "WebSocket connection" };
+    let packets: u64 = inputs.iter().map(|input| input.packets).fold(0, u64::saturating_add);
+    writeln!(out, "{} {}", counted(summary.connections, noun), place(inputs))?;
+    if let Some(span) = span(inputs) {
+        write!(out, "{span}, ")?;
+    }
+    let others = counted(summary.other_tcp_connections, "other TCP connection");
+    writeln!(out, "{}, {others}", counted(packets, "packet"))?;
+    if summary.connections == 0 && summary.other_tcp_connections > 0 && !narrowed {
+        writeln!(
+            out,
+            "A WebSocket inside TLS (wss://) or HTTP/2 is not recognised: both are not supported yet."
+        )?;
+    }
+    Ok(())
+}
+
+fn place(inputs: &[Input]) -> String {
+    match inputs {
+        [one] if one.format.as_deref() == Some("live") => format!("on {}", terminal(&one.path)),
+        [one] if one.path == "-" => "in standard input".to_owned(),
+        [one] => format!("in {}", terminal(&one.path)),
+        many => format!("in {} files", many.len()),
+    }
+}
+
+/// `2026-11-22 20:14:38 to 20:16:11 UTC`, with the second date only where it is another.
+fn span(inputs: &[Input]) -> Option<String> {
+    let first = inputs.iter().filter_map(|input| input.first_packet_at.as_deref()).min()?;
+    let last = inputs.iter().filter_map(|input| input.last_packet_at.as_deref()).max()?;
+    let other_day = if day(first) == day(last) { String::new() } else { format!("{} ", day(last)) };
+    Some(format!("{} {} to {other_day}{} UTC", day(first), time_of_day(first, 0), time_of_day(last, 0)))
+}
+
+/// Writes what limits the report's worth: inputs not read whole, packets lost, oddities.
+pub(super) fn write_notices(
+    out: &mut impl Write,
+    inputs: &[Input],
+    anomalies: &AnomalyCounts,
+) -> io::Result<()> {
+    let incomplete = inputs.iter().filter(|input| !input.complete);
+    let lossy = inputs.iter().filter(|input| input.dropped_packets > 0);
+    let mut notices: Vec<String> = incomplete.map(not_whole).chain(lossy.map(lost)).collect();
+    let odd: Vec<String> =
+        anomalies.iter().map(|(anomaly, count)| format!("{anomaly} {}", grouped(count))).collect();
+    if !odd.is_empty() {
+        notices.push(format!("oddities: {}", odd.join(", ")));
+    }
+    if !notices.is_empty() {
+        writeln!(out)?;
+    }
+    notices.iter().try_for_each(|notice| writeln!(out, "{notice}"))
+}
+
+fn not_whole(input: &Input) -> String {
+    let reason = input.error.as_ref().map_or("not read to its end", |error| error.reason.as_str());
+    format!("not read whole: {}", named(&input.path, reason))
+}
+
+fn lost(input: &Input) -> String {
+    let lost = counted(input.dropped_packets, "packet");
+    format!(
+        "{}: the capture itself lost {lost}, so that what seems missing may have been sent",
+        terminal(&input.path)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn input(path: &str) -> Input {
+        Input {
+            path: path.to_owned(),
+            format: None,
+            compression: None,
+            packets: 0,
+            bytes: 0,
+            first_packet_at: Some("2026-11-22T20:14:38.123456789Z".to_owned()),
+            last_packet_at: Some("2026-11-23T00:00:01.000000000Z".to_owned()),
+            link_types: Vec::new(),
+            dropped_packets: 0,
+            complete: true,
+            error: None,
+        }
+    }
+
+    #[test]
+    fn the_second_date_stands_only_where_it_is_another() {
+        let mut one = input("a");
+        let days = span(std::slice::from_ref(&one));
+        assert_eq!(days.as_deref(), Some("2026-11-22 20:14:38 to 2026-11-23 00:00:01 UTC"));
+        one.last_packet_at = Some("2026-11-22T20:14:39.000000000Z".to_owned());
+        assert_eq!(span(&[one]).as_deref(), Some("2026-11-22 20:14:38 to 20:14:39 UTC"));
+    }
+}

@@ -1,0 +1,182 @@
+//! One connection's line.
+
+use super::files::FileNames;
+use super::paint;
+use super::words::{address, day, duration, time_of_day};
+use crate::report::escape::{cell, terminal};
+use crate::report::model::{Close, Connection};
+use std::fmt::Write as _;
+use unicode_width::UnicodeWidthStr as _;
+
+/// The columns, in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Column {
+    File,
+    Stream,
+    Opened,
+    Client,
+    Server,
+    Via,
+    Life,
+    Idle,
+    End,
+    By,
+    Request,
+}
+
+impl Column {
+    /// Every column, in order.
+    pub(super) const ALL: [Column; 11] = [
+        Column::File,
+        Column::Stream,
+        Column::Opened,
+        Column::Client,
+        Column::Server,
+        Column::Via,
+        Column::Life,
+        Column::Idle,
+        Column::End,
+        Column::By,
+        Column::Request,
+    ];
+
+    /// What stands above it.
+    pub(super) const fn heading(self) -> &'static str {
+        match self {
+            Column::File => "FILE",
+            Column::Stream => "STREAM",
+            Column::Opened => "OPENED",
+            Column::Client => "CLIENT",
+            Column::Server => "SERVER",
+            Column::Via => "VIA",
+            Column::Life => "LIFE",
+            Column::Idle => "IDLE",
+            Column::End => "END",
+            Column::By => "BY",
+            Column::Request => "REQUEST",
+        }
+    }
+
+    /// Numbers stand to the right.
+    pub(super) const fn is_right_aligned(self) -> bool {
+        matches!(self, Column::Stream | Column::Life | Column::Idle)
+    }
+}
+
+/// Columns of the close reason shown in a line.
+const REASON_WIDTH: usize = 32;
+/// Columns of a host and path, which may be as long as their sender likes.
+const REQUEST_WIDTH: usize = 100;
+/// Columns of VLANs and tunnels.
+const VIA_WIDTH: usize = 32;
+
+/// One connection's line, ready for a terminal.
+#[derive(Debug)]
+pub(super) struct Row {
+    pub(super) opened_at: String,
+    pub(super) cells: [String; Column::ALL.len()],
+    pub(super) kind: String,
+    pub(super) details: Vec<String>,
+}
+
+impl Row {
+    pub(super) fn new(connection: &Connection, files: &FileNames, details: Vec<String>) -> Row {
+        let idle = connection.idle_before_end_s.filter(|_| connection.verdict.kind != "open");
+        let cells = Column::ALL.map(|column| match column {
+            Column::File => files.name(&connection.file).to_owned(),
+            Column::Stream => connection.tcp_stream.map(|stream| stream.to_string()).unwrap_or_default(),
+            Column::Opened => time_of_day(&connection.opened_at, 3).to_owned(),
+            Column::Client => address(&connection.client.address, connection.client.port),
+            Column::Server => address(&connection.server.address, connection.server.port),
+            Column::Via => cell(&connection.encapsulation.join(", "), VIA_WIDTH),
+            Column::Life => duration(connection.duration_s),
+            Column::Idle => idle.map(duration).unwrap_or_default(),
+            Column::End => end(connection),
+            Column::By => connection.verdict.closed_by.clone().unwrap_or_default(),
+            Column::Request => request(connection),
+        });
+        Row { opened_at: connection.opened_at.clone(), cells, kind: connection.verdict.kind.clone(), details }
+    }
+
+    /// The day on which it was opened.
+    pub(super) fn day(&self) -> &str {
+        day(&self.opened_at)
+    }
+
+    pub(super) fn cell(&self, column: Column) -> &str {
+        self.cells.get(column as usize).map_or("", String::as_str)
+    }
+
+    /// The line by itself, as live capture shows it.
+    pub(super) fn line(&self, ended_at: &str, color: bool) -> String {
+        let end = self.cell(Column::End);
+        let fill = 14_usize.saturating_sub(end.width());
+        let mut line = format!(
+            "{}  {}{:fill$}  {:<7}",
+            time_of_day(ended_at, 3),
+            paint(&self.kind, end, color),
+            "",
+            self.cell(Column::By),
+        );
+        let _ = write!(line, "  {} -> {}", self.cell(Column::Client), self.cell(Column::Server));
+        if !self.cell(Column::Via).is_empty() {
+            let _ = write!(line, " via {}", self.cell(Column::Via));
+        }
+        let _ = write!(line, "  lived {}", self.cell(Column::Life));
+        if !self.cell(Column::Idle).is_empty() {
+            let _ = write!(line, ", idle {}", self.cell(Column::Idle));
+        }
+        let _ = write!(line, "  {}", self.cell(Column::Request));
+        line.truncate(line.trim_end().len());
+        line
+    }
+}
+
+/// What was asked for: `example.org/ws`; the host only where it says more than the server's address.
+fn request(connection: &Connection) -> String {
+    let handshake = &connection.handshake;
+    let path = handshake.path.as_deref().unwrap_or_default();
+    let server = &connection.server;
+    let known = [server.address.clone(), address(&server.address, server.port)];
+    let host = handshake
+        .host
+        .as_deref()
+        .filter(|host| path.starts_with('/') && !known.contains(&(*host).to_owned()));
+    cell(&format!("{}{path}", host.unwrap_or_default()), REQUEST_WIDTH)
+}
+
+/// `1001 "bye"`, `1006 timeout`, `refused 401`, `unknown (gap)`.
+fn end(connection: &Connection) -> String {
+    let verdict = &connection.verdict;
+    let label = terminal(&verdict.label);
+    match (verdict.kind.as_str(), &verdict.cause, &verdict.blind) {
+        (_, Some(cause), _) => format!("{label} {cause}"),
+        (_, _, Some(blind)) => format!("{label} ({blind})"),
+        ("refused", ..) => match (connection.handshake.status, connection.teardown.kind.as_str()) {
+            (Some(status), _) => format!("refused {status}"),
+            (None, "none") => "refused".to_owned(),
+            (None, tcp) => format!("refused ({tcp})"),
+        },
+        ("coded", ..) => coded(connection),
+        _ => label,
+    }
+}
+
+fn coded(connection: &Connection) -> String {
+    let closes = [&connection.close.client, &connection.close.server];
+    let seen = closes.into_iter().flatten();
+    let first = seen.clone().min_by(|a: &&Close, b: &&Close| (&a.at, a.packet).cmp(&(&b.at, b.packet)));
+    let mut end = connection.verdict.label.clone();
+    if let Some(close) = first {
+        if close.body == "malformed" {
+            end += " (malformed)";
+        }
+        if !close.reason.is_empty() {
+            let _ = write!(end, " \"{}\"", cell(&close.reason, REASON_WIDTH));
+        }
+    }
+    if !connection.verdict.clean {
+        end += if seen.count() < 2 { " (unanswered)" } else { " (not clean)" };
+    }
+    end
+}

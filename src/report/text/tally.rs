@@ -1,0 +1,104 @@
+//! How many ended how, and by whom.
+
+use super::paint;
+use super::words::grouped;
+use crate::report::model::Connection;
+use crate::websocket::close_code::CloseCode;
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use unicode_width::UnicodeWidthStr as _;
+
+/// Counts by kind, by detail (code, cause, status, ...), by who began it.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    counts: BTreeMap<(usize, String), BTreeMap<String, u64>>,
+}
+
+/// The kinds in the order of the summary, with their meaning.
+const KINDS: [(&str, &str); 5] = [
+    ("coded", "closed with a Close frame"),
+    ("abnormal", "abnormal: lost without a Close (1006)"),
+    ("refused", "refused: the opening handshake failed"),
+    ("unknown", "unknown: a Close may have passed unseen"),
+    ("open", "open when the capture ended"),
+];
+
+impl Tally {
+    pub(super) fn count(&mut self, connection: &Connection) {
+        let verdict = &connection.verdict;
+        let order = KINDS.iter().position(|(kind, _)| *kind == verdict.kind).unwrap_or(KINDS.len());
+        let by = verdict.closed_by.clone().unwrap_or_default();
+        let counts = self.counts.entry((order, detail(connection))).or_default();
+        *counts.entry(by).or_default() += 1;
+    }
+
+    pub(super) fn write(&self, out: &mut impl Write, color: bool) -> io::Result<()> {
+        if !self.counts.is_empty() {
+            writeln!(out)?;
+        }
+        let width = self.counts.keys().map(|(_, detail)| detail.width()).max().unwrap_or(0);
+        for (order, (kind, meaning)) in KINDS.iter().enumerate() {
+            let of_kind: Vec<_> = self.counts.iter().filter(|((of, _), _)| *of == order).collect();
+            let total: u64 = of_kind.iter().flat_map(|(_, by)| by.values()).sum();
+            if total == 0 {
+                continue;
+            }
+            writeln!(out, "{}", paint(kind, &format!("{:>6}  {meaning}", grouped(total)), color))?;
+            for ((_, detail), by) in of_kind.into_iter().filter(|((_, detail), _)| !detail.is_empty()) {
+                let count = grouped(by.values().sum());
+                let fill = width.saturating_sub(detail.width());
+                writeln!(out, "{count:>13}  {detail}{:fill$}  {}", "", who(by))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn who(by: &BTreeMap<String, u64>) -> String {
+    let mut who: Vec<_> = by.iter().collect();
+    who.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
+    who.iter().map(|(who, count)| format!("{who} {}", grouped(**count))).collect::<Vec<_>>().join(", ")
+}
+
+/// What tells ends of one kind apart.
+fn detail(connection: &Connection) -> String {
+    let verdict = &connection.verdict;
+    match (verdict.kind.as_str(), &verdict.cause, &verdict.blind) {
+        ("coded", ..) => code(&verdict.label),
+        ("abnormal", Some(cause), _) => format!("{cause}: {}", cause_meaning(cause)),
+        ("unknown", _, Some(blind)) => format!("{blind}: {}", blind_meaning(blind)),
+        ("refused", ..) => match connection.handshake.status {
+            Some(status) => format!("status {status}"),
+            None => "no answer".to_owned(),
+        },
+        _ => String::new(),
+    }
+}
+
+fn code(label: &str) -> String {
+    match label.parse().ok().and_then(|code| CloseCode(code).name()) {
+        Some(name) => format!("{label} {name}"),
+        None => label.to_owned(),
+    }
+}
+
+fn cause_meaning(cause: &str) -> &'static str {
+    match cause {
+        "rst" => "TCP was reset",
+        "fin" => "TCP was closed, the WebSocket was not",
+        _ => "one end had stopped answering",
+    }
+}
+
+fn blind_meaning(blind: &str) -> &'static str {
+    match blind {
+        "gap" => "the capture lost packets",
+        "encrypted" => "TLS without its keys",
+        "truncated" => "packets were cut by the snaplen",
+        "one-sided" => "one direction was not captured to its end",
+        "started-late" => "the capture began in the midst of a frame",
+        "desynchronized" => "frame boundaries were lost",
+        "evicted" => "dropped to keep within the limits",
+        _ => "the capture reports lost packets",
+    }
+}

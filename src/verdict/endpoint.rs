@@ -1,0 +1,401 @@
+//! The code that RFC 6455 §7.1.5 gives the application at each end.
+//!
+//! It is the code of the first valid Close that *reached* the application while it still listened: 1005 for an empty
+//! one, 1006 where none came. What an end sent itself never sets its own code, so the two ends may well differ.
+
+use super::reach::{Reach, own_reset, reach};
+use super::teardown::{Blind, Lost, Observed, Sight, TcpEnd, TcpEndKind, Teardown};
+use super::vantage::VantageEstimate;
+use super::verdict::{Kind, packet};
+use super::why::{close_text, end_text, lost_text};
+use crate::side::{PerSide, Side};
+use crate::websocket::close::{CloseBody, CloseFrame};
+use crate::websocket::close_code::CloseCode;
+
+/// How sure a code is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Certainty {
+    /// The packets prove it.
+    Certain,
+    /// The packets fit nothing else that is usual.
+    Likely,
+    /// One of two codes; the packets can't tell which.
+    Ambiguous,
+    /// The packets do not tell.
+    Unknown,
+}
+
+impl Certainty {
+    /// `certain`, `likely`, `ambiguous` or `unknown`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Certainty::Certain => "certain",
+            Certainty::Likely => "likely",
+            Certainty::Ambiguous => "ambiguous",
+            Certainty::Unknown => "unknown",
+        }
+    }
+}
+
+/// The code at one end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndpointCode {
+    /// The code; `None` where the packets do not tell, or where the application was told nothing.
+    pub code: Option<CloseCode>,
+    /// How sure it is.
+    pub certainty: Certainty,
+    /// The other possible code, where it is ambiguous.
+    pub alternative: Option<CloseCode>,
+    /// The connection closed after a complete closing handshake (RFC 6455 §7.1.4), as this end saw it.
+    pub was_clean: bool,
+    /// How this end's story went: what a library's dialect depends on.
+    pub course: Course,
+    /// The reason in one sentence, with packet numbers.
+    pub why: String,
+}
+
+/// What happened, as one end saw it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Course {
+    /// A Close came that the end accepted.
+    Told,
+    /// A Close came that the end had to reject.
+    Rejected,
+    /// The end failed the connection (RFC 6455 §7.1.7) and read no more.
+    Failed,
+    /// The end sent a Close and got none.
+    Unanswered,
+    /// TCP ended in order, without any Close to or from this end.
+    Dropped,
+    /// TCP was reset, without any Close to or from this end.
+    Reset,
+    /// The end itself dropped TCP, without any Close.
+    Quit,
+    /// The other end, or the path, died.
+    Silent,
+    /// The opening handshake failed.
+    NeverOpened,
+    /// Nothing can be said.
+    Unclear,
+}
+
+impl EndpointCode {
+    fn new(code: CloseCode, certainty: Certainty, course: Course, why: String) -> Self {
+        EndpointCode { code: Some(code), certainty, alternative: None, was_clean: false, course, why }
+    }
+
+    fn or(self, alternative: CloseCode) -> Self {
+        if self.code == Some(alternative) {
+            return self;
+        }
+        EndpointCode { certainty: Certainty::Ambiguous, alternative: Some(alternative), ..self }
+    }
+
+    fn unknown(why: String) -> Self {
+        EndpointCode {
+            code: None,
+            certainty: Certainty::Unknown,
+            alternative: None,
+            was_clean: false,
+            course: Course::Unclear,
+            why,
+        }
+    }
+}
+
+/// The code at each end of a connection whose end is of this kind. Pure and total.
+#[must_use]
+pub fn endpoints(teardown: &Teardown, kind: Kind, vantage: &VantageEstimate) -> PerSide<EndpointCode> {
+    PerSide::from_fn(|side| match kind {
+        Kind::Open => EndpointCode::unknown("the connection is still open when the capture ends".to_owned()),
+        Kind::Refused => refused(teardown, side),
+        Kind::Coded(_) | Kind::Abnormal(_) | Kind::Unknown(_) => opened(teardown, side, vantage),
+    })
+}
+
+/// The opening handshake failed: no Close can have come (rule 1).
+fn refused(teardown: &Teardown, side: Side) -> EndpointCode {
+    let why = "the opening handshake failed".to_owned();
+    let accepted = teardown.opening.response.is_some_and(|answer| answer.is_switch);
+    match side {
+        Side::Client => EndpointCode::new(
+            CloseCode::ABNORMAL,
+            Certainty::Certain,
+            Course::NeverOpened,
+            format!("{why}: the client's connection ends without ever having been open"),
+        ),
+        Side::Server if accepted => EndpointCode::new(
+            CloseCode::ABNORMAL,
+            Certainty::Likely,
+            Course::Dropped,
+            "the client rejected the server's 101 and sent no Close".to_owned(),
+        ),
+        Side::Server => EndpointCode::unknown(format!("{why}: the server's application saw no connection")),
+    }
+}
+
+fn opened(teardown: &Teardown, side: Side, vantage: &VantageEstimate) -> EndpointCode {
+    if let Some(close) = &teardown.close[side.other()] {
+        return with_close(teardown, side, close, vantage);
+    }
+    if let Sight::Lost(lost) = teardown.sight[side.other()] {
+        return unseen(teardown, side, &lost);
+    }
+    match teardown.observed {
+        Observed::Evicted | Observed::Superseded(_) if teardown.tcp_end().is_none() => {
+            EndpointCode::unknown("no end was seen".to_owned())
+        }
+        _ => without_close(teardown, side),
+    }
+}
+
+/// Bytes of the peer are unknown: a Close may stand in them.
+fn unseen(teardown: &Teardown, side: Side, lost: &Lost) -> EndpointCode {
+    let unknown = EndpointCode::unknown(format!(
+        "a Close of {} may have passed unseen: {}",
+        side.other(),
+        lost_text(side.other(), lost)
+    ));
+    // An answer mirrors what it answers: the library's echo stands in for the Close that the capture lacks.
+    let Some(own) = &teardown.close[side] else { return unknown };
+    let may_answer = own.sender_had_received(lost.offset + 1) != Some(false);
+    match (own.body, own.code) {
+        (CloseBody::Code, Some(code)) if may_answer && lost.blind == Blind::OneSided => EndpointCode {
+            certainty: Certainty::Unknown,
+            why: format!("{}; if {} answers it, it carried {code}", unknown.why, close_text(own)),
+            ..unknown
+        },
+        _ => unknown,
+    }
+}
+
+/// No Close of the peer was on the wire (rules 5, 6 and 14).
+fn without_close(teardown: &Teardown, side: Side) -> EndpointCode {
+    let peer = side.other();
+    if let Some(own) = &teardown.close[side] {
+        return unanswered(teardown, side, own);
+    }
+    if let Some((sender, unanswered)) = teardown.timed_out() {
+        let why = format!(
+            "no Close came from {peer}; {} stopped answering, {sender} sent in vain from {} to {}",
+            sender.other(),
+            packet(unanswered.first),
+            packet(unanswered.last)
+        );
+        return EndpointCode::new(CloseCode::ABNORMAL, Certainty::Likely, Course::Silent, why);
+    }
+    let Some(end) = teardown.tcp_end() else {
+        return EndpointCode::unknown("neither a Close nor the end of TCP was seen".to_owned());
+    };
+    let course = match (end.by == side, end.kind) {
+        (true, TcpEndKind::Rst) if own_reset(teardown, side).is_none() => Course::Reset,
+        (true, _) => Course::Quit,
+        (false, TcpEndKind::Fin) => Course::Dropped,
+        (false, TcpEndKind::Rst) => Course::Reset,
+    };
+    let why = format!("no Close came from {peer} before {}", end_text(&end));
+    EndpointCode::new(CloseCode::ABNORMAL, without_close_certainty(teardown, side, &end), course, why)
+}
+
+/// A Close that crossed this end's own FIN may have passed unseen if nothing of the peer was seen after it; and a reset
+/// binds its receiver only if its sequence number is exact (RFC 5961 §3.2).
+fn without_close_certainty(teardown: &Teardown, side: Side, end: &TcpEnd) -> Certainty {
+    let peer = side.other();
+    let spoke = teardown.last[peer].is_some_and(|last| last > end.at);
+    match end.kind {
+        TcpEndKind::Fin if end.by == side && !spoke => Certainty::Likely,
+        TcpEndKind::Fin | TcpEndKind::Rst => Certainty::Certain,
+    }
+}
+
+/// The end sent a Close and got none.
+fn unanswered(teardown: &Teardown, side: Side, own: &CloseFrame) -> EndpointCode {
+    let peer = side.other();
+    let sent = format!("{side} sent {} in {} and got no Close from {peer}", close_text(own), packet(own.at));
+    let abnormal =
+        |certainty, why| EndpointCode::new(CloseCode::ABNORMAL, certainty, Course::Unanswered, why);
+    let Some(end) = teardown.tcp_end() else {
+        return match teardown.timed_out() {
+            Some(_) => abnormal(Certainty::Likely, format!("{sent}, which had stopped answering")),
+            None => EndpointCode::unknown(format!("{sent} up to the end of the capture")),
+        };
+    };
+    let spoke = teardown.last[peer].is_some_and(|last| last > own.at);
+    // After a reset no Close can be accepted any more.
+    let final_end = end.by == peer || end.kind == TcpEndKind::Rst;
+    let certainty = if spoke || final_end { Certainty::Certain } else { Certainty::Likely };
+    abnormal(certainty, format!("{sent}; then {}", end_text(&end)))
+}
+
+/// The peer sent a Close: did it reach an application that listened, and was it fit to be accepted?
+fn with_close(
+    teardown: &Teardown,
+    side: Side,
+    close: &CloseFrame,
+    vantage: &VantageEstimate,
+) -> EndpointCode {
+    let reach = reach(teardown, side, close, vantage);
+    let told = match told_code(close) {
+        Some(code) => code,
+        None if close.body == CloseBody::Missing => {
+            return EndpointCode::unknown(format!(
+                "{} sent a Close in {}, but the capture does not hold its code",
+                side.other(),
+                packet(close.at)
+            ));
+        }
+        None => return rejected(teardown, side, close, reach),
+    };
+    if close.code.is_some_and(|code| !code.is_valid_on_wire()) {
+        return reserved(teardown, side, close, reach, told);
+    }
+    if let Some(failed) = failed(teardown, side, close, told, reach) {
+        return failed;
+    }
+    let why = format!(
+        "{} sent {} in {}; {}",
+        side.other(),
+        close_text(close),
+        packet(close.at),
+        reach.text(teardown, side)
+    );
+    let clean = is_clean(teardown, side);
+    let told_with = |certainty| EndpointCode {
+        was_clean: clean,
+        ..EndpointCode::new(told, certainty, Course::Told, why.clone())
+    };
+    let abnormal = |certainty| {
+        let course = if teardown.close[side].is_some() { Course::Unanswered } else { Course::Quit };
+        EndpointCode::new(CloseCode::ABNORMAL, certainty, course, why.clone())
+    };
+    match reach {
+        Reach::Answered(_) | Reach::AcknowledgedThenFin(_) => told_with(Certainty::Certain),
+        Reach::Acknowledged | Reach::ReadAfterOwnFin => told_with(Certainty::Likely),
+        Reach::Arrived if vantage.is_given => told_with(Certainty::Certain),
+        Reach::Arrived => told_with(Certainty::Likely),
+        Reach::Unread => abnormal(Certainty::Likely).or(told),
+        Reach::SocketGone | Reach::AbortedBefore | Reach::Undelivered(_) => abnormal(Certainty::Likely),
+        Reach::OnlySent => told_with(Certainty::Likely).or(CloseCode::ABNORMAL),
+    }
+}
+
+/// What a Close tells its receiver; `None`: its body is invalid or not in the capture.
+fn told_code(close: &CloseFrame) -> Option<CloseCode> {
+    match close.body {
+        CloseBody::Empty => Some(CloseCode::NO_STATUS_RECEIVED),
+        CloseBody::Code => close.code,
+        CloseBody::Malformed | CloseBody::Missing => None,
+    }
+}
+
+/// The Close's body is malformed: its receiver must fail the connection (rule 3).
+fn rejected(teardown: &Teardown, side: Side, close: &CloseFrame, reach: Reach) -> EndpointCode {
+    let why = format!(
+        "{} sent {} in {}, which {side} has to reject; {}",
+        side.other(),
+        close_text(close),
+        packet(close.at),
+        reach.text(teardown, side)
+    );
+    EndpointCode::new(CloseCode::ABNORMAL, Certainty::Likely, Course::Rejected, why)
+}
+
+/// Is `answer` the failure that an unacceptable `close` draws, and not an echo of it?
+fn refuses(answer: &CloseFrame, close: &CloseFrame) -> bool {
+    let fails = matches!(answer.code, Some(CloseCode::PROTOCOL_ERROR | CloseCode::INVALID_PAYLOAD));
+    fails && answer.code != close.code
+}
+
+/// The Close carries a code that may not stand there (rule 3, row 21): some receivers reject it, some pass it on.
+fn reserved(
+    teardown: &Teardown,
+    side: Side,
+    close: &CloseFrame,
+    reach: Reach,
+    told: CloseCode,
+) -> EndpointCode {
+    let base = rejected(teardown, side, close, reach);
+    match (&teardown.close[side], teardown.close_answered(side.other())) {
+        (Some(answer), true) if refuses(answer, close) => base,
+        (Some(answer), true) if answer.code == close.code => {
+            let why = format!(
+                "{} sent the reserved code {told} in {}, and {side} accepted it with its echo in {}",
+                side.other(),
+                packet(close.at),
+                packet(answer.at)
+            );
+            EndpointCode::new(told, Certainty::Likely, Course::Told, why)
+        }
+        _ => base.or(told),
+    }
+}
+
+/// The end failed the connection before or instead of reading the peer's Close (rule 8); `None`: it did not.
+///
+/// Failing closes TCP without waiting; a server that closes with 1008 or 1011 through its ordinary API waits for the
+/// answer. A failure that stands behind the peer's Close in time, and does not echo it, was drawn by an earlier frame.
+fn failed(
+    teardown: &Teardown,
+    side: Side,
+    close: &CloseFrame,
+    told: CloseCode,
+    reach: Reach,
+) -> Option<EndpointCode> {
+    let own = teardown.close[side].as_ref()?;
+    let code = own.code.filter(|code| is_failure(*code))?;
+    let had_close = own.sender_had_received(close.wire.end) == Some(true);
+    let left_at_once = teardown.fin[side]
+        .is_some_and(|fin| fin.at >= own.at && fin.peer_acked.is_some_and(|acked| acked < close.wire.end));
+    let certainty = if had_close {
+        if own.code == close.code || !is_protocol_failure(code) {
+            return None;
+        }
+        Certainty::Ambiguous
+    } else if left_at_once {
+        Certainty::Likely
+    } else if drawn_by_message(teardown, side, code) {
+        Certainty::Ambiguous
+    } else {
+        return None;
+    };
+    let why = format!(
+        "{side} failed the connection with {} in {} and read no more: {}'s {} in {} came too late; {}",
+        close_text(own),
+        packet(own.at),
+        side.other(),
+        close_text(close),
+        packet(close.at),
+        reach.text(teardown, side)
+    );
+    let base = EndpointCode::new(CloseCode::ABNORMAL, certainty, Course::Failed, why);
+    Some(if certainty == Certainty::Ambiguous { base.or(told) } else { base })
+}
+
+/// May the peer's latest message have drawn `side`'s Close with this `code`? Bad UTF-8 can't be seen from outside.
+fn drawn_by_message(teardown: &Teardown, side: Side, code: CloseCode) -> bool {
+    let peer = teardown.last_message[side.other()];
+    let fits = match code {
+        CloseCode::PROTOCOL_ERROR => peer.violates,
+        CloseCode::MESSAGE_TOO_BIG => peer.is_largest,
+        _ => is_protocol_failure(code),
+    };
+    fits && peer.at > teardown.last_message[side].at
+}
+
+/// Codes with which an end fails the connection, itself or its application.
+const fn is_failure(code: CloseCode) -> bool {
+    matches!(code.0, 1002 | 1003 | 1007..=1011)
+}
+
+/// Codes that only a check of the protocol sends by itself.
+const fn is_protocol_failure(code: CloseCode) -> bool {
+    matches!(code.0, 1002 | 1007 | 1009)
+}
+
+/// Both Closes passed, and no reset came between (RFC 6455 §7.1.4).
+fn is_clean(teardown: &Teardown, side: Side) -> bool {
+    teardown.close[side].is_some()
+        && teardown.close_delivered(side.other())
+        && teardown.tcp_end().is_none_or(|end| end.kind == TcpEndKind::Fin || end.by == side)
+}

@@ -1,0 +1,472 @@
+//! The built program: arguments in; output, messages and exit status out.
+
+use super::schema::assert_valid;
+use super::support::capture_file::{Pcap, RawPacket};
+use super::support::conversation::Conversation;
+use super::support::packaging::Packaging;
+use super::support::packet::TcpPacket;
+use super::support::wire;
+use serde_json::Value;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+use wsclose::side::Side;
+
+fn program() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_wsclose"));
+    for name in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE"] {
+        command.env_remove(name);
+    }
+    command
+}
+
+fn run(arguments: &[&str]) -> Output {
+    program().args(arguments).stdin(Stdio::null()).output().expect("wsclose runs")
+}
+
+fn status(arguments: &[&str]) -> Option<i32> {
+    run(arguments).status.code()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).expect("a report is UTF-8")
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// A WebSocket that the server closes with this code.
+fn closed(code: u16) -> Conversation {
+    let mut conn = Conversation::opened();
+    conn.server_sends(&wire::close(Side::Server, code, "bye")).client_acks();
+    conn.client_sends(&wire::close(Side::Client, code, "")).server_acks();
+    conn.fin(Side::Server).fin(Side::Client).acks(Side::Server);
+    conn
+}
+
+/// A WebSocket that the client resets.
+fn aborted() -> Conversation {
+    let mut conn = Conversation::opened();
+    conn.rst(Side::Client);
+    conn
+}
+
+fn pcap(packets: &[TcpPacket]) -> Vec<u8> {
+    Pcap::default().write(&Packaging::default().apply(packets))
+}
+
+/// A folder with captures in it.
+struct Folder(tempfile::TempDir);
+
+impl Folder {
+    fn new() -> Self {
+        Folder(tempfile::tempdir().expect("a temporary folder"))
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn with(&self, name: &str, bytes: &[u8]) -> String {
+        std::fs::write(self.path(name), bytes).expect("a file in it");
+        self.path(name).to_str().expect("UTF-8").to_owned()
+    }
+
+    fn capture(&self, name: &str, conn: &Conversation) -> String {
+        self.with(name, &pcap(&conn.packets()))
+    }
+}
+
+fn json(arguments: &[&str]) -> Value {
+    let value =
+        serde_json::from_slice(&run(&[arguments, &["--format", "json"]].concat()).stdout).expect("JSON");
+    assert_valid("Report", &value);
+    value
+}
+
+fn ndjson(arguments: &[&str]) -> Vec<Value> {
+    let output = run(&[arguments, &["--format", "ndjson"]].concat());
+    let lines: Vec<Value> =
+        stdout(&output).lines().map(|line| serde_json::from_str(line).expect("one object a line")).collect();
+    lines.iter().for_each(|line| assert_valid("Line", line));
+    lines
+}
+
+#[test]
+fn file_alone_is_short_for_analyze() {
+    let folder = Folder::new();
+    let path = folder.capture("a.pcap", &closed(1001));
+    let (short, long) = (run(&[&path]), run(&["analyze", &path]));
+    assert_eq!(short.status.code(), Some(0));
+    assert_eq!(stdout(&short), stdout(&long));
+    let text = stdout(&short);
+    assert!(text.starts_with(&format!("1 WebSocket connection in {path}\n")), "{text}");
+    assert!(text.contains("1  1001 Going Away  server 1"), "{text}");
+    let line = text.lines().last().unwrap();
+    assert!(line.contains("1001 \"bye\"  server  example.org/ws"), "{line}");
+}
+
+#[test]
+fn verbose_shows_the_packets_that_prove_it() {
+    let folder = Folder::new();
+    let text = stdout(&run(&["-v", &folder.capture("a.pcap", &aborted())]));
+    assert!(text.contains("RST by client in packet 8; neither side had sent a Close"), "{text}");
+    assert!(text.contains("packet 8"), "{text}");
+}
+
+#[test]
+fn standard_input_is_a_dash() {
+    let mut child =
+        program().arg("-").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("wsclose runs");
+    child.stdin.take().unwrap().write_all(&pcap(&closed(1000).packets())).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    assert!(stdout(&output).starts_with("1 WebSocket connection in standard input\n"));
+}
+
+#[test]
+fn an_ended_connection_is_reported_while_the_pipe_is_still_open() {
+    let mut first = closed(1001);
+    first.wait(Duration::from_secs(60)).acks(Side::Client);
+    let mut child = program()
+        .args(["--format", "ndjson", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("wsclose runs");
+    let mut pipe = child.stdin.take().unwrap();
+    pipe.write_all(&pcap(&first.packets())).unwrap();
+    pipe.flush().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut next = || serde_json::from_str::<Value>(&lines.next().unwrap().unwrap()).unwrap();
+    assert_eq!(next()["type"], "begin");
+    let connection = next();
+    assert_eq!(
+        (&connection["type"], &connection["verdict"]["label"]),
+        (&"connection".into(), &"1001".into())
+    );
+    drop(pipe);
+    while lines.next().is_some() {}
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn what_was_before_the_damage_is_reported_with_the_offset() {
+    let folder = Folder::new();
+    let whole = pcap(&closed(1001).packets());
+    let path = folder.with("cut.pcap", &whole[..whole.len() - 5]);
+    let output = run(&[&path, "--format", "json"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        stderr(&output).starts_with(&format!("wsclose: {path}: cut short at byte ")),
+        "{}",
+        stderr(&output)
+    );
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["connections"][0]["verdict"]["label"], "1001");
+    assert_eq!(report["inputs"][0]["complete"], false);
+    let last_record =
+        (whole.len() - 16 - Packaging::default().apply(&closed(1001).packets()).pop().unwrap().bytes.len())
+            as u64;
+    assert_eq!(report["inputs"][0]["error"]["offset"], last_record);
+    assert_valid("Report", &report);
+}
+
+#[test]
+fn a_missing_file_is_named_and_the_others_are_read() {
+    let folder = Folder::new();
+    let good = folder.capture("good.pcap", &closed(1001));
+    let output = run(&["no-such.pcap", &good]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("can't open no-such.pcap: No such file"), "{}", stderr(&output));
+    let text = stdout(&output);
+    assert!(text.contains("1 WebSocket connection in 2 files") && text.contains("2:"), "{text}");
+}
+
+#[test]
+fn an_empty_file_is_no_capture_and_an_empty_capture_is_one() {
+    let folder = Folder::new();
+    let output = run(&[&folder.with("empty", b"")]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("the file is empty; expected pcap or pcapng"), "{}", stderr(&output));
+    let no_packets = folder.with("none.pcap", &pcap(&[]));
+    assert_eq!(status(&[&no_packets]), Some(0));
+    assert_eq!(json(&[&no_packets])["summary"]["connections"], 0);
+    assert_eq!(ndjson(&[&no_packets]).len(), 2);
+}
+
+#[test]
+fn an_unsupported_link_type_is_named() {
+    let folder = Folder::new();
+    let packet = RawPacket::new(0, 147, vec![0; 60]);
+    let output = run(&[&folder.with("user0.pcap", &Pcap::default().write(&[packet]))]);
+    assert_eq!(output.status.code(), Some(1));
+    let message = "wsclose: link type LINKTYPE_147 is not supported: 1 packet not looked at\n";
+    assert_eq!(stderr(&output), message);
+}
+
+#[test]
+fn wrong_usage_exits_with_2() {
+    let folder = Folder::new();
+    let path = folder.capture("a.pcap", &closed(1001));
+    for wrong in [
+        &[][..],
+        &["--no-such-option", &path],
+        &[&path, "--only", "closed"],
+        &[&path, "--fail-on", "abnormal:gap"],
+        &[&path, "--closed-by", "nobody"],
+        &[&path, "--since", "yesterday"],
+        &[&path, "--format", "xml"],
+        &["explain", "70000"],
+        &[&path, "-o", "/no/such/folder/report"],
+    ] {
+        let output = run(wrong);
+        assert_eq!(output.status.code(), Some(2), "{wrong:?}");
+        assert!(!output.stderr.is_empty() && output.stdout.is_empty(), "{wrong:?}");
+    }
+}
+
+#[test]
+fn a_report_never_overwrites_its_capture() {
+    let folder = Folder::new();
+    let path = folder.capture("a.pcap", &closed(1001));
+    let before = std::fs::read(&path).unwrap();
+    let output = run(&[&path, "-o", &path]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("is an input"), "{}", stderr(&output));
+    assert_eq!(std::fs::read(&path).unwrap(), before);
+}
+
+#[test]
+fn the_report_goes_to_the_file_that_was_asked_for() {
+    let folder = Folder::new();
+    let path = folder.capture("a.pcap", &closed(1001));
+    let report = folder.path("report.txt");
+    let output = run(&[&path, "-o", report.to_str().unwrap()]);
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(0), 0));
+    assert_eq!(std::fs::read_to_string(report).unwrap(), stdout(&run(&[&path])));
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn an_output_that_is_full_exits_with_2() {
+    let folder = Folder::new();
+    let path = folder.capture("a.pcap", &closed(1001));
+    for format in ["text", "json", "ndjson"] {
+        let output = run(&[&path, "--format", format, "-o", "/dev/full"]);
+        assert_eq!(output.status.code(), Some(2), "{format}");
+        assert!(stderr(&output).contains("No space left"), "{}", stderr(&output));
+    }
+}
+
+#[test]
+fn a_reader_that_has_gone_is_no_error() {
+    let folder = Folder::new();
+    let path = folder.capture("a.pcap", &closed(1001));
+    let mut child = program()
+        .args(["--format", "ndjson", &path])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(0), ""));
+}
+
+#[test]
+#[cfg(feature = "live")]
+fn a_bad_filter_is_refused_with_libpcap_s_words_before_anything_is_read() {
+    let output = run(&["no-such.pcap", "--filter", "tcp prot 80"]);
+    assert_eq!(output.status.code(), Some(2));
+    let message = stderr(&output);
+    assert!(message.contains("\"tcp prot 80\"") && message.contains("syntax error"), "{message}");
+    assert!(!message.contains("no-such.pcap"), "{message}");
+}
+
+#[test]
+#[cfg(feature = "live")]
+fn a_filter_leaves_packets_out_and_keeps_their_numbers() {
+    let folder = Folder::new();
+    let path = folder.capture("a.pcap", &closed(1001));
+    assert_eq!(json(&[&path, "--filter", "tcp port 80"])["summary"]["connections"], 0);
+    let report = json(&[&path, "--filter", "tcp port 9001"]);
+    assert_eq!(report["connections"][0]["close"]["server"]["packet"], 8);
+}
+
+/// A capture with one connection closed by the server with 1001, and a later one that the client resets.
+fn two(folder: &Folder) -> String {
+    let mut second = Conversation::between("10.77.1.2:33047", "10.77.2.2:9001");
+    second.wait(Duration::from_secs(3600)).connect().upgrade("/ws").rst(Side::Client);
+    folder.with("two.pcap", &pcap(&[closed(1001).packets(), second.packets()].concat()))
+}
+
+#[test]
+fn only_what_was_asked_for_is_listed() {
+    let folder = Folder::new();
+    let path = two(&folder);
+    let start = "2026-09-21T14:13:20Z";
+    assert_eq!(wsclose::time::Timestamp::parse_rfc3339(start).unwrap().nanos(), 1_790_000_000_000_000_000);
+    let cases: [(&[&str], &[&str]); 9] = [
+        (&[], &["1001", "1006"]),
+        (&["--only", "abnormal"], &["1006"]),
+        (&["--only", "coded,abnormal:rst"], &["1001", "1006"]),
+        (&["--only", "coded:1006"], &[]),
+        (&["--closed-by", "server"], &["1001"]),
+        (&["--since", "2026-09-21T14:43:20Z"], &["1006"]),
+        (&["--until", "2026-09-21T14:43:20Z"], &["1001"]),
+        (&["--until", "2026-09-21T15:43:20+01:00"], &["1001"]),
+        (&["--until", start], &[]),
+    ];
+    for (options, expected) in cases {
+        let report = json(&[options, &[path.as_str()]].concat());
+        let found = report["connections"].as_array().unwrap();
+        let labels: Vec<_> = found.iter().map(|it| it["verdict"]["label"].as_str().unwrap()).collect();
+        assert_eq!(labels, expected, "{options:?}");
+        assert_eq!(report["summary"]["connections"], expected.len(), "{options:?}");
+    }
+    let text = stdout(&run(&[&path, "--only", "refused"]));
+    assert!(text.starts_with("0 matching WebSocket connections"), "{text}");
+}
+
+#[test]
+fn fail_on_exits_with_3_if_a_connection_matches() {
+    let folder = Folder::new();
+    let path = two(&folder);
+    assert_eq!(status(&[&path, "--fail-on", "abnormal"]), Some(3));
+    assert_eq!(status(&[&path, "--fail-on", "1011,unknown"]), Some(0));
+    // Listed or not.
+    assert_eq!(status(&[&path, "--only", "coded", "--fail-on", "abnormal:rst"]), Some(3));
+}
+
+const ATTACK: &str = "\u{1b}[31m\u{7}\r\n\u{202e}\0";
+
+/// Controls and bidirectional overrides wherever a peer can put them. ASCII controls make a head no HTTP; those of
+/// UTF-8 (U+009B is a terminal's CSI as well) do not.
+fn hostile() -> Conversation {
+    let mut conn = Conversation::connected();
+    let request = wire::request_with("/\u{9b}2J\u{202e}", "User-Agent: \u{9b}0;owned\u{9c}\u{feff}\r\n");
+    conn.client_sends(&request).server_acks();
+    conn.server_sends(&wire::response_with("Server: \u{9b}31m\u{202e}\r\n")).client_acks();
+    conn.server_sends(&wire::close(Side::Server, 4000, ATTACK)).client_acks().fin(Side::Server);
+    conn
+}
+
+#[test]
+fn nothing_from_packets_or_names_reaches_a_terminal_unescaped() {
+    let folder = Folder::new();
+    let path = folder.capture("\u{1b}[31m\u{202e}.pcap", &hostile());
+    for options in
+        [&["-v", &path][..], &["-v", &path, &folder.with("\u{7}.pcap", b"junk")], &[&path, "\u{1b}[2J"]]
+    {
+        let output = run(options);
+        let shown = stdout(&output) + &stderr(&output);
+        let escaped = |c: char| (c.is_control() && c != '\n') || c == '\u{202e}';
+        assert_eq!(shown.matches(escaped).collect::<Vec<_>>(), [""; 0], "{shown}");
+    }
+    let shown = stdout(&run(&["-v", &path]));
+    assert!(shown.contains("\\u{1b}[31m\\u{7}\\u{d}\\u{a}\\u{202e}\\u{0}"), "{shown}");
+}
+
+#[test]
+fn reports_of_every_kind_fit_the_schema() {
+    let folder = Folder::new();
+    let mut refused = Conversation::connected();
+    refused
+        .client_sends(&wire::request("/no"))
+        .server_sends(&wire::refusal(403, "Forbidden"))
+        .fin(Side::Server);
+    let mut unknown = Conversation::opened();
+    unknown.next_not_captured().server_sends(&wire::text(Side::Server, "lost")).client_acks();
+    unknown.fin(Side::Server).acks(Side::Client).fin(Side::Client);
+    let mut bad_utf8 = Conversation::opened();
+    bad_utf8.server_sends(&wire::close_body(Side::Server, b"\x03\xe8\xff\xfe")).fin(Side::Server);
+    let cases = [
+        ("coded", closed(1001)),
+        ("coded", hostile()),
+        ("coded", bad_utf8),
+        ("abnormal", aborted()),
+        ("refused", refused),
+        ("unknown", unknown),
+        ("open", Conversation::opened()),
+    ];
+    for (kind, conn) in cases {
+        let path = folder.capture("a.pcap", &conn);
+        for options in [&[path.as_str()][..], &[&path, "--redact"]] {
+            assert_eq!(json(options)["connections"][0]["verdict"]["kind"], kind);
+            assert_eq!(ndjson(options)[1]["verdict"]["kind"], kind);
+        }
+    }
+}
+
+#[test]
+fn redacted_reports_hold_no_query_and_no_header_value() {
+    let folder = Folder::new();
+    let mut conn = Conversation::connected();
+    conn.client_sends(&wire::request_with("/ws?token=hush", "Origin: https://hush.example\r\n"));
+    conn.server_sends(&wire::response_with("Server: hush\r\n"));
+    let path = folder.capture("a.pcap", &conn);
+    for options in [&["-v"][..], &["--format", "json"], &["--format", "ndjson"]] {
+        let with = stdout(&run(&[options, &[path.as_str()]].concat()));
+        let without = stdout(&run(&[options, &[path.as_str(), "--redact"]].concat()));
+        assert!(with.contains("hush") && !without.contains("hush"), "{without}");
+    }
+}
+
+#[test]
+fn colour_is_for_terminals_unless_it_is_asked_for() {
+    let folder = Folder::new();
+    let path = folder.capture("a.pcap", &aborted());
+    let colored = |arguments: &[&str]| stdout(&run(arguments)).contains('\u{1b}');
+    assert!(!colored(&[&path]));
+    assert!(!colored(&[&path, "--color", "never"]));
+    assert!(colored(&[&path, "--color", "always"]));
+    let forced = program().arg(&path).env("CLICOLOR_FORCE", "1").output().unwrap();
+    assert!(stdout(&forced).contains('\u{1b}'));
+    let refused = program().arg(&path).env("CLICOLOR_FORCE", "1").env("NO_COLOR", "1").output().unwrap();
+    assert!(!stdout(&refused).contains('\u{1b}'));
+}
+
+#[test]
+fn days_tunnels_and_ipv6_are_shown_where_there_are_any() {
+    use super::support::packaging::{Link, Tunnel};
+    use super::support::rewrite_names::to_ipv6;
+    let folder = Folder::new();
+    let mut late = Conversation::between("10.77.1.2:33047", "10.77.2.2:9001");
+    late.wait(Duration::from_secs(86_400)).connect().upgrade("/late");
+    let packets = to_ipv6(&[closed(1000).packets(), late.packets()].concat());
+    let packaging = Packaging { link: Link::Vlan(5), tunnel: Tunnel::Vxlan(42), ..Packaging::default() };
+    let text = stdout(&run(&[&folder.with("a.pcap", &Pcap::default().write(&packaging.apply(&packets)))]));
+    assert!(text.contains("2026-09-21 14:13:20 to 2026-09-22 14:13:20 UTC"), "{text}");
+    assert!(text.contains("\n2026-09-21\n") && text.contains("\n2026-09-22\n"), "{text}");
+    assert!(text.contains("vlan 5, vxlan 42") && text.contains("]:9001"), "{text}");
+}
+
+#[test]
+fn explain_takes_one_code_or_two() {
+    let one = stdout(&run(&["explain", "1001"]));
+    assert!(one.starts_with("1001 Going Away"), "{one}");
+    let two = stdout(&run(&["explain", "1001", "1006"]));
+    assert!(two.contains("1001 Going Away") && two.contains("1006"), "{two}");
+}
+
+#[test]
+fn help_names_the_exit_statuses_and_shows_examples() {
+    let help = stdout(&run(&["--help"]));
+    for part in ["Exit status:", "Examples:", "--fail-on", "Which connections:"] {
+        assert!(help.contains(part), "{part}");
+    }
+}
+
+#[test]
+fn the_readme_shows_the_program_s_own_report() {
+    let readme = include_str!("../../README.md");
+    let (_, block) = readme.split_once("```console\n$ wsclose ").expect("a command in README.md");
+    let (arguments, rest) = block.split_once('\n').unwrap();
+    let (shown, _) = rest.split_once("```").unwrap();
+    let arguments: Vec<&str> = arguments.split(' ').collect();
+    let output = program().args(arguments).current_dir(env!("CARGO_MANIFEST_DIR")).output().unwrap();
+    assert_eq!(stdout(&output), shown, "put what the program prints now into README.md");
+}

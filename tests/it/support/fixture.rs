@@ -1,0 +1,91 @@
+//! The recorded captures in `fixtures/captures`, each with its truth. `fixtures/README.md` documents the format.
+
+use super::run::Answer;
+use serde::Deserialize;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+/// A recorded capture.
+#[derive(Clone, Debug)]
+pub struct Fixture {
+    /// `SCENARIO/CLIENT--SERVER.VANTAGE`.
+    pub name: String,
+    pub path: PathBuf,
+    pub truth: Truth,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub struct Truth {
+    pub capture: Capture,
+    pub connections: Vec<Expected>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub struct Capture {
+    pub file: String,
+    pub vantage: String,
+    pub snaplen: Option<u32>,
+}
+
+/// A connection and the answers that are right for it.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Expected {
+    pub name: String,
+    pub client: Endpoint,
+    pub server: Endpoint,
+    pub injected: String,
+    /// The best first.
+    pub expected: Vec<Answer>,
+    pub seen_by_tshark: Option<Vec<String>>,
+}
+
+impl Expected {
+    pub fn endpoints(&self) -> (SocketAddr, SocketAddr) {
+        (self.client.socket(), self.server.socket())
+    }
+
+    /// `closed_by` of an `unknown` is not asked for: who began the end may be plain where the code is not.
+    pub fn allows(&self, answer: &Answer) -> bool {
+        self.expected.iter().any(|right| right == answer || (right.is("unknown") && answer.is("unknown")))
+    }
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub struct Endpoint {
+    pub address: IpAddr,
+    pub port: u16,
+}
+
+impl Endpoint {
+    fn socket(&self) -> SocketAddr {
+        SocketAddr::new(self.address, self.port)
+    }
+}
+
+/// All fixtures, in order of name.
+pub fn all() -> Vec<Fixture> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/captures");
+    let mut fixtures: Vec<_> = std::fs::read_dir(&root)
+        .expect("fixtures/captures")
+        .flat_map(|scenario| {
+            let scenario = scenario.expect("an entry").path();
+            let files = std::fs::read_dir(&scenario).expect("a scenario's folder");
+            files.map(|file| file.expect("an entry").path()).collect::<Vec<_>>()
+        })
+        .filter(|path| path.to_str().is_some_and(|path| path.ends_with(".truth.json")))
+        .map(|path| load(&root, &path))
+        .collect();
+    fixtures.sort_by(|a, b| a.name.cmp(&b.name));
+    assert!(!fixtures.is_empty(), "no truth file in {}", root.display());
+    fixtures
+}
+
+fn load(root: &Path, truth_path: &Path) -> Fixture {
+    let text = std::fs::read_to_string(truth_path).expect("readable");
+    let truth: Truth =
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", truth_path.display()));
+    let path = truth_path.with_file_name(&truth.capture.file);
+    let name =
+        truth_path.strip_prefix(root).expect("below it").to_str().expect("UTF-8").replace(".truth.json", "");
+    Fixture { name, path, truth }
+}
