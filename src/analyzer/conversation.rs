@@ -32,12 +32,12 @@ pub(super) struct Conversation {
     /// Payload seen before the latest event that could end TCP.
     idle_since: Option<Moment>,
     server_told: bool,
+    /// At the end of observation that side's frame (or head) was still incomplete.
+    in_frame: PerSide<bool>,
     /// ICMP errors about it, the first few.
     icmp: Vec<IcmpError>,
     /// Hash of its handshake key, once the tracker was told.
     key: Option<u64>,
-    /// At the end of observation that side's frame (or head) was still incomplete.
-    in_frame: PerSide<bool>,
 }
 
 struct Sink<'a> {
@@ -76,9 +76,9 @@ impl Conversation {
             serial,
             idle_since: None,
             server_told: false,
+            in_frame: PerSide::default(),
             icmp: Vec::new(),
             key: None,
-            in_frame: PerSide::default(),
         }
     }
 
@@ -93,15 +93,6 @@ impl Conversation {
         self.settle_roles();
     }
 
-    /// Takes an ICMP error that quotes one of its segments.
-    pub(super) fn handle_icmp(&mut self, error: &IcmpError, limits: &Limits) {
-        if self.icmp.len() < limits.icmp_errors {
-            self.icmp.push(*error);
-        } else {
-            self.upper.anomalies.insert(Anomaly::IcmpLimit);
-        }
-    }
-
     /// Notes a copy of a packet that was handled before.
     pub(super) fn note_copy(&mut self, segment: &Segment<'_>) {
         let side = self.side_of(segment);
@@ -110,6 +101,15 @@ impl Conversation {
 
     fn side_of(&self, segment: &Segment<'_>) -> Side {
         if segment.source == self.client { Side::Client } else { Side::Server }
+    }
+
+    /// Takes an ICMP error that quotes one of its segments.
+    pub(super) fn handle_icmp(&mut self, error: &IcmpError, limits: &Limits) {
+        if self.icmp.len() < limits.icmp_errors {
+            self.icmp.push(*error);
+        } else {
+            self.upper.anomalies.insert(Anomaly::IcmpLimit);
+        }
     }
 
     /// Tells TCP if content has shown that the roles were guessed wrongly.
@@ -248,10 +248,10 @@ impl Conversation {
             initial_seq: PerSide::from_fn(|side| self.tcp.halves[side].initial_seq()),
             teardown,
             verdict,
-            other_leg: None,
             vantage,
             endpoints,
             reported,
+            other_leg: None,
             anomalies,
         }
     }
@@ -303,8 +303,8 @@ impl Conversation {
             acked: PerSide::from_fn(|side| halves[side].acked),
             unanswered: PerSide::from_fn(|side| halves[side].unanswered),
             last: PerSide::from_fn(|side| halves[side].last),
-            icmp: std::mem::take(&mut self.icmp),
             last_message,
+            icmp: std::mem::take(&mut self.icmp),
             observed,
             unanswered_limit: limits.unanswered_sendings,
         }

@@ -49,14 +49,14 @@ pub struct ConnectionRecord {
     pub teardown: Teardown,
     /// The verdict on it.
     pub verdict: Verdict,
-    /// What the other leg tells, where both of a proxied connection are in the capture.
-    pub other_leg: Option<OtherLeg>,
     /// Where the capture was taken.
     pub vantage: VantageEstimate,
     /// The code that each application was given, by RFC 6455.
     pub endpoints: PerSide<EndpointCode>,
     /// What each end's library says instead, where that is known.
     pub reported: PerSide<Option<ReportedAs>>,
+    /// What the other leg tells, where both of a proxied connection are in the capture.
+    pub other_leg: Option<OtherLeg>,
     /// Oddities.
     pub anomalies: AnomalySet,
 }

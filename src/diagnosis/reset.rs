@@ -64,7 +64,16 @@ fn features(facts: &Facts<'_>, side: Side, reset: &Reset) -> String {
         Some(_) => "it acknowledges all it was sent, as an active abort does".to_owned(),
         None => "it has no ACK, as the answer of a host without the connection".to_owned(),
     }];
-    features.extend(ttl(side, reset));
+    match reset.usual_ttl {
+        UsualTtl::Always(usual) if usual != reset.ttl => {
+            features.push(format!("TTL {} where {side}'s other packets have {usual}", reset.ttl));
+        }
+        UsualTtl::Either(one, other) if one != reset.ttl && other != reset.ttl => {
+            features.push(format!("TTL {} where {side}'s other packets have {one} or {other}", reset.ttl));
+        }
+        UsualTtl::Always(_) | UsualTtl::Either(..) => features.push(format!("TTL {} as usual", reset.ttl)),
+        UsualTtl::Unseen | UsualTtl::Varies => {}
+    }
     if let Some(ip_id) = reset.ip_id {
         features.push(format!("IP ID {ip_id}"));
     }
@@ -76,18 +85,4 @@ fn features(facts: &Facts<'_>, side: Side, reset: &Reset) -> String {
         features.push(format!("{} was reset too, in {}", side, packet(other.at)));
     }
     features.join(", ")
-}
-
-fn ttl(side: Side, reset: &Reset) -> Option<String> {
-    Some(match reset.usual_ttl {
-        UsualTtl::Unseen | UsualTtl::Varies => return None,
-        UsualTtl::Always(usual) if usual == reset.ttl => format!("TTL {usual} as usual"),
-        UsualTtl::Either(one, other) if one == reset.ttl || other == reset.ttl => {
-            format!("TTL {} as usual", reset.ttl)
-        }
-        UsualTtl::Always(usual) => format!("TTL {} where {side}'s other packets have {usual}", reset.ttl),
-        UsualTtl::Either(one, other) => {
-            format!("TTL {} where {side}'s other packets have {one} or {other}", reset.ttl)
-        }
-    })
 }

@@ -81,11 +81,8 @@ fn judge_unanswered(teardown: &Teardown) -> Verdict {
         (None, Some(end)) => ended_by(teardown, &end, origin_of(teardown, &end)),
         (None, None) => match teardown.icmp.iter().find(|error| error.kind.is_refusal()) {
             Some(error) => {
-                return verdict(
-                    Kind::Refused,
-                    Some(ClosedBy::Network),
-                    why::refused_by_icmp(teardown, error),
-                );
+                let why = why::refused_by_icmp(teardown, error);
+                return verdict(Kind::Refused, Some(ClosedBy::Network), why);
             }
             None => return verdict(Kind::Open, None, why::waiting(teardown)),
         },

@@ -6,7 +6,7 @@ pub mod reset_origin;
 pub mod verdict;
 mod why;
 pub mod judge;
-pub mod legs;
 pub mod vantage;
 mod reach;
 pub mod endpoint;
+pub mod legs;

@@ -29,10 +29,10 @@ pub struct Teardown {
     pub unanswered: PerSide<Unanswered>,
     /// That side's last packet.
     pub last: PerSide<Option<Moment>>,
-    /// ICMP errors that quote its segments, the first few.
-    pub icmp: Vec<IcmpError>,
     /// That side's latest message.
     pub last_message: PerSide<LastMessage>,
+    /// ICMP errors that quote its segments, the first few.
+    pub icmp: Vec<IcmpError>,
     /// Why observation ended.
     pub observed: Observed,
     /// Sendings without an answer that prove a dead peer ([`Limits`](crate::limits::Limits)).

@@ -13,9 +13,9 @@
     reason = "a test may fail by panicking; clippy exempts only the functions marked #[test]"
 )]
 
-mod diagnosis;
 mod captures;
 mod cli;
+mod diagnosis;
 mod endpoints;
 mod fixtures;
 mod layering;
