@@ -2,12 +2,14 @@
 
 use super::facts::Facts;
 use super::finding::{Confidence, Diagnosis, Id};
-use super::words::duration;
+use super::words::{duration, seconds_of};
 use crate::verdict::legs::{OtherLeg, Story};
 use crate::verdict::verdict::packet;
 
-/// A timer's silence lies this near to whole seconds.
-const WHOLE: f64 = 0.05;
+/// A timer's silence lies this near to whole seconds: proxies keep time coarsely.
+const WHOLE: f64 = 0.1;
+/// Shorter silences are no limit's, in seconds.
+const SHORTEST: f64 = 2.0;
 
 /// What the other leg shows.
 pub(super) fn diagnose(facts: &Facts<'_>, out: &mut Vec<Diagnosis>) {
@@ -40,9 +42,11 @@ pub(super) fn diagnose(facts: &Facts<'_>, out: &mut Vec<Diagnosis>) {
             format!("had their close code rewritten by the proxy at {address}"),
         ),
     };
+    let is_timed = other.story == Story::ProxyEnded && limit(facts).is_some();
+    let confidence = if is_timed { Confidence::Likely } else { Confidence::Certain };
     out.push(Diagnosis {
         id: Id::ProxyEnded,
-        confidence: Confidence::Certain,
+        confidence,
         text: format!("{text} (this leg's end: {}, the other's: {})", packet(end.at), packet(other.end)),
         advice: Some(advice),
         title,
@@ -50,24 +54,31 @@ pub(super) fn diagnose(facts: &Facts<'_>, out: &mut Vec<Diagnosis>) {
     });
 }
 
-fn proxy_ended(facts: &Facts<'_>, other: &OtherLeg, proxy: &str) -> (String, String, String) {
-    let idle = facts.silence().map_or(0.0, |silence| silence.either);
+/// The idle limit that the silence before the end looks like, in whole seconds.
+fn limit(facts: &Facts<'_>) -> Option<f64> {
+    facts.abnormal()?;
+    let idle = facts.silence()?.either;
     let whole = idle.round();
-    if facts.abnormal().is_some() && whole >= 1.0 && (idle - whole).abs() <= WHOLE.max(0.01 * idle) {
-        let time = duration(whole);
+    let slack = WHOLE.max(0.01 * idle);
+    let is_longest = seconds_of(facts.vitals.longest_silence) <= whole + slack;
+    (whole >= SHORTEST && is_longest && (idle - whole).abs() <= slack).then_some(whole)
+}
+
+fn proxy_ended(facts: &Facts<'_>, other: &OtherLeg, proxy: &str) -> (String, String, String) {
+    if let (Some(limit), Some(silence)) = (limit(facts), facts.silence()) {
+        let time = duration(limit);
         return (
             format!(
-                "{proxy} dropped both legs {} after the last frame: an idle limit of {time}",
-                duration(idle)
+                "{proxy} dropped both legs {} after the last frame, as an idle limit of {time} would",
+                duration(silence.either)
             ),
-            format!("send pings at least every {}, or raise the proxy's limit", duration(whole / 2.0)),
+            format!("send pings at least every {}, or raise the proxy's limit", duration(limit / 2.0)),
             format!("were dropped by {proxy} after {time} of silence"),
         );
     }
-    let how = if facts.abnormal().is_some() {
-        "dropped both legs"
-    } else {
-        "closed both legs with a Close of its own"
+    let how = match facts.abnormal() {
+        Some(_) => "dropped both legs",
+        None => "closed both legs with a Close of its own",
     };
     let apart = facts.end_or_last().at.seconds_since(other.end.at).abs();
     (

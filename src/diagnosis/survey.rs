@@ -90,7 +90,8 @@ impl Survey {
 
 /// A cause of single connections, without those that a cause of many together explains better.
 fn rolled_up(cause: &Finding, title: &str, explained: &[u64]) -> Option<Finding> {
-    let is_weak = matches!(cause.id, Id::NoClose | Id::Abort | Id::IdleLimit | Id::PingTooSlow);
+    let is_weak =
+        matches!(cause.id, Id::NoClose | Id::Abort | Id::IdleLimit | Id::PingTooSlow | Id::ProxyEnded);
     let mut cause = cause.clone();
     if is_weak {
         let before = cause.connections.len();
