@@ -23,11 +23,11 @@ use crate::websocket::vitals::{Vitals, fnv1a};
 ///
 /// ```text
 ///  Conversation, 800 bytes in the flow table
-///  +- tcp 544 ----------------------------+- upper 40 -+- addresses, serial, idle 80 -+
+///  +- tcp 640 ----------------------------+- upper 40 -+- addresses, serial, idle 80 -+
 ///  | client's half | server's half | ...  | phase, ... |                              |
 ///  +--|---------------|-------------------+--|------|--+------------------------------+
-///     +-> reset, recovery: only if any       |      +-> Handshake 344 + its values
-///                                            +-> Session 304, or Http1 120 before the Upgrade
+///     +-> reset, recovery: only if any       |      +-> Handshake 368 + its values
+///                                            +-> Session 640, or Http1 120 before the Upgrade
 /// ```
 #[derive(Debug)]
 pub(super) struct Conversation {
@@ -379,8 +379,8 @@ mod tests {
     #[test]
     fn a_connection_takes_no_more_memory_than_its_layout_says() {
         assert_eq!(size_of::<Conversation>(), 800);
-        assert_eq!(size_of::<Connection>(), 544);
-        assert_eq!((size_of::<Upper>(), size_of::<Session>(), size_of::<Handshake>()), (40, 304, 344));
+        assert_eq!(size_of::<Connection>(), 640);
+        assert_eq!((size_of::<Upper>(), size_of::<Session>(), size_of::<Handshake>()), (40, 640, 368));
     }
 
     #[test]

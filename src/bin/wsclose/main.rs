@@ -6,6 +6,7 @@ mod explain;
 mod live;
 mod offline;
 mod output;
+mod read_ahead;
 
 use args::{Cli, Command};
 use clap::Parser as _;

@@ -2,6 +2,7 @@
 
 use crate::args::{AnalyzeArgs, CommonArgs};
 use crate::output::{Output, Selection, is_read_on_terminal};
+use crate::read_ahead::for_each_block;
 use anyhow::{Result, bail};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal as _;
@@ -13,7 +14,7 @@ use wsclose::capture::filter::PacketFilter;
 #[cfg(feature = "live")]
 use wsclose::capture::link_type::LinkType;
 use wsclose::capture::merge::MergedSource;
-use wsclose::capture::{Block, CaptureError, InputInfo, More, Source as _};
+use wsclose::capture::{CaptureError, InputInfo};
 use wsclose::limits::Limits;
 use wsclose::report::escape::{named, terminal};
 use wsclose::report::text::counted;
@@ -108,21 +109,18 @@ fn read_all(
     #[cfg(not(feature = "live"))]
     let _ = args;
     let progress = progress(source.total_bytes());
-    let mut block = Block::default();
-    loop {
-        let more = source.read_block(&mut block)?;
+    for_each_block(source, |block, bytes_read| {
         #[cfg(feature = "live")]
         if let Some(filter) = &mut filter {
-            filter.retain(&mut block)?;
+            filter.retain(block)?;
         }
-        analyzer.handle_block(&block);
+        analyzer.handle_block(block);
         output.drain(analyzer)?;
-        progress.set_position(source.bytes_read());
-        if more == More::No {
-            progress.finish_and_clear();
-            return Ok(());
-        }
-    }
+        progress.set_position(bytes_read);
+        Ok(())
+    })?;
+    progress.finish_and_clear();
+    Ok(())
 }
 
 /// A progress bar on standard error, only on a terminal and only for what takes a while.

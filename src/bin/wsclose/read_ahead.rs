@@ -1,0 +1,53 @@
+//! Reads captures on a thread of its own, a few blocks ahead of the analysis.
+//!
+//! ```text
+//!           empty blocks
+//!   +<----------------------------+
+//!   reader --> [block][block] --> analysis
+//! ```
+//!
+//! Reading and decompressing then cost the analysis no time. The blocks come in order: the report is the same.
+
+use anyhow::Result;
+use std::sync::mpsc::{channel, sync_channel};
+use std::thread;
+use wsclose::capture::merge::MergedSource;
+use wsclose::capture::{Block, More, Source as _};
+
+/// Blocks in use: one being read, one being analysed, one between them.
+const BLOCKS: usize = 3;
+
+/// Hands each block of `source` to `handle`, with the bytes read so far.
+///
+/// # Errors
+/// The first of `handle`, or of the source: what was read before it has been handled.
+pub(crate) fn for_each_block(
+    source: &mut MergedSource,
+    mut handle: impl FnMut(&mut Block, u64) -> Result<()>,
+) -> Result<()> {
+    thread::scope(|scope| {
+        let (filled, blocks) = sync_channel(BLOCKS);
+        let (empty, recycled) = channel();
+        for _ in 0..BLOCKS {
+            empty.send(Block::default())?;
+        }
+        scope.spawn(move || {
+            while let Ok(mut block) = recycled.recv() {
+                let more = source.read_block(&mut block);
+                let is_last = !matches!(more, Ok(More::Yes));
+                if filled.send((block, more, source.bytes_read())).is_err() || is_last {
+                    return;
+                }
+            }
+        });
+        for (mut block, more, bytes_read) in blocks {
+            handle(&mut block, bytes_read)?;
+            if more? == More::No {
+                break;
+            }
+            // The reader ends by itself after its last block.
+            let _ = empty.send(block);
+        }
+        Ok(())
+    })
+}
