@@ -33,7 +33,7 @@
 //!     analyzer.handle_block(&block); // The last one may hold packets too.
 //!     analyzer.finish();
 //!     let records = std::iter::from_fn(|| analyzer.poll_record());
-//!     Ok(records.map(|record| record.verdict.kind.label()).collect())
+//!     Ok(records.map(|record| record.verdict.kind.label().into_owned()).collect())
 //! }
 //!
 //! # let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/captures/router-any");

@@ -26,6 +26,19 @@ const fn fold(a: u64, b: u64) -> u64 {
     (product >> 64) as u64 ^ product as u64
 }
 
+/// The slot of `segment`. Unlike the fingerprint it takes no seed: which packets push out which is then the same in
+/// every run, and a replay is exact.
+#[expect(clippy::cast_possible_truncation, reason = "masked to the table's size")]
+const fn slot(segment: &Segment<'_>) -> usize {
+    const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
+    let ack = match segment.ack {
+        Some(ack) => ack.0,
+        None => 0,
+    };
+    let ports = (segment.source.port as u64) << 16 | segment.destination.port as u64;
+    fold((segment.seq.0 as u64) << 32 | ack as u64, ports.wrapping_mul(ODD) | 1) as usize & (SLOTS - 1)
+}
+
 impl Default for CopyFilter {
     fn default() -> Self {
         CopyFilter {
@@ -40,9 +53,7 @@ impl CopyFilter {
     /// direction.
     pub fn is_copy(&mut self, flow: u64, segment: &Segment<'_>, limits: &Limits) -> bool {
         let fingerprint = self.fingerprint(flow, segment);
-        #[expect(clippy::cast_possible_truncation, reason = "masked to the table's size")]
-        let slot = (fingerprint as usize) & (SLOTS - 1);
-        let Some((held, at)) = self.slots.get_mut(slot) else { return false };
+        let Some((held, at)) = self.slots.get_mut(slot(segment)) else { return false };
         let has_id = segment.ip_id.is_some_and(|id| id != 0);
         let window = if has_id { limits.copy_window } else { limits.copy_window_anonymous };
         let near = !segment.at.at.has_passed(window, *at) && !at.has_passed(window, segment.at.at);
@@ -68,5 +79,61 @@ impl CopyFilter {
                 segment.options.iter().fold(fingerprint, |sum, byte| fold(sum, self.seed ^ u64::from(*byte)))
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decode::segment::{EncapsulationId, Endpoint, TcpFlags};
+    use crate::moment::Moment;
+    use crate::seq::SeqNum;
+    use std::net::Ipv4Addr;
+
+    fn segment(ms: i64, ip_id: u16, ttl: u8) -> Segment<'static> {
+        let end = |port| Endpoint { address: Ipv4Addr::LOCALHOST.into(), port };
+        Segment {
+            at: Moment::new(Timestamp::from_nanos(ms * 1_000_000), 1, 0),
+            source: end(1),
+            destination: end(2),
+            encapsulation: EncapsulationId::default(),
+            seq: SeqNum(1),
+            ack: Some(SeqNum(2)),
+            flags: TcpFlags(TcpFlags::ACK),
+            window: 3,
+            ttl,
+            ip_id: Some(ip_id),
+            options: &[],
+            payload: b"hello",
+            missing: 0,
+        }
+    }
+
+    fn is_copy(first: &Segment<'_>, second: &Segment<'_>) -> bool {
+        let (mut filter, limits) = (CopyFilter::default(), Limits::default());
+        assert!(!filter.is_copy(7, first, &limits));
+        filter.is_copy(7, second, &limits)
+    }
+
+    #[test]
+    fn the_same_packet_behind_a_router_is_a_copy() {
+        assert!(is_copy(&segment(0, 9, 64), &segment(20, 9, 63)));
+    }
+
+    #[test]
+    fn a_retransmission_is_none() {
+        assert!(!is_copy(&segment(0, 9, 64), &segment(200, 10, 64)));
+        assert!(
+            !is_copy(&segment(0, 0, 64), &segment(200, 0, 64)),
+            "without an identification, by its delay"
+        );
+    }
+
+    #[test]
+    fn another_flow_or_payload_is_none() {
+        let (mut filter, limits) = (CopyFilter::default(), Limits::default());
+        assert!(!filter.is_copy(7, &segment(0, 9, 64), &limits));
+        assert!(!filter.is_copy(8, &segment(0, 9, 64), &limits));
+        assert!(!filter.is_copy(8, &Segment { missing: 1, ..segment(0, 9, 64) }, &limits));
     }
 }

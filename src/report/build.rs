@@ -14,6 +14,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use std::borrow::Cow;
 
+/// What stands in place of a header value.
+pub(super) const REDACTED: &str = "(redacted)";
+
 /// What the report needs to know beside a record.
 #[derive(Clone, Copy, Debug)]
 pub struct Context<'a> {
@@ -67,7 +70,7 @@ pub fn connection<'a>(
         },
         verdict: verdict(&record.verdict),
         vantage: endpoints::vantage(record),
-        endpoints: sides(PerSide::from_fn(|side| endpoints::of(record, side))),
+        endpoints: sides(PerSide::from_fn(|side| endpoints::of(record, side, context))),
         traffic: sides(record.traffic.map(|traffic| model::Traffic {
             frames: traffic.frames,
             messages: traffic.messages,
@@ -160,7 +163,7 @@ fn handshake<'a>(record: &'a ConnectionRecord, context: Context<'_>) -> model::H
     };
     let value = |bytes: Option<&'a [u8]>| -> (Option<Cow<'a, str>>, Option<Cow<'a, str>>) {
         match bytes {
-            Some(_) if context.redact => (Some("(redacted)".into()), None),
+            Some(_) if context.redact => (Some(REDACTED.into()), None),
             Some(bytes) => {
                 let (text, base64) = text(bytes);
                 (Some(text), base64)
@@ -205,7 +208,7 @@ fn handshake<'a>(record: &'a ConnectionRecord, context: Context<'_>) -> model::H
 
 fn extensions<'a>(value: Option<&'a [u8]>, context: Context<'_>) -> Vec<Cow<'a, str>> {
     match value {
-        Some(_) if context.redact => vec!["(redacted)".into()],
+        Some(_) if context.redact => vec![REDACTED.into()],
         Some(value) => value.split(|byte| *byte == b',').map(|item| text(item.trim_ascii()).0).collect(),
         None => Vec::new(),
     }

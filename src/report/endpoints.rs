@@ -1,12 +1,13 @@
 //! The codes that the applications were given, for the report.
 
+use super::build::{Context, REDACTED};
 use super::model;
 use crate::analyzer::record::ConnectionRecord;
 use crate::side::Side;
 use crate::websocket::close_code::CloseCode;
 
 /// The code at `side`'s end.
-pub(super) fn of(record: &ConnectionRecord, side: Side) -> model::Endpoint {
+pub(super) fn of(record: &ConnectionRecord, side: Side, context: Context<'_>) -> model::Endpoint {
     let endpoint = &record.endpoints[side];
     model::Endpoint {
         code: number(endpoint.code),
@@ -19,7 +20,7 @@ pub(super) fn of(record: &ConnectionRecord, side: Side) -> model::Endpoint {
             certainty: reported.certainty.name().to_owned(),
             alternatives: number(reported.alternative).into_iter().collect(),
             library: reported.library.to_owned(),
-            recognised_by: reported.recognised_by.clone(),
+            recognised_by: if context.redact { REDACTED.to_owned() } else { reported.recognised_by.clone() },
         }),
     }
 }

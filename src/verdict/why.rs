@@ -81,11 +81,21 @@ fn write_coded(
         }
         None => write!(why, "; {peer} did not answer")?,
     }
+    let answered_at = teardown.close[peer].as_ref().map(|other| other.at);
     match teardown.tcp_end() {
-        Some(end) if end.at < close.at && end.by != side => write!(why, "; it crossed {}", end_text(&end)),
-        Some(end) => write!(why, "; then {}", end_text(&end)),
-        None => write!(why, "; TCP had not ended when the capture did"),
+        Some(end) if end.at < close.at && end.by != side => write!(why, "; it crossed {}", end_text(&end))?,
+        Some(end) if answered_at.is_some_and(|at| end.at < at) => {
+            write!(why, "; before that came {}", end_text(&end))?;
+        }
+        Some(end) => write!(why, "; then {}", end_text(&end))?,
+        None => write!(why, "; TCP had not ended when the capture did")?,
     }
+    if answered_at.is_some() {
+        for side in Side::BOTH.into_iter().filter(|side| !teardown.close_delivered(*side)) {
+            write!(why, "; nothing shows that {side}'s Close was received")?;
+        }
+    }
+    Ok(())
 }
 
 pub(super) fn abnormal(teardown: &Teardown, end: &TcpEnd, origin: Option<ResetOrigin>) -> String {

@@ -416,6 +416,21 @@ fn redacted_reports_hold_no_query_and_no_header_value() {
 }
 
 #[test]
+fn redacted_reports_do_not_say_what_a_library_was_recognised_by() {
+    let folder = Folder::new();
+    let mut conn = Conversation::connected();
+    conn.client_sends(&wire::request_with("/ws", "User-Agent: Python/3.11 aiohttp/3.14.5\r\n"));
+    conn.server_sends(&wire::response_with("Sec-WebSocket-X: 1\r\n"));
+    conn.server_sends(&wire::close_empty(Side::Server)).client_acks();
+    conn.fin(Side::Client).fin(Side::Server).client_acks();
+    let path = folder.capture("a.pcap", &conn);
+    let with = stdout(&run(&["--format", "json", &path]));
+    let without = stdout(&run(&["--format", "json", "--redact", &path]));
+    assert!(with.contains("aiohttp/3.14.5") && with.contains("reported_as"), "{with}");
+    assert!(!without.contains("aiohttp/3.14.5") && without.contains("reported_as"), "{without}");
+}
+
+#[test]
 fn colour_is_for_terminals_unless_it_is_asked_for() {
     let folder = Folder::new();
     let path = folder.capture("a.pcap", &aborted());

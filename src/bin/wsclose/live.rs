@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use wsclose::analyzer::Analyzer;
 use wsclose::capture::live::{self, LiveOptions, LiveSource};
-use wsclose::capture::{Block, More, Source as _};
+use wsclose::capture::{Block, InputInfo, More, Source as _};
 use wsclose::report::escape::terminal;
 use wsclose::time::Timestamp;
 
@@ -43,7 +43,9 @@ pub(crate) fn run(args: &LiveArgs) -> Result<ExitCode> {
         }
     }
     analyzer.finish();
-    output.finish(&mut analyzer, &[source.info()])?;
+    // Asked to stop, a live capture is whole; only an interface that failed cuts it short.
+    let info = InputInfo { complete: failure.is_none(), ..source.info() };
+    output.finish(&mut analyzer, &[info])?;
     if let Some(error) = failure {
         anstream::eprintln!("wsclose: {}", terminal(&error.to_string()));
         return Ok(EXIT_INCOMPLETE.into());
