@@ -22,8 +22,8 @@ use crate::websocket::vitals::{Vitals, fnv1a};
 /// A TCP connection and the protocol on top of it.
 ///
 /// ```text
-///  Conversation, 800 bytes in the flow table
-///  +- tcp 640 ----------------------------+- upper 40 -+- addresses, serial, idle 80 -+
+///  Conversation, 832 bytes in the flow table
+///  +- tcp 672 ----------------------------+- upper 40 -+- addresses, serial, idle 80 -+
 ///  | client's half | server's half | ...  | phase, ... |                              |
 ///  +--|---------------|-------------------+--|------|--+------------------------------+
 ///     +-> reset, recovery: only if any       |      +-> Handshake 368 + its values
@@ -292,6 +292,12 @@ impl Conversation {
             }
         }
         for side in Side::BOTH {
+            // Its receiver may have taken other bytes than those read here.
+            if let Some(at) = halves[side].differs
+                && sight[side] == Sight::Full
+            {
+                *sight.get_mut(side) = lost(Blind::Desynchronized, Some(at), 0, None);
+            }
             // A reset ahead of its sender's bytes that ended the connection all the same: those bytes are missing.
             if let Some(reset) = halves[side].reset.as_deref().filter(|r| r.validity == ResetValidity::Ahead)
                 && sight[side] == Sight::Full
@@ -378,8 +384,8 @@ mod tests {
 
     #[test]
     fn a_connection_takes_no_more_memory_than_its_layout_says() {
-        assert_eq!(size_of::<Conversation>(), 800);
-        assert_eq!(size_of::<Connection>(), 640);
+        assert_eq!(size_of::<Conversation>(), 832);
+        assert_eq!(size_of::<Connection>(), 672);
         assert_eq!((size_of::<Upper>(), size_of::<Session>(), size_of::<Handshake>()), (40, 640, 368));
     }
 

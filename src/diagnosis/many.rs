@@ -6,6 +6,7 @@ use super::trace::Trace;
 use super::words::{counted, duration};
 use crate::decode::segment::Endpoint;
 use crate::limits::Limits;
+use crate::time::Timestamp;
 use crate::verdict::verdict::ClosedBy;
 use std::collections::BTreeMap;
 
@@ -40,8 +41,32 @@ pub(super) fn together(traces: &[Trace]) -> Vec<Together> {
     by_server.into_iter().flat_map(|(server, indices)| of_server(traces, server, indices)).collect()
 }
 
+/// How many connections to one server were open at a time: its openings and ends, each in order.
+struct Open {
+    opened: Vec<Timestamp>,
+    ended: Vec<Timestamp>,
+}
+
+impl Open {
+    fn new(traces: &[Trace], indices: &[usize]) -> Self {
+        let sorted = |time: fn(&Trace) -> Timestamp| {
+            let mut times: Vec<_> = indices.iter().filter_map(|index| traces.get(*index)).map(time).collect();
+            times.sort_unstable();
+            times
+        };
+        Open { opened: sorted(|trace| trace.opened.at), ended: sorted(|trace| trace.ended.at) }
+    }
+
+    /// Opened by then, and not ended before.
+    fn at(&self, time: Timestamp) -> usize {
+        let opened = self.opened.partition_point(|at| *at <= time);
+        opened.saturating_sub(self.ended.partition_point(|at| *at < time))
+    }
+}
+
 fn of_server(traces: &[Trace], server: Endpoint, indices: Vec<usize>) -> Vec<Together> {
     let at = |index: &usize| traces.get(*index);
+    let open = Open::new(traces, &indices);
     let mut found = Vec::new();
     for (by_client, dropped) in [(false, false), (false, true), (true, true)] {
         let ends = |index: &usize| {
@@ -51,19 +76,13 @@ fn of_server(traces: &[Trace], server: Endpoint, indices: Vec<usize>) -> Vec<Tog
         };
         let mut ending: Vec<usize> = indices.iter().copied().filter(ends).collect();
         ending.sort_by_key(|index| at(index).map(|trace| trace.ended));
-        chains(traces, server, &indices, &ending, &mut found);
+        chains(traces, server, &open, &ending, &mut found);
     }
     found
 }
 
 /// Cuts ends, in their order, where time passes between them.
-fn chains(
-    traces: &[Trace],
-    server: Endpoint,
-    indices: &[usize],
-    ending: &[usize],
-    found: &mut Vec<Together>,
-) {
+fn chains(traces: &[Trace], server: Endpoint, open: &Open, ending: &[usize], found: &mut Vec<Together>) {
     let at = |index: &usize| traces.get(*index);
     let mut members: Vec<usize> = Vec::new();
     for index in ending.iter().copied() {
@@ -73,11 +92,11 @@ fn chains(
         let joins = last.is_some_and(|last| trace.ended.at.seconds_since(last) <= GAP)
             && first.is_some_and(|first| trace.opened.at <= first);
         if !joins {
-            close(traces, server, indices, std::mem::take(&mut members), found);
+            close(traces, server, open, std::mem::take(&mut members), found);
         }
         members.push(index);
     }
-    close(traces, server, indices, members, found);
+    close(traces, server, open, members, found);
 }
 
 /// Did it end otherwise than a session normally does? A client's own Close is its free choice.
@@ -92,18 +111,12 @@ fn is_ended_for_it(trace: &Trace) -> bool {
     trace.has_ended && !ordinary
 }
 
-fn close(
-    traces: &[Trace],
-    server: Endpoint,
-    indices: &[usize],
-    members: Vec<usize>,
-    found: &mut Vec<Together>,
-) {
+fn close(traces: &[Trace], server: Endpoint, open: &Open, members: Vec<usize>, found: &mut Vec<Together>) {
+    if members.len() < MANY {
+        return;
+    }
     let Some(first) = members.first().and_then(|index| traces.get(*index)) else { return };
-    let is_open = |index: &&usize| {
-        traces.get(**index).is_some_and(|t| t.opened.at <= first.ended.at && t.ended.at >= first.ended.at)
-    };
-    let open = indices.iter().filter(is_open).count();
+    let open = open.at(first.ended.at);
     #[expect(clippy::cast_precision_loss, reason = "a share of connections")]
     let share = members.len() as f64 / open.max(1) as f64;
     let by_timer = members.iter().all(|index| traces.get(*index).is_some_and(|trace| trace.is_idle_limit));
@@ -118,7 +131,7 @@ fn close(
     let old_enough = AGE.max(AGE_SPANS * span);
     let lasting =
         members.iter().all(|index| traces.get(*index).is_some_and(|trace| trace.lifetime >= old_enough));
-    if members.len() >= MANY && share >= SHARE && is_telling && lasting && !by_timer && shares_cause {
+    if share >= SHARE && is_telling && lasting && !by_timer && shares_cause {
         found.push(Together { server, members, open });
     }
 }

@@ -105,13 +105,15 @@ type Groups = BTreeMap<(IpAddr, u64, Option<Endpoint>), Vec<usize>>;
 /// Attempts that failed before their request belong to the client's target at that server.
 fn adopt_failed(traces: &[Trace], groups: &mut Groups) {
     let orphans: Vec<_> = groups.keys().copied().filter(|(_, target, _)| *target == 0).collect();
+    let mut homes = HashMap::new();
+    for (key, members) in groups.iter().filter(|((_, target, _), _)| *target != 0) {
+        for trace in members.iter().filter_map(|index| traces.get(*index)) {
+            homes.entry((key.0, trace.server)).or_insert(*key);
+        }
+    }
     for key in orphans {
         let (address, _, Some(server)) = key else { continue };
-        let home = groups.iter().find(|((client, target, _), members)| {
-            let at_server = |index: &usize| traces.get(*index).is_some_and(|trace| trace.server == server);
-            *client == address && *target != 0 && members.iter().any(at_server)
-        });
-        let Some(home) = home.map(|(key, _)| *key) else { continue };
+        let Some(home) = homes.get(&(address, server)).copied() else { continue };
         let members = groups.remove(&key).unwrap_or_default();
         groups.entry(home).or_default().extend(members);
     }
@@ -232,10 +234,12 @@ fn herd(traces: &[Trace], set: &Together, returns: &HashMap<usize, f64>, limits:
     let mut delays: Vec<(f64, usize)> =
         set.members.iter().filter_map(|index| Some((*returns.get(index)?, *index))).collect();
     delays.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let within =
-        |start: &f64| delays.iter().filter(|(delay, _)| *delay >= *start && *delay <= start + 1.0).count();
-    let (peak, start) =
-        delays.iter().map(|(delay, _)| (within(delay), *delay)).max_by_key(|(count, _)| *count)?;
+    // They are in order: those within a second of one stand right behind it.
+    let within = |(first, (start, _)): (usize, &(f64, usize))| {
+        let end = delays.partition_point(|(delay, _)| *delay <= start + 1.0);
+        (end.saturating_sub(first), *start)
+    };
+    let (peak, start) = delays.iter().enumerate().map(within).max_by_key(|(count, _)| *count)?;
     if delays.len() < HERD || 10 * peak <= 3 * delays.len() {
         return None;
     }

@@ -70,6 +70,9 @@ impl CopyFilter {
         let head = u64::from(segment.window) << 16 | u64::from(segment.ip_id.unwrap_or(0));
         let head = head << 32 | u64::from(segment.payload_len());
         let fingerprint = fold(flow ^ numbers, self.seed ^ head ^ u64::from(segment.flags.0) << 24);
+        // A forged packet may share every number with a real one, but hardly its first bytes.
+        let payload = segment.payload.first_chunk::<8>().map_or(0, |head| u64::from_le_bytes(*head));
+        let fingerprint = fold(fingerprint ^ payload, self.seed);
         // Nearly always NOP, NOP, Timestamps: twelve bytes.
         match segment.options.first_chunk::<12>() {
             Some([.., a, b, c, d, e, f, g, h]) if segment.options.len() == 12 => {
@@ -135,5 +138,7 @@ mod tests {
         assert!(!filter.is_copy(7, &segment(0, 9, 64), &limits));
         assert!(!filter.is_copy(8, &segment(0, 9, 64), &limits));
         assert!(!filter.is_copy(8, &Segment { missing: 1, ..segment(0, 9, 64) }, &limits));
+        assert!(!filter.is_copy(8, &Segment { payload: b"12345678", ..segment(0, 8, 64) }, &limits));
+        assert!(!filter.is_copy(8, &Segment { payload: b"1234567x", ..segment(0, 8, 64) }, &limits));
     }
 }

@@ -282,6 +282,7 @@ impl Connection {
         let start = u64::try_from(offset.max(next)).unwrap_or(0);
         let recovery = half.recovery.get_or_insert_default();
         if recovery.queue.insert(start, &held).differs {
+            half.differs.get_or_insert(segment.at);
             self.anomalies.insert(Anomaly::TcpOverlapDiffers);
         }
         let full = recovery.queue.bytes() > limits.out_of_order_bytes

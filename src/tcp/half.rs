@@ -68,6 +68,8 @@ pub struct Half {
     pub ttl: UsualTtl,
     /// Its last packet that stood exactly at `next`: what lies behind was sent later.
     pub settled: Option<Moment>,
+    /// Bytes that it sent again differed from those first seen: what the receiver took can't be told.
+    pub differs: Option<Moment>,
     /// Its sendings that drew no answer.
     pub unanswered: Unanswered,
     /// Its keepalive probes.

@@ -110,12 +110,12 @@ impl OutOfOrder {
 fn overlap_differs(a_offset: u64, a: &Held, b_offset: u64, b: &Held) -> bool {
     let from = a_offset.max(b_offset);
     let to = (a_offset + a.bytes.len() as u64).min(b_offset + b.bytes.len() as u64);
-    let part = |offset: u64, held: &Held| -> Option<Vec<u8>> {
+    fn part(held: &Held, offset: u64, from: u64, to: u64) -> Option<&[u8]> {
         let start = usize::try_from(from.checked_sub(offset)?).ok()?;
         let end = usize::try_from(to.checked_sub(offset)?).ok()?;
-        held.bytes.get(start..end).map(<[u8]>::to_vec)
-    };
-    from < to && part(a_offset, a) != part(b_offset, b)
+        held.bytes.get(start..end)
+    }
+    from < to && part(a, a_offset, from, to) != part(b, b_offset, from, to)
 }
 
 #[cfg(test)]

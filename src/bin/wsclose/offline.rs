@@ -6,7 +6,7 @@ use crate::read_ahead::for_each_block;
 use anyhow::{Result, bail};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use wsclose::analyzer::{Analyzer, Options};
 #[cfg(feature = "live")]
@@ -78,13 +78,30 @@ fn check_output(args: &AnalyzeArgs) -> Result<()> {
     let Some(output) = args.common.output.as_ref().and_then(|path| path.canonicalize().ok()) else {
         return Ok(());
     };
-    let same = |input: &&PathBuf| output.is_file() && input.canonicalize().is_ok_and(|input| input == output);
+    let same = |input: &&PathBuf| {
+        let names_same = input.canonicalize().is_ok_and(|input| input == output);
+        output.is_file() && (names_same || is_same_file(input, &output))
+    };
     match args.files.iter().find(same) {
         Some(input) => {
             bail!("{} is an input; the report would overwrite it", terminal(&input.to_string_lossy()))
         }
         None => Ok(()),
     }
+}
+
+/// Are they one file under two names (hard links, or `-` redirected from it)?
+#[cfg(unix)]
+fn is_same_file(input: &Path, output: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    let input = if input == Path::new("-") { Path::new("/dev/stdin") } else { input };
+    let identity = |path: &Path| path.metadata().map(|file| (file.dev(), file.ino()));
+    matches!((identity(input), identity(output)), (Ok(input), Ok(output)) if input == output)
+}
+
+#[cfg(not(unix))]
+fn is_same_file(_: &Path, _: &Path) -> bool {
+    false
 }
 
 /// What the arguments ask of the analysis.

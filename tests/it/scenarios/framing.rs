@@ -1,6 +1,7 @@
 //! Frames: lengths, violations that must not stop the parse, and holes.
 
 use super::{both_fins, busy, check, has_anomaly};
+use crate::support::packet::{ACK, PSH};
 use crate::support::wire::{self, Frame, LengthForm};
 use wsclose::side::Side::{Client, Server};
 
@@ -201,4 +202,25 @@ fn packets_cut_inside_payloads_leave_the_verdict() {
     let outcome = crate::support::run::analyze_raw(&cut);
     assert_eq!(crate::support::run::Answer::of(outcome.only()).to_string(), "coded:1001 by server");
     assert!(outcome.count(wsclose::anomaly::Anomaly::PacketTruncated) > 0);
+}
+
+#[test]
+fn bytes_sent_again_with_other_content_make_the_end_unknown() {
+    // Which of the two the server's TCP took, the message or the Close, can't be told.
+    let mut conn = busy();
+    let first = wire::ping(Client, b"a");
+    conn.next_lost_unseen().client_sends(&first).client_sends(&wire::text(Client, "12"));
+    let held = conn.packets().last().unwrap().clone();
+    conn.forges(Client, ACK | PSH, |again| {
+        again.seq = held.seq;
+        again.payload = wire::close(Client, 1000, "");
+    });
+    conn.forges(Client, ACK | PSH, |late| {
+        late.seq = held.seq.wrapping_sub(u32::try_from(first.len()).unwrap());
+        late.payload = first.clone();
+    });
+    conn.server_acks();
+    both_fins(&mut conn, Client);
+    let outcome = check(&conn, "unknown:unknown by unknown");
+    assert_eq!(outcome.only().verdict.blind.as_deref(), Some("desynchronized"));
 }
