@@ -6,7 +6,8 @@
 
 # What a build needs, and what the tests need besides.
 BUILD_PACKAGES := gcc libc6-dev libpcap-dev
-TEST_PACKAGES  := tshark
+# tshark is the tests' independent reader; the rest is what the recorder of their fixtures needs.
+TEST_PACKAGES  := tshark tcpdump iproute2 nftables python3-venv
 
 # The scenarios that the demo shows: of each, one recorded capture, by preference the server's.
 DEMO_SCENARIOS := close-codes close-crossed close-empty-by-client close-unanswered-by-server close-then-reset \

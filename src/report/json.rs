@@ -1,8 +1,10 @@
 //! `--format json`: one document, written as the connections come.
 
-use super::compact;
+use super::escape;
 use super::model::{Connection, Generator, Input, SCHEMA, Summary};
 use crate::anomaly::AnomalyCounts;
+use serde::Serialize;
+use serde_json::ser::{Formatter, Serializer};
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
@@ -16,6 +18,37 @@ pub fn generator() -> Generator {
 #[must_use]
 pub fn anomalies(counts: &AnomalyCounts) -> BTreeMap<String, u64> {
     counts.iter().map(|(anomaly, count)| (anomaly.name().to_owned(), count)).collect()
+}
+
+/// Writes `value` as JSON without any character that a terminal would act on or that could deceive a reader.
+///
+/// # Errors
+/// The output can't be written.
+pub fn to_writer<W: Write>(out: W, value: &(impl Serialize + ?Sized)) -> io::Result<()> {
+    value.serialize(&mut Serializer::with_formatter(out, Harmless)).map_err(io::Error::from)
+}
+
+/// `serde_json` escapes what JSON asks for. C1 controls and bidirectional overrides are legal in JSON, and still reach
+/// the terminal of whoever prints it.
+struct Harmless;
+
+impl Formatter for Harmless {
+    fn write_string_fragment<W: Write + ?Sized>(&mut self, out: &mut W, fragment: &str) -> io::Result<()> {
+        if fragment.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
+            return out.write_all(fragment.as_bytes());
+        }
+        let mut units = [0; 2];
+        for character in fragment.chars() {
+            if escape::is_harmless(character) {
+                write!(out, "{character}")?;
+            } else {
+                for unit in character.encode_utf16(&mut units) {
+                    write!(out, "\\u{unit:04x}")?;
+                }
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Writes one JSON document without holding any connection.
@@ -34,7 +67,7 @@ impl<W: Write> JsonWriter<W> {
     /// The output can't be written.
     pub fn begin(mut out: W) -> io::Result<Self> {
         write!(out, "{{\n  \"schema\": {:?},\n  \"generator\": ", SCHEMA)?;
-        serde_json::to_writer(&mut out, &generator())?;
+        to_writer(&mut out, &generator())?;
         write!(out, ",\n  \"connections\": [")?;
         Ok(JsonWriter { out, empty: true, line: Vec::new() })
     }
@@ -47,7 +80,7 @@ impl<W: Write> JsonWriter<W> {
         self.line.clear();
         self.line.extend_from_slice(if self.empty { b"\n    " } else { b",\n    " });
         self.empty = false;
-        compact::append(&mut self.line, connection)?;
+        to_writer(&mut self.line, connection)?;
         self.out.write_all(&self.line)
     }
 
@@ -57,12 +90,28 @@ impl<W: Write> JsonWriter<W> {
     /// The output can't be written.
     pub fn finish(&mut self, inputs: &[Input], summary: &Summary, counts: &AnomalyCounts) -> io::Result<()> {
         write!(self.out, "{}],\n  \"inputs\": ", if self.empty { "" } else { "\n  " })?;
-        serde_json::to_writer(&mut self.out, inputs)?;
+        to_writer(&mut self.out, inputs)?;
         write!(self.out, ",\n  \"summary\": ")?;
-        serde_json::to_writer(&mut self.out, summary)?;
+        to_writer(&mut self.out, summary)?;
         write!(self.out, ",\n  \"anomalies\": ")?;
-        serde_json::to_writer(&mut self.out, &anomalies(counts))?;
+        to_writer(&mut self.out, &anomalies(counts))?;
         self.out.write_all(b"\n}\n")?;
         self.out.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_holds_no_character_that_a_terminal_acts_on_and_reads_back_the_same() {
+        let hostile = "a\u{9b}31m\u{7f}\u{202e}\u{e0041}\u{1b}\"\\ grüße 日本";
+        let mut out = Vec::new();
+        to_writer(&mut out, hostile).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        assert!(text.chars().all(escape::is_harmless), "{text}");
+        assert!(text.contains("grüße 日本"));
+        assert_eq!(serde_json::from_str::<String>(&text).unwrap(), hostile);
     }
 }

@@ -10,6 +10,5 @@ pub mod summary;
 pub mod filter;
 pub mod escape;
 pub mod text;
-mod compact;
 pub mod json;
 pub mod ndjson;

@@ -1,6 +1,6 @@
 //! `--format ndjson`: one object a line, each written whole and flushed.
 
-use super::json::{anomalies, generator};
+use super::json::{anomalies, generator, to_writer};
 use super::model::{Connection, Input, Line, SCHEMA, Summary};
 use crate::anomaly::AnomalyCounts;
 use std::io::{self, Write};
@@ -39,7 +39,8 @@ impl<W: Write> NdjsonWriter<W> {
     }
 
     fn line(&mut self, line: &Line<'_>) -> io::Result<()> {
-        let mut text = serde_json::to_vec(line)?;
+        let mut text = Vec::new();
+        to_writer(&mut text, line)?;
         text.push(b'\n');
         self.out.write_all(&text)?;
         self.out.flush()

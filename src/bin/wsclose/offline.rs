@@ -28,6 +28,9 @@ pub(crate) fn run(args: &AnalyzeArgs) -> Result<ExitCode> {
     let options = options(&args.common);
     let mut selection = Selection::new(&args.common);
     (selection.since, selection.until) = (args.since, args.until);
+    if args.files.len() > usize::from(u16::MAX) {
+        bail!("{} inputs are more than packets can be told apart by: {} at most", args.files.len(), u16::MAX);
+    }
     check_filter(&args.common)?;
     check_output(args)?;
     let mut source = MergedSource::open(&args.files, &options.limits);
