@@ -90,7 +90,7 @@ impl Default for Limits {
             fragment_datagrams: 4_096,
             fragment_bytes: 16 << 20,
             fragment_timeout: Duration::from_secs(60),
-            connections: 4 << 20,
+            connections: 2 << 20,
             stream_numbers: 4 << 20,
             out_of_order_bytes: 4 << 20,
             out_of_order_segments: 4_096,
