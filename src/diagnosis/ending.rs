@@ -15,20 +15,8 @@ pub(super) fn handshake(facts: &Facts<'_>, out: &mut Vec<Diagnosis>) {
             "were refused by the client after a 101".to_owned(),
             "let the server answer the key, subprotocol and extensions that the client sent",
         ),
-        Some(status) => (
-            format!("were refused with HTTP status {status}"),
-            match status {
-                401 | 403 | 407 => "see the credentials, and the Origin that the server or a proxy allows",
-                404 => "see the path, and whether the proxy routes it to the WebSocket server",
-                400 | 426 => "see whether a proxy drops the Upgrade and Connection headers",
-                502..=504 => "the server behind the proxy is down or slow: see it and the proxy's log",
-                _ => "see the server's log for the reason",
-            },
-        ),
-        None => (
-            "failed before any HTTP answer".to_owned(),
-            "see whether the server listens there, and what firewall stands before it",
-        ),
+        Some(status) => (format!("were refused with HTTP status {status}"), status_advice(status)),
+        None => unanswered(facts),
     };
     out.push(Diagnosis {
         id: Id::HandshakeFailed,
@@ -38,6 +26,45 @@ pub(super) fn handshake(facts: &Facts<'_>, out: &mut Vec<Diagnosis>) {
         title,
         packets: vec![answer.map_or(facts.end_or_last(), |answer| answer.at)],
     });
+}
+
+/// What to look at after an answer with `status`.
+fn status_advice(status: u16) -> &'static str {
+    match status {
+        401 | 403 | 407 => "see the credentials, and the Origin that the server or a proxy allows",
+        404 => "see the path, and whether the proxy routes it to the WebSocket server",
+        400 | 426 => {
+            "see the request's Sec-WebSocket-Version and key, and whether a proxy drops its Upgrade and Connection headers"
+        }
+        200..=299 => {
+            "see whether that path leads to the WebSocket server: something answered an ordinary request"
+        }
+        300..=399 => {
+            "give the client the address that the answer redirects to: many clients follow no redirect"
+        }
+        502..=504 => "the server behind the proxy is down or slow: see it and the proxy's log",
+        _ => "see the server's log for the reason",
+    }
+}
+
+/// How far a handshake came that was never answered whole, and what to look at.
+fn unanswered(facts: &Facts<'_>) -> (String, &'static str) {
+    let opening = &facts.teardown.opening;
+    let (what, advice) = match (opening.request, opening.syn_ack) {
+        (Some(_), _) => (
+            "were never answered after their Upgrade request",
+            "see the server's log: it took the request, and closed or fell silent before its answer was whole",
+        ),
+        (None, Some(_)) => (
+            "ended before a whole Upgrade request was sent",
+            "see the client: it connected and asked for nothing (a health check or port scan does so, too)",
+        ),
+        (None, None) => (
+            "never got a TCP connection",
+            "see whether the server listens there, and what firewall stands before it",
+        ),
+    };
+    (what.to_owned(), advice)
 }
 
 /// A FIN without a Close, and nothing that explains it.

@@ -169,7 +169,7 @@ pub(super) fn refused_without_answer(
 ) -> String {
     let opening = &teardown.opening;
     let stage = match (opening.request, opening.syn_ack) {
-        (Some(request), _) => format!("the Upgrade request in {} was never answered", packet(request)),
+        (Some(request), _) => format!("the Upgrade request in {} was never answered whole", packet(request)),
         (None, Some(_)) => "no complete Upgrade request was sent".to_owned(),
         (None, None) => "TCP was never established".to_owned(),
     };
@@ -186,7 +186,7 @@ pub(super) fn refused_without_answer(
 
 pub(super) fn refused_by_icmp(teardown: &Teardown, error: &IcmpError) -> String {
     let stage = match teardown.opening.request {
-        Some(request) => format!("the Upgrade request in {} was never answered", packet(request)),
+        Some(request) => format!("the Upgrade request in {} was never answered whole", packet(request)),
         None => "TCP was never established".to_owned(),
     };
     format!("{stage}: {} sent an ICMP error about it in {}", error.reporter, packet(error.at))

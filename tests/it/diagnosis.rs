@@ -602,3 +602,31 @@ fn one_connection_before_and_behind_a_nat_is_no_pair_of_legs() {
     let behind = end(Conversation::between("10.77.2.1:40000", "10.77.2.2:9001"), Side::Client);
     assert_eq!(closed_by(&analyze(&[before, behind])), ["server", "client"]);
 }
+
+/// A connection that asked for a WebSocket, was answered so, and closed by the server.
+fn asked_and_answered(answer: &[u8]) -> Conversation {
+    let mut conn = Conversation::connected();
+    conn.client_sends(&wire::request("/ws")).server_acks();
+    if !answer.is_empty() {
+        conn.server_sends(answer).client_acks();
+    }
+    drop_by(&mut conn, Side::Server);
+    conn
+}
+
+#[test]
+fn a_failed_handshake_is_advised_by_how_far_it_came() {
+    let cases: [(&[u8], &str); 4] = [
+        (b"", "the server's log: it took the request"),
+        (b"HTTP/1.1 101 Switching Pro", "the server's log: it took the request"),
+        (&wire::refusal(400, "Bad Request"), "Sec-WebSocket-Version"),
+        (&wire::refusal(302, "Found"), "redirects"),
+    ];
+    for (answer, advice) in cases {
+        let outcome = analyze(&[asked_and_answered(answer)]);
+        let said = &outcome.connections[0].diagnosis[0];
+        assert_eq!(said.id, "handshake-failed");
+        let given = said.advice.as_deref().unwrap();
+        assert!(given.contains(advice) && !given.contains("firewall"), "{given}");
+    }
+}
