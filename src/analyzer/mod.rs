@@ -3,6 +3,7 @@
 mod conversation;
 mod facts;
 mod joining;
+pub mod ladder;
 mod pairing;
 pub mod record;
 mod tracker;

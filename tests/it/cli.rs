@@ -485,3 +485,32 @@ fn the_readme_shows_the_program_s_own_report() {
     let output = program().args(arguments).current_dir(env!("CARGO_MANIFEST_DIR")).output().unwrap();
     assert_eq!(stdout(&output), shown, "put what the program prints now into README.md");
 }
+
+#[test]
+fn show_draws_one_connection_packet_by_packet() {
+    let folder = Folder::new();
+    let mut conn = Conversation::opened();
+    conn.client_sends(&wire::text(Side::Client, "hello")).server_acks();
+    conn.server_sends(&wire::close(Side::Server, 1001, "\u{1b}[31mbye")).client_acks();
+    conn.client_sends(&wire::close(Side::Client, 1001, ""));
+    conn.fin(Side::Server).fin(Side::Client).server_acks();
+    let path = folder.capture("a.pcap", &conn);
+    let text = stdout(&run(&["show", &path, "--stream", "0"]));
+    for part in [
+        "Text of 5 bytes",
+        "client <-- server  ACK, ",
+        "FIN, ACK",
+        "1001, by server",
+        "client was told 1001 (certain)",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    assert!(!text.contains('\u{1b}'));
+    let last = stdout(&run(&["show", &path, "--stream", "0", "--last", "1"]));
+    assert!(
+        last.contains("packets before these")
+            && last.matches("packet ").count() < text.matches("packet ").count()
+    );
+    let missing = run(&["show", &path, "--stream", "9"]);
+    assert_eq!(missing.status.code(), Some(2));
+}

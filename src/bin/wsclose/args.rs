@@ -56,6 +56,8 @@ pub(crate) enum Command {
     /// List the interfaces that can be captured on
     #[cfg(feature = "live")]
     Interfaces,
+    /// Show one connection packet by packet, with the verdict under it
+    Show(ShowArgs),
     /// Explain close codes: one alone, or two side by side
     Explain(ExplainArgs),
 }
@@ -153,6 +155,22 @@ pub(crate) struct LiveArgs {
     /// Capture packets that are not addressed to this host, too
     #[arg(long, help_heading = CAPTURE)]
     pub(crate) promiscuous: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ShowArgs {
+    /// The capture
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// Which connection: Wireshark's tcp.stream, as reports give it
+    #[arg(long, value_name = "N")]
+    pub(crate) stream: u32,
+    /// Show its last so many packets
+    #[arg(long, value_name = "N", default_value_t = 40)]
+    pub(crate) last: usize,
+    /// Server ports that carry WebSockets, even where none was seen to open
+    #[arg(long, value_name = "PORT", value_delimiter = ',')]
+    pub(crate) ws_port: Vec<u16>,
 }
 
 #[derive(Args, Debug)]

@@ -7,6 +7,7 @@ mod live;
 mod offline;
 mod output;
 mod read_ahead;
+mod show;
 
 use args::{Cli, Command};
 use clap::Parser as _;
@@ -24,6 +25,7 @@ fn main() -> ExitCode {
         Some(Command::Live(args)) => live::run(args),
         #[cfg(feature = "live")]
         Some(Command::Interfaces) => live::interfaces(),
+        Some(Command::Show(args)) => show::run(args),
         Some(Command::Explain(args)) => explain::run(args),
     };
     match result {

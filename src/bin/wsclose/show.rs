@@ -1,0 +1,119 @@
+//! `wsclose show`: one connection as a ladder of its last packets, with the verdict under it.
+
+use crate::args::ShowArgs;
+use anyhow::{Result, bail};
+use std::io::{self, Write};
+use std::path::Path;
+use std::process::ExitCode;
+use wsclose::analyzer::ladder::{Ladder, Rung};
+use wsclose::analyzer::record::ConnectionRecord;
+use wsclose::analyzer::{Analyzer, Options};
+use wsclose::capture::merge::MergedSource;
+use wsclose::capture::{Block, More, Source as _};
+use wsclose::decode::Decoder;
+use wsclose::decode::segment::Decoded;
+use wsclose::limits::Limits;
+use wsclose::report::escape::terminal;
+use wsclose::side::Side;
+
+pub(crate) fn run(args: &ShowArgs) -> Result<ExitCode> {
+    let records = records(args)?;
+    let mut out = io::stdout().lock();
+    for record in records {
+        let ladder = climb(&args.file, Ladder::new(record, args.last, &Limits::default()))?;
+        write(&mut out, &ladder)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The connections that Wireshark gives this number; several, where addresses and ports are shared.
+fn records(args: &ShowArgs) -> Result<Vec<ConnectionRecord>> {
+    let mut analyzer = Analyzer::new(Options { ws_ports: args.ws_port.clone(), ..Options::default() });
+    each_block(&args.file, |block| analyzer.handle_block(block))?;
+    analyzer.finish();
+    let mut found = Vec::new();
+    while let Some(record) = analyzer.poll_record() {
+        if record.tcp_stream == Some(args.stream) {
+            found.push(*record);
+        }
+    }
+    if found.is_empty() {
+        bail!(
+            "{} holds no WebSocket with tcp.stream {}",
+            terminal(&args.file.to_string_lossy()),
+            args.stream
+        );
+    }
+    Ok(found)
+}
+
+/// Reads the file again, for the packets of one connection.
+fn climb(file: &Path, mut ladder: Ladder) -> Result<Ladder> {
+    let mut decoder = Decoder::new(&Limits::default(), false);
+    each_block(file, |block| {
+        for packet in &block.packets {
+            let bytes = block.packet_bytes(packet);
+            let decoded =
+                decoder.decode(packet.at, packet.link_type, packet.fcs_len, bytes, packet.original_len);
+            if let Decoded::Segment(segment) = decoded {
+                ladder.handle_segment(&segment);
+            }
+        }
+    })?;
+    Ok(ladder)
+}
+
+fn each_block(file: &Path, mut handle: impl FnMut(&Block)) -> Result<()> {
+    let mut source = MergedSource::open(&[file.to_owned()], &Limits::default());
+    let mut block = Block::default();
+    loop {
+        let more = source.read_block(&mut block)?;
+        handle(&block);
+        if more == More::No {
+            break;
+        }
+    }
+    match source.infos().first().and_then(|info| info.error.clone()) {
+        Some(error) if source.infos().iter().all(|info| info.packets == 0) => {
+            bail!("{}: {}", terminal(&file.to_string_lossy()), terminal(&error.reason))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn write(out: &mut impl Write, ladder: &Ladder) -> io::Result<()> {
+    let record = ladder.record();
+    let name = |end: wsclose::decode::segment::Endpoint| std::net::SocketAddr::new(end.address, end.port);
+    writeln!(out, "client {}, server {}\n", name(record.client), name(record.server))?;
+    let (rungs, left_out) = ladder.rungs();
+    if left_out > 0 {
+        writeln!(out, "({left_out} packets before these)")?;
+    }
+    for rung in rungs {
+        writeln!(out, "{}", line(rung))?;
+    }
+    let by = record.verdict.closed_by.map_or("", |by| by.name());
+    let cause = match record.verdict.kind {
+        wsclose::verdict::verdict::Kind::Abnormal(cause) => format!(" {}", cause.name()),
+        _ => String::new(),
+    };
+    let verdict = format!("{}{cause}, by {by}", record.verdict.kind.label());
+    writeln!(out, "\n{}", verdict.trim_end_matches(", by "))?;
+    writeln!(out, "{}", terminal(&record.verdict.why))?;
+    for side in Side::BOTH {
+        let told = &record.endpoints[side];
+        let code = told.code.map_or_else(|| "no code that can be told".to_owned(), |code| code.0.to_string());
+        writeln!(out, "{side} was told {code} ({}): {}", told.certainty.name(), terminal(&told.why))?;
+    }
+    writeln!(out)
+}
+
+/// `20:14:38.176862  packet 12   client --> server  ACK, 10 bytes; Text of 4 bytes`.
+fn line(rung: &Rung) -> String {
+    let arrow = match rung.from {
+        Side::Client => "client --> server",
+        Side::Server => "client <-- server",
+    };
+    let packet = format!("packet {}", rung.at.packet);
+    format!("{}  {packet:<14}{arrow}  {}", rung.at.at.time_of_day(), terminal(&rung.what))
+}
