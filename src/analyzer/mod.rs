@@ -75,7 +75,7 @@ impl Analyzer {
                         self.tracker.advance(packet.at.at);
                         self.tracker.handle_located(located);
                     }
-                    None => self.handle_packet(packet, block.packet_bytes(packet)),
+                    None => self.handle_uncommon(packet, block.packet_bytes(packet)),
                 }
             }
         }
@@ -83,9 +83,26 @@ impl Analyzer {
 
     /// Takes one packet.
     pub fn handle_packet(&mut self, packet: &PacketRef, bytes: &[u8]) {
+        match self.decoder.decode_common(packet.at, packet.link_type, bytes) {
+            Some(segment) => {
+                self.tracker.advance(packet.at.at);
+                let located = self.tracker.locate(segment);
+                self.tracker.handle_located(&located);
+            }
+            None => self.handle_uncommon(packet, bytes),
+        }
+    }
+
+    /// Takes a packet that the decoder's fast path has left.
+    fn handle_uncommon(&mut self, packet: &PacketRef, bytes: &[u8]) {
         self.tracker.advance(packet.at.at);
-        let decoded =
-            self.decoder.decode(packet.at, packet.link_type, packet.fcs_len, bytes, packet.original_len);
+        let decoded = self.decoder.decode_generally(
+            packet.at,
+            packet.link_type,
+            packet.fcs_len,
+            bytes,
+            packet.original_len,
+        );
         match decoded {
             Decoded::Segment(segment) => {
                 let located = self.tracker.locate(segment);

@@ -88,8 +88,8 @@ impl Decoder {
         Some(self.state.deliver(segment, tags.as_slice()))
     }
 
-    /// What [`Self::decode`] does with packets of no common shape.
-    pub(super) fn decode_generally<'a>(
+    /// What [`Self::decode`] does with packets that [`Self::decode_common`] leaves.
+    pub fn decode_generally<'a>(
         &'a mut self,
         at: Moment,
         link_type: LinkType,
