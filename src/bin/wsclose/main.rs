@@ -2,6 +2,7 @@
 
 mod args;
 mod explain;
+mod keys;
 #[cfg(feature = "live")]
 mod live;
 mod offline;
