@@ -51,8 +51,6 @@ pub struct Limits {
     /// Longest delay between two copies of one packet where IP has no identification (zero, or IPv6).
     pub copy_window_anonymous: Duration,
     // -- tls
-    /// Bytes read of one key log.
-    pub key_log_bytes: u64,
     /// TLS sessions whose secrets are kept: some 500 bytes each.
     pub key_log_sessions: usize,
     /// Longest hello message read, in bytes; certificates and the like are passed over by their length.
@@ -118,7 +116,6 @@ impl Default for Limits {
             unanswered_sendings: 3,
             copy_window: Duration::from_millis(500),
             copy_window_anonymous: Duration::from_millis(5),
-            key_log_bytes: 1 << 30,
             key_log_sessions: 1 << 20,
             tls_hello_bytes: 64 << 10,
             tls_held_bytes: 64 << 10,

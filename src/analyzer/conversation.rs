@@ -13,6 +13,7 @@ use crate::tcp::connection::Connection;
 use crate::tcp::reset::ResetValidity;
 use crate::tcp::stream_event::{GapCause, StreamEvent, StreamSink};
 use crate::time::Timestamp;
+use crate::tls::session::Session;
 use crate::verdict::endpoint::endpoints;
 use crate::verdict::judge::judge;
 use crate::verdict::teardown::{
@@ -161,7 +162,13 @@ impl Conversation {
     }
 
     pub(super) fn held_bytes(&self) -> usize {
-        self.tcp.held_bytes()
+        self.tcp.held_bytes() + self.upper.tls().map_or(0, Session::held_bytes)
+    }
+
+    /// There is no more room for what it holds: that is delivered, or given up.
+    pub(super) fn make_room(&mut self, options: &Options) {
+        self.flush(options);
+        self.upper.give_up_waiting(options);
     }
 
     pub(super) fn has_ended(&self) -> bool {

@@ -150,7 +150,7 @@ impl Tracker {
         if self.held_bytes > limits.out_of_order_total_bytes {
             self.held_bytes = self.held_bytes.saturating_sub(conversation.held_bytes());
             self.anomalies.count(Anomaly::TcpOutOfOrderLimit);
-            conversation.flush(&self.options);
+            conversation.make_room(&self.options);
         }
     }
 

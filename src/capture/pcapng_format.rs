@@ -15,7 +15,7 @@ use crate::time::Timestamp;
 use pcap_parser::pcapng::Block as ParsedBlock;
 use pcap_parser::{parse_block_be, parse_block_le};
 
-const SECTION_HEADER: u32 = 0x0a0d_0d0a;
+pub(super) const SECTION_HEADER: u32 = 0x0a0d_0d0a;
 const INTERFACE_DESCRIPTION: u32 = 1;
 /// Obsolete since 2008, still found.
 const PACKET: u32 = 2;
@@ -23,7 +23,7 @@ const SIMPLE_PACKET: u32 = 3;
 const INTERFACE_STATISTICS: u32 = 5;
 const ENHANCED_PACKET: u32 = 6;
 const SYSTEMD_JOURNAL: u32 = 9;
-const DECRYPTION_SECRETS: u32 = 10;
+pub(super) const DECRYPTION_SECRETS: u32 = 10;
 const CUSTOM: u32 = 0x0bad;
 const CUSTOM_NOT_COPIED: u32 = 0x4000_0bad;
 /// Events of sysdig, in three versions.
@@ -34,7 +34,7 @@ const BYTE_ORDER: u32 = 0x1a2b_3c4d;
 /// Secrets type: a TLS key log.
 const TLS_KEY_LOG: u32 = 0x544c_534b;
 /// Type and both lengths of a block.
-const OVERHEAD: usize = 12;
+pub(super) const OVERHEAD: usize = 12;
 /// Bytes of options and padding that a block may have besides its packet.
 const OPTION_BYTES: usize = 1 << 20;
 
@@ -215,14 +215,9 @@ impl PcapngFormat {
         Ok(())
     }
 
-    /// ```text
-    /// | type | total | secrets type | secrets length | secrets ... | options | total |
-    /// ```
     /// Secrets that don't parse are passed over: the packets are sound without them.
     fn secrets(&mut self, order: ByteOrder, block: &[u8], sink: &mut Sink<'_>) {
-        let word = |at| from(block, at).first_chunk().map(|bytes| order.u32(*bytes));
-        let (Some(TLS_KEY_LOG), Some(length)) = (word(8), word(12)) else { return };
-        if let Some(secrets) = block.get(16..block.len() - 4).and_then(|body| body.get(..length as usize)) {
+        if let Some(secrets) = tls_key_log(order, block) {
             self.secrets_bytes = self.secrets_bytes.saturating_add(secrets.len());
             sink.secrets.push(secrets.to_vec());
         }
@@ -264,6 +259,17 @@ impl PcapngFormat {
         sink.push(Record { at, link_type, fcs_len, range, original_len: fields.original });
         Ok(())
     }
+}
+
+/// The key log in a Decryption Secrets Block, if that is what it holds.
+///
+/// ```text
+/// | type | total | secrets type | secrets length | secrets ... | options | total |
+/// ```
+pub(super) fn tls_key_log(order: ByteOrder, block: &[u8]) -> Option<&[u8]> {
+    let word = |at| from(block, at).first_chunk().map(|bytes| order.u32(*bytes));
+    let (Some(TLS_KEY_LOG), Some(length)) = (word(8), word(12)) else { return None };
+    block.get(16..block.len().checked_sub(4)?)?.get(..length as usize)
 }
 
 /// A whole packet block of any of the three kinds.
@@ -442,7 +448,7 @@ fn simple_length(original: u32, snaplen: u32) -> u32 {
     if snaplen == 0 { original } else { original.min(snaplen) }
 }
 
-fn section_order(magic: [u8; 4], offset: u64) -> Result<ByteOrder, CaptureError> {
+pub(super) fn section_order(magic: [u8; 4], offset: u64) -> Result<ByteOrder, CaptureError> {
     if u32::from_le_bytes(magic) == BYTE_ORDER {
         Ok(ByteOrder::Little)
     } else if u32::from_be_bytes(magic) == BYTE_ORDER {

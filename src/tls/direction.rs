@@ -63,6 +63,8 @@ pub(super) struct Direction {
     pub pending: Option<Box<Opener>>,
     /// Records that wait, oldest first.
     pub held: Vec<Record>,
+    /// Their bytes.
+    pub held_bytes: usize,
     /// Bytes to pass over: the rest of a record that a hole has hit, or that nobody will read.
     pub skip: u64,
     /// A hole in the content that nobody was told of, since nothing was decrypted yet.
@@ -74,12 +76,19 @@ pub(super) struct Direction {
 impl Direction {
     /// Holds a record; false: there is no more room.
     pub(super) fn hold(&mut self, record: Record, limits: &Limits) -> bool {
-        let held: usize = self.held.iter().map(|record| record.fragment.len() + HEADER_LEN).sum();
-        let fits = held + record.fragment.len() <= limits.tls_held_bytes;
+        let bytes = self.held_bytes + record.fragment.len() + HEADER_LEN;
+        let fits = bytes <= limits.tls_held_bytes;
         if fits {
+            self.held_bytes = bytes;
             self.held.push(record);
         }
         fits
+    }
+
+    /// The records that waited, which wait no more.
+    pub(super) fn release(&mut self) -> Vec<Record> {
+        self.held_bytes = 0;
+        std::mem::take(&mut self.held)
     }
 
     pub(super) fn is_blind(&self) -> bool {

@@ -195,11 +195,15 @@ impl Facts {
     /// Is it encrypted, with nothing of it decrypted, and not known to have failed before anything could be sent?
     #[must_use]
     pub fn is_opaque(&self) -> bool {
-        let is_hidden = !matches!(self.decryption, Decryption::NotNeeded | Decryption::Decrypted);
         // Up to TLS 1.2 both ends say that the handshake is done; in TLS 1.3 that is hidden, too.
         let is_legacy = self.version.is_some_and(|version| version < ProtocolVersion::TLS_1_3);
-        let has_failed = self.server_hello.is_none() || (is_legacy && !self.finished.server);
-        is_hidden && !has_failed
+        match self.decryption {
+            Decryption::NotNeeded | Decryption::Decrypted => false,
+            Decryption::NoHello => true,
+            Decryption::NoKeys | Decryption::WrongKeys | Decryption::Unsupported => {
+                !is_legacy || self.finished.server
+            }
+        }
     }
 
     /// Notes an alert in the clear: its level and its description.

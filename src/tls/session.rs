@@ -98,6 +98,25 @@ impl Session {
         self.directions[side].deframer.is_inside() || self.directions[side].skip > 0
     }
 
+    /// Bytes of records that wait for keys.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        Side::BOTH.iter().map(|side| self.directions[*side].held_bytes).sum()
+    }
+
+    /// There is no more room for what waits: it is given up.
+    pub fn give_up_waiting<S: StreamSink>(&mut self, context: Context<'_>, sink: &mut S) {
+        let call = &mut Call { context, sink };
+        for side in Side::BOTH {
+            let waiting = self.directions[side].held.first().map(|record| (record.at, record.offset));
+            if let Some((at, offset)) = waiting {
+                self.anomalies.insert(Anomaly::TlsHeldLimit);
+                self.note_failure(Decryption::NoKeys);
+                self.blind(side, at, offset, call);
+            }
+        }
+    }
+
     /// Is nothing left to be read of either side?
     #[must_use]
     pub fn is_blind(&self) -> bool {
@@ -226,6 +245,8 @@ impl Session {
         match record.header.content_type {
             ContentType::HANDSHAKE => self.handshake(side, record.at, &content, call),
             ContentType::ALERT => self.facts.note_alert(side, record.at, &content),
+            // For middleboxes (RFC 8446 §D.4).
+            ContentType::CHANGE_CIPHER_SPEC if self.is_tls13() => {}
             _ if side == Side::Client && self.server_hello.is_none() => {
                 // Early data, or the server's hello comes late: only that will tell.
                 let record = Record { fragment: content, ..record };
@@ -294,6 +315,7 @@ impl Session {
 
     fn take_server_hello<S: StreamSink>(&mut self, hello: ServerHello, at: Moment, call: &mut Call<'_, S>) {
         if hello.is_retry_request() {
+            self.facts.version = Some(hello.version);
             self.retry(call);
             return;
         }
@@ -319,7 +341,7 @@ impl Session {
         let client = &mut self.directions.client;
         if matches!(client.reading, Reading::Waiting) {
             client.reading = Reading::Clear;
-            let held = std::mem::take(&mut client.held);
+            let held = client.release();
             for record in held {
                 if record.header.content_type == ContentType::HANDSHAKE {
                     self.record(Side::Client, record, call);

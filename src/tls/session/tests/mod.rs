@@ -313,3 +313,15 @@ fn what_is_no_record_ends_the_reading_of_its_side() {
     assert!(script.session.anomalies.contains(Anomaly::TlsRecordMalformed));
     assert!(script.content.order.is_empty());
 }
+
+#[test]
+fn a_server_hello_that_the_capture_lacks_is_no_failed_handshake() {
+    let mut script = Script::of(&SIMPLE_1_RTT);
+    for (place, (side, record)) in SIMPLE_1_RTT.records.iter().enumerate() {
+        let record = hex(record);
+        if place == 1 { script.lose(*side, record.len() as u64) } else { script.send(*side, &record) }
+    }
+    let facts = &script.session.facts;
+    assert_eq!((facts.decryption, facts.is_opaque()), (Decryption::NoHello, true));
+    assert!(script.content.order.is_empty());
+}
