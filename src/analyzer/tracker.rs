@@ -108,13 +108,25 @@ impl Tracker {
         let Some(id) = self.conversation_of(located) else { return };
         let limits = &self.options.limits;
         let Some((_, conversation)) = self.table.get_mut(id) else { return };
-        let held = conversation.held_bytes();
-        let had_ended = conversation.has_ended();
-        conversation.handle_segment(segment, limits);
+        let is_plain = conversation.handle_plain(segment, limits);
+        let before =
+            if is_plain { None } else { Some((conversation.held_bytes(), conversation.has_ended())) };
+        if !is_plain {
+            conversation.handle_segment(segment, limits);
+        }
         if let Some(server) = conversation.take_server() {
             let key = conversation.take_key();
             self.events.push_back(Event::Opened { server, key });
         }
+        if let Some((held, had_ended)) = before {
+            self.account(id, held, had_ended);
+        }
+    }
+
+    /// Notes what a segment changed: `held` bytes were held before it, and TCP `had_ended` or not.
+    fn account(&mut self, id: FlowId, held: usize, had_ended: bool) {
+        let limits = &self.options.limits;
+        let Some((_, conversation)) = self.table.get_mut(id) else { return };
         if !had_ended && conversation.has_ended() {
             self.lingering.push_back((self.now.saturating_add(limits.linger), id));
         }
