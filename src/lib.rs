@@ -48,6 +48,7 @@ pub mod moment;
 pub mod anomaly;
 pub mod seq;
 pub mod limits;
+mod work;
 
 pub mod capture;
 pub mod decode;
