@@ -60,3 +60,7 @@ pub mod verdict;
 pub mod diagnosis;
 pub mod analyzer;
 pub mod report;
+
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;

@@ -146,6 +146,18 @@ impl Analyzer {
         &self.decoder
     }
 
+    /// TCP connections followed now.
+    #[must_use]
+    pub fn open_connections(&self) -> usize {
+        self.tracker.open_connections()
+    }
+
+    /// Memory for out-of-order payload now, over all connections, in bytes.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        self.tracker.held_bytes()
+    }
+
     /// TCP connections that carried no WebSocket.
     #[must_use]
     pub fn other_connections(&self) -> u64 {
