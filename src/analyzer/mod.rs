@@ -158,6 +158,18 @@ impl Follower {
         &self.decoder
     }
 
+    /// TCP connections followed now.
+    #[must_use]
+    pub fn open_connections(&self) -> usize {
+        self.tracker.open_connections()
+    }
+
+    /// Memory for out-of-order payload now, over all connections, in bytes.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        self.tracker.held_bytes()
+    }
+
     /// TCP connections that surely carried no WebSocket; [`Settler::other_connections`] has the rest.
     #[must_use]
     pub fn other_connections(&self) -> u64 {
@@ -231,6 +243,18 @@ impl Analyzer {
     #[must_use]
     pub fn decoder(&self) -> &Decoder {
         self.follower.decoder()
+    }
+
+    /// TCP connections followed now.
+    #[must_use]
+    pub fn open_connections(&self) -> usize {
+        self.follower.open_connections()
+    }
+
+    /// Memory for out-of-order payload now, over all connections, in bytes.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        self.follower.held_bytes()
     }
 
     /// TCP connections that carried no WebSocket.

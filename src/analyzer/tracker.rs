@@ -169,6 +169,14 @@ impl Tracker {
         &self.anomalies
     }
 
+    pub(super) fn open_connections(&self) -> usize {
+        self.table.len()
+    }
+
+    pub(super) fn held_bytes(&self) -> usize {
+        self.held_bytes
+    }
+
     /// TCP connections that surely carried no WebSocket.
     pub(super) fn other_connections(&self) -> u64 {
         self.other_connections

@@ -5,6 +5,7 @@ use super::reassembly::OutOfOrder;
 use super::reset::{Reset, ResetValidity};
 use super::stream_event::{Gap, GapCause};
 use crate::decode::segment::Segment;
+use crate::limits::Limits;
 use crate::moment::Moment;
 use crate::seq::SeqNum;
 use crate::time::Timestamp;
@@ -245,6 +246,14 @@ impl Half {
     #[must_use]
     pub fn has_hidden_fin(&self) -> bool {
         self.fin.is_none() && self.shown == self.sent + 1
+    }
+
+    /// Does it hold more out of order than it may?
+    pub(crate) fn holds_too_much(&self, limits: &Limits) -> bool {
+        self.recovery.as_ref().is_some_and(|recovery| {
+            recovery.queue.memory() > limits.out_of_order_bytes
+                || recovery.queue.len() > limits.out_of_order_segments
+        })
     }
 
     /// A hole of `len` bytes at `next`.
