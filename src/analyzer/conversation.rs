@@ -180,6 +180,10 @@ impl Conversation {
         self.serial
     }
 
+    pub(super) fn encapsulation(&self) -> EncapsulationId {
+        self.encapsulation
+    }
+
     pub(super) fn server(&self) -> Endpoint {
         self.server
     }
@@ -251,6 +255,7 @@ impl Conversation {
             client: self.client,
             server: self.server,
             encapsulation: self.encapsulation,
+            encapsulation_names: Vec::new(),
             opened: self.tcp.opened,
             last,
             last_payload,
