@@ -53,6 +53,7 @@ pub mod capture;
 pub mod decode;
 pub mod flow;
 pub mod tcp;
+pub mod tls;
 pub mod http;
 pub mod websocket;
 pub mod verdict;

@@ -23,4 +23,5 @@ mod metamorphic;
 mod scenarios;
 mod schema;
 mod support;
+mod tls_shape;
 mod tshark;

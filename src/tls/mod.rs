@@ -1,0 +1,3 @@
+//! TLS as a passive reader sees it.
+
+pub mod shape;
