@@ -3,10 +3,10 @@
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
+use wsclose::report::explain::Topic;
 use wsclose::report::filter::{CLOSED_BY, Selector};
 use wsclose::time::Timestamp;
 use wsclose::verdict::vantage::Vantage;
-use wsclose::websocket::close_code::CloseCode;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -58,7 +58,7 @@ pub(crate) enum Command {
     Interfaces,
     /// Show one connection packet by packet, with the verdict under it
     Show(ShowArgs),
-    /// Explain close codes: one alone, or two side by side
+    /// Explain close codes (one alone, or two side by side), words of a verdict, and how to take a TLS key log
     Explain(ExplainArgs),
 }
 
@@ -175,9 +175,9 @@ pub(crate) struct ShowArgs {
 
 #[derive(Args, Debug)]
 pub(crate) struct ExplainArgs {
-    /// Close codes, such as 1001 1006
-    #[arg(required = true, value_name = "CODE")]
-    pub(crate) codes: Vec<CloseCode>,
+    /// Close codes such as 1001 1006, words of a verdict such as rst or unknown, or `keylog`: how to take a TLS key log
+    #[arg(required = true, value_name = "CODE|WORD")]
+    pub(crate) topics: Vec<Topic>,
     /// Output format
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub(crate) format: ExplainFormat,
