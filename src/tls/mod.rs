@@ -1,3 +1,4 @@
 //! TLS as a passive reader sees it.
 
+pub mod sessions_present;
 pub mod shape;

@@ -60,6 +60,8 @@ pub(crate) enum Command {
     Show(ShowArgs),
     /// Explain close codes (one alone, or two side by side), words of a verdict, and how to take a TLS key log
     Explain(ExplainArgs),
+    /// Write a TLS key log into a capture, so that wsclose and Wireshark decrypt it without a second file
+    InjectKeys(InjectArgs),
 }
 
 const REPORT: &str = "Report";
@@ -181,6 +183,22 @@ pub(crate) struct ExplainArgs {
     /// Output format
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub(crate) format: ExplainFormat,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct InjectArgs {
+    /// The capture: pcapng is copied byte for byte, pcap becomes pcapng
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// Key log (repeatable); `wsclose explain keylog` tells how to take one
+    #[arg(long, required = true, value_name = "KEYS")]
+    pub(crate) keylog: Vec<PathBuf>,
+    /// The capture with its keys; only its owner may read it
+    #[arg(short, long, value_name = "OUT")]
+    pub(crate) output: PathBuf,
+    /// Write all lines, not only those of sessions whose ClientHello is in the capture (those of a renegotiation are not)
+    #[arg(long)]
+    pub(crate) all: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]

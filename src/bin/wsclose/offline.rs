@@ -95,7 +95,7 @@ fn check_output(args: &AnalyzeArgs) -> Result<()> {
 
 /// Are they one file under two names (hard links, or `-` redirected from it)?
 #[cfg(unix)]
-fn is_same_file(input: &Path, output: &Path) -> bool {
+pub(crate) fn is_same_file(input: &Path, output: &Path) -> bool {
     use std::os::unix::fs::MetadataExt as _;
     let input = if input == Path::new("-") { Path::new("/dev/stdin") } else { input };
     let identity = |path: &Path| path.metadata().map(|file| (file.dev(), file.ino()));
@@ -103,7 +103,7 @@ fn is_same_file(input: &Path, output: &Path) -> bool {
 }
 
 #[cfg(not(unix))]
-fn is_same_file(_: &Path, _: &Path) -> bool {
+pub(crate) fn is_same_file(_: &Path, _: &Path) -> bool {
     false
 }
 
