@@ -263,6 +263,7 @@ impl Conversation {
             teardown,
             verdict,
             vantage,
+            probable: None,
             endpoints,
             reported,
             other_leg: None,

@@ -8,6 +8,7 @@ use crate::moment::Moment;
 use crate::seq::SeqNum;
 use crate::side::PerSide;
 use crate::tcp::liveness::Keepalives;
+use crate::tls::shape::Probable;
 use crate::verdict::endpoint::EndpointCode;
 use crate::verdict::legs::OtherLeg;
 use crate::verdict::teardown::Teardown;
@@ -51,6 +52,8 @@ pub struct ConnectionRecord {
     pub verdict: Verdict,
     /// Where the capture was taken.
     pub vantage: VantageEstimate,
+    /// What its records allow to be said where they could not be decrypted.
+    pub probable: Option<Box<Probable>>,
     /// The code that each application was given, by RFC 6455.
     pub endpoints: PerSide<EndpointCode>,
     /// What each end's library says instead, where that is known.

@@ -3,6 +3,7 @@
 use super::endpoints;
 use super::evidence;
 use super::model;
+use super::probable;
 use crate::analyzer::record::ConnectionRecord;
 use crate::capture::InputInfo;
 use crate::decode::segment::Endpoint;
@@ -68,7 +69,10 @@ pub fn connection<'a>(
             at: end.map(|end| end.at.at),
             packet: end.map(|end| end.at.packet),
         },
-        verdict: verdict(&record.verdict),
+        verdict: model::Verdict {
+            probable: record.probable.as_deref().map(probable::of),
+            ..verdict(&record.verdict)
+        },
         vantage: endpoints::vantage(record),
         endpoints: sides(PerSide::from_fn(|side| endpoints::of(record, side, context))),
         traffic: sides(record.traffic.map(|traffic| model::Traffic {
@@ -121,6 +125,7 @@ fn verdict(verdict: &Verdict) -> model::Verdict<'_> {
         blind: blind.map(Cow::Borrowed),
         clean: verdict.clean,
         why: Cow::Borrowed(&verdict.why),
+        probable: None,
     }
 }
 

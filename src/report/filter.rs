@@ -71,6 +71,7 @@ mod tests {
             blind: None,
             clean: false,
             why: "".into(),
+            probable: None,
         }
     }
 

@@ -4,6 +4,7 @@ pub mod explain;
 pub mod diagnosis;
 pub mod model;
 mod evidence;
+mod probable;
 mod endpoints;
 pub mod build;
 pub mod summary;
