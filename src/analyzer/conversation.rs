@@ -1,5 +1,6 @@
 //! One TCP connection with what runs on it, from its first packet to its verdict.
 
+use super::Options;
 use super::record::ConnectionRecord;
 use super::upper::Upper;
 use crate::anomaly::{Anomaly, AnomalySet};
@@ -14,8 +15,10 @@ use crate::tcp::stream_event::{GapCause, StreamEvent, StreamSink};
 use crate::time::Timestamp;
 use crate::verdict::endpoint::endpoints;
 use crate::verdict::judge::judge;
-use crate::verdict::teardown::{Answer, Blind, LastMessage, Lost, Observed, Opening, Sight, Teardown};
-use crate::verdict::vantage::{self, Vantage};
+use crate::verdict::teardown::{
+    Answer, Blind, LastMessage, Lost, Observed, Opening, Secrecy, Sight, Teardown,
+};
+use crate::verdict::vantage;
 use crate::websocket::session::{Direction, HiddenCause};
 use crate::websocket::vitals::{Vitals, fnv1a};
 
@@ -51,14 +54,14 @@ pub(super) struct Conversation {
 
 struct Sink<'a> {
     upper: &'a mut Upper,
-    limits: &'a Limits,
+    options: &'a Options,
 }
 
 impl StreamSink for Sink<'_> {
     fn stream(&mut self, side: Side, event: StreamEvent<'_>) {
         // Until TCP is told that the roles are reversed, its sides are the wrong way round.
         let side = if self.upper.reversed { side.other() } else { side };
-        self.upper.stream(side, event, self.limits);
+        self.upper.stream(side, event, self.options);
     }
 }
 
@@ -96,14 +99,14 @@ impl Conversation {
         self.tcp.touch() ^ self.upper.touch() ^ self.serial
     }
 
-    pub(super) fn handle_segment(&mut self, segment: &Segment<'_>, limits: &Limits) {
+    pub(super) fn handle_segment(&mut self, segment: &Segment<'_>, options: &Options) {
         let side = self.side_of(segment);
         if !self.has_tcp_end() {
             self.idle_since =
                 Side::BOTH.into_iter().filter_map(|side| self.tcp.halves[side].last_payload).max();
         }
-        let mut sink = Sink { upper: &mut self.upper, limits };
-        self.tcp.handle_segment(side, segment, limits, &mut sink);
+        let mut sink = Sink { upper: &mut self.upper, options };
+        self.tcp.handle_segment(side, segment, &options.limits, &mut sink);
         self.settle_roles();
     }
 
@@ -136,11 +139,11 @@ impl Conversation {
     }
 
     /// Gives up all holes: what is held is delivered.
-    pub(super) fn flush(&mut self, limits: &Limits) {
-        if let Some(session) = self.upper.session_mut() {
-            self.in_frame = PerSide::from_fn(|side| session.is_in_frame(side));
+    pub(super) fn flush(&mut self, options: &Options) {
+        if let Some(in_frame) = self.upper.in_frame() {
+            self.in_frame = in_frame;
         }
-        let mut sink = Sink { upper: &mut self.upper, limits };
+        let mut sink = Sink { upper: &mut self.upper, options };
         self.tcp.flush(&mut sink);
         self.settle_roles();
     }
@@ -208,6 +211,11 @@ impl Conversation {
         self.key
     }
 
+    /// Is it encrypted, with nothing of it decrypted?
+    pub(super) fn is_opaque(&self) -> bool {
+        self.upper.is_opaque()
+    }
+
     /// Could it have failed before any HTTP?
     pub(super) fn may_have_failed(&self) -> bool {
         self.tcp.halves.client.syn.is_some() && self.upper.is_before_http()
@@ -216,23 +224,24 @@ impl Conversation {
     pub(super) fn anomalies(&self) -> AnomalySet {
         let mut all = self.tcp.anomalies;
         all.extend(self.upper.anomalies);
+        if let Some(tls) = self.upper.tls() {
+            all.extend(tls.anomalies);
+        }
         all
     }
 
     /// Judges it.
-    pub(super) fn finish(
-        mut self,
-        observed: Observed,
-        vantage: Option<Vantage>,
-        limits: &Limits,
-    ) -> ConnectionRecord {
+    pub(super) fn finish(mut self, observed: Observed, options: &Options) -> ConnectionRecord {
+        let limits = &options.limits;
         let last = self.tcp.last;
+        self.upper.finish_tls(last, options);
         if let Some(session) = self.upper.session_mut() {
             session.finish(last, limits);
         }
         let teardown = Box::new(self.teardown(observed, limits));
         let verdict = judge(&teardown);
-        let vantage = vantage.map_or_else(|| vantage::estimate(&teardown), crate::verdict::vantage::given);
+        let vantage =
+            options.vantage.map_or_else(|| vantage::estimate(&teardown), crate::verdict::vantage::given);
         let endpoints = endpoints(&teardown, verdict.kind, &vantage);
         let reported = PerSide::from_fn(|side| {
             stack::reported_as(&self.upper.handshake, &teardown, side, &endpoints[side])
@@ -255,6 +264,7 @@ impl Conversation {
             last,
             last_payload,
             idle_since: self.idle_since.or(last_payload),
+            tls: self.upper.take_tls_facts(),
             handshake: self.upper.handshake,
             traffic,
             vitals,
@@ -326,6 +336,7 @@ impl Conversation {
             last: PerSide::from_fn(|side| halves[side].last),
             last_message,
             icmp: std::mem::take(&mut self.icmp),
+            tls: self.upper.tls().map(|tls| Box::new(Secrecy::of(&tls.facts))),
             observed,
             unanswered_limit: limits.unanswered_sendings,
         }
@@ -371,6 +382,7 @@ fn sight_of(direction: &Direction, joined: bool) -> Sight {
     let blind = match hidden.cause {
         HiddenCause::Gap(GapCause::Lost | GapCause::Limit | GapCause::ByteOrFin) => Blind::Gap,
         HiddenCause::Gap(GapCause::Truncated) => Blind::Truncated,
+        HiddenCause::Gap(GapCause::Encrypted) => Blind::Encrypted,
         HiddenCause::Unframed if joined => Blind::StartedLate,
         HiddenCause::Unframed => Blind::Desynchronized,
     };

@@ -8,6 +8,7 @@ use crate::moment::Moment;
 use crate::seq::SeqNum;
 use crate::side::PerSide;
 use crate::tcp::liveness::Keepalives;
+use crate::tls::facts::Facts;
 use crate::tls::shape::Probable;
 use crate::verdict::endpoint::EndpointCode;
 use crate::verdict::legs::OtherLeg;
@@ -36,6 +37,8 @@ pub struct ConnectionRecord {
     pub last_payload: Option<Moment>,
     /// The last packet that carried payload before the event that ended TCP.
     pub idle_since: Option<Moment>,
+    /// What TLS tells of itself, where there is TLS.
+    pub tls: Option<Box<Facts>>,
     /// The opening handshake.
     pub handshake: Box<Handshake>,
     /// What each side sent.

@@ -11,6 +11,7 @@ use crate::flow::key::FlowKey;
 use crate::flow::stream_number::StreamNumbers;
 use crate::flow::table::{FlowId, FlowTable};
 use crate::time::Timestamp;
+use crate::tls::keylog::Reading;
 use crate::verdict::teardown::Observed;
 use crate::verdict::verdict::Kind;
 use std::collections::{HashSet, VecDeque};
@@ -107,6 +108,14 @@ impl Tracker {
         std::hint::black_box(sum);
     }
 
+    /// Takes lines of a key log.
+    pub(super) fn add_keys(&mut self, lines: &[u8]) -> Reading {
+        let reading = self.options.keys.read(lines, &self.options.limits);
+        self.anomalies.add(Anomaly::KeyLogLineBad, reading.bad);
+        self.anomalies.add(Anomaly::KeyLogLimit, reading.beyond_limit);
+        reading
+    }
+
     /// Takes one TCP segment.
     pub(super) fn handle_located(&mut self, located: &Located<'_>) {
         let segment = &located.segment;
@@ -125,7 +134,7 @@ impl Tracker {
         let Some((_, conversation)) = self.table.get_mut(id) else { return };
         let held = conversation.held_bytes();
         let had_ended = conversation.has_ended();
-        conversation.handle_segment(segment, limits);
+        conversation.handle_segment(segment, &self.options);
         if let Some(server) = conversation.take_server() {
             if self.servers.len() < SERVERS_MAX {
                 self.servers.insert(server);
@@ -141,7 +150,7 @@ impl Tracker {
         if self.held_bytes > limits.out_of_order_total_bytes {
             self.held_bytes = self.held_bytes.saturating_sub(conversation.held_bytes());
             self.anomalies.count(Anomaly::TcpOutOfOrderLimit);
-            conversation.flush(limits);
+            conversation.flush(&self.options);
         }
     }
 
@@ -254,28 +263,31 @@ impl Tracker {
     fn finish_conversation(&mut self, id: FlowId, observed: Observed) {
         let Some((_, mut conversation)) = self.table.remove(id) else { return };
         self.held_bytes = self.held_bytes.saturating_sub(conversation.held_bytes());
-        conversation.flush(&self.options.limits);
+        conversation.flush(&self.options);
         let anomalies = conversation.anomalies();
         for anomaly in anomalies.iter() {
             self.anomalies.count(anomaly);
         }
         let is_websocket = conversation.is_websocket();
-        let may_have_failed = conversation.may_have_failed();
-        if !is_websocket && !may_have_failed {
+        let server = conversation.server();
+        let is_named = self.options.ws_ports.contains(&server.port);
+        let is_hidden = conversation.is_opaque() && is_named;
+        if !is_websocket && !is_hidden && !conversation.may_have_failed() {
             self.other_connections += 1;
             return;
         }
-        let server = conversation.server();
         let key = conversation.key();
-        let record = Box::new(conversation.finish(observed, self.options.vantage, &self.options.limits));
+        let record = Box::new(conversation.finish(observed, &self.options));
         if is_websocket {
             match key {
                 Some(key) => self.finished.extend(self.pairing.finish(key, record)),
                 None => self.finished.push_back(record),
             }
+        } else if is_hidden {
+            self.finished.push_back(record);
         } else if record.verdict.kind != Kind::Refused {
             self.other_connections += 1;
-        } else if self.options.ws_ports.contains(&server.port) || self.servers.contains(&server) {
+        } else if is_named || self.servers.contains(&server) {
             self.finished.push_back(record);
         } else {
             self.keep_candidate(record);

@@ -4,6 +4,7 @@ use super::endpoints;
 use super::evidence;
 use super::model;
 use super::probable;
+use super::tls;
 use crate::analyzer::record::ConnectionRecord;
 use crate::capture::InputInfo;
 use crate::decode::segment::Endpoint;
@@ -53,7 +54,8 @@ pub fn connection<'a>(
         h2_stream: None,
         client: address(record.client),
         server: address(record.server),
-        carrier: "tcp".into(),
+        carrier: if record.tls.is_some() { "tls" } else { "tcp" }.into(),
+        tls: record.tls.as_deref().map(|facts| tls::of(record, facts, context)),
         encapsulation: encapsulation.into_iter().map(Cow::Owned).collect(),
         handshake: handshake(record, context),
         opened_at: record.opened.at,
@@ -225,7 +227,7 @@ fn without_query(path: &[u8]) -> &[u8] {
 }
 
 /// Bytes as text, bad UTF-8 replaced by U+FFFD, then with the exact bytes in base64.
-fn text(bytes: &[u8]) -> (Cow<'_, str>, Option<Cow<'_, str>>) {
+pub(super) fn text(bytes: &[u8]) -> (Cow<'_, str>, Option<Cow<'_, str>>) {
     match std::str::from_utf8(bytes) {
         Ok(text) => (Cow::Borrowed(text), None),
         Err(_) => (String::from_utf8_lossy(bytes), Some(STANDARD.encode(bytes).into())),
@@ -236,7 +238,7 @@ fn address(endpoint: Endpoint) -> model::Address {
     model::Address { address: endpoint.address, port: endpoint.port }
 }
 
-fn sides<T>(both: PerSide<T>) -> model::Sides<T> {
+pub(super) fn sides<T>(both: PerSide<T>) -> model::Sides<T> {
     model::Sides { client: both.client, server: both.server }
 }
 

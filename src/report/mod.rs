@@ -5,6 +5,7 @@ pub mod diagnosis;
 pub mod model;
 mod evidence;
 mod probable;
+mod tls;
 mod endpoints;
 pub mod build;
 pub mod summary;

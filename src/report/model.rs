@@ -114,6 +114,9 @@ pub struct Connection<'a> {
     pub server: Address,
     /// `tcp`, `tls`, `h2` or `tls+h2`.
     pub carrier: Cow<'a, str>,
+    /// The TLS that carries it; null where there is none.
+    #[serde(default)]
+    pub tls: Option<Tls<'a>>,
     /// VLANs and tunnels, outermost first.
     pub encapsulation: Vec<Cow<'a, str>>,
     /// The opening handshake.
@@ -147,6 +150,38 @@ pub struct Connection<'a> {
     pub diagnosis: Vec<Diagnosis>,
     /// Its oddities.
     pub anomalies: Vec<Cow<'a, str>>,
+}
+
+/// The TLS that carries a connection.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Tls<'a> {
+    /// The version agreed on: `TLS 1.3`.
+    pub version: Option<String>,
+    /// The cipher suite agreed on, by its registered name or as `0x1301`.
+    pub cipher_suite: Option<Cow<'a, str>>,
+    /// The server name that the client asked for.
+    pub sni: Option<Cow<'a, str>>,
+    /// The application protocol agreed on, where it can be read.
+    pub alpn: Option<Cow<'a, str>>,
+    /// Was it decrypted?
+    pub decrypted: bool,
+    /// Why not.
+    pub undecrypted_because: Option<Cow<'a, str>>,
+    /// Packet of each side's `close_notify`, where it can be read.
+    pub close_notify: Sides<Option<u32>>,
+    /// The first alert that ended it.
+    pub alert: Option<TlsAlert<'a>>,
+}
+
+/// An alert that ended TLS.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct TlsAlert<'a> {
+    /// Its registered name.
+    pub description: Cow<'a, str>,
+    /// Who sent it.
+    pub by: Cow<'a, str>,
+    /// Its packet.
+    pub packet: u32,
 }
 
 /// One value for each side.

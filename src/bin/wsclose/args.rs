@@ -105,6 +105,10 @@ pub(crate) struct CommonArgs {
     /// Where the captures were taken (estimated for each connection otherwise)
     #[arg(long, value_enum, value_name = "WHERE", help_heading = READING)]
     pub(crate) vantage: Option<VantageArg>,
+    /// Key log to decrypt TLS with, as browsers and libraries write it for SSLKEYLOGFILE; may be given more than once.
+    /// The file that SSLKEYLOGFILE names is read besides
+    #[arg(long, value_name = "FILE", help_heading = READING)]
+    pub(crate) keylog: Vec<PathBuf>,
     /// Do not recognise WebSockets whose opening handshake is not in the capture
     #[arg(long, help_heading = CHOICE)]
     pub(crate) no_midstream: bool,

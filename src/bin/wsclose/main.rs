@@ -3,6 +3,7 @@
 mod args;
 mod explain;
 mod inject;
+mod keys;
 #[cfg(feature = "live")]
 mod live;
 mod offline;

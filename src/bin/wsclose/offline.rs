@@ -1,6 +1,7 @@
 //! `wsclose analyze`: saved captures.
 
 use crate::args::{AnalyzeArgs, CommonArgs};
+use crate::keys;
 use crate::output::{Output, Selection, is_read_on_terminal};
 use crate::read_ahead::for_each_block;
 use anyhow::{Result, bail};
@@ -25,7 +26,7 @@ pub(crate) const EXIT_INCOMPLETE: u8 = 1;
 pub(crate) const EXIT_MATCHED: u8 = 3;
 
 pub(crate) fn run(args: &AnalyzeArgs) -> Result<ExitCode> {
-    let options = options(&args.common);
+    let options = options(&args.common)?;
     let mut selection = Selection::new(&args.common);
     (selection.since, selection.until) = (args.since, args.until);
     if args.files.len() > usize::from(u16::MAX) {
@@ -108,14 +109,20 @@ pub(crate) fn is_same_file(_: &Path, _: &Path) -> bool {
 }
 
 /// What the arguments ask of the analysis.
-pub(crate) fn options(args: &CommonArgs) -> Options {
-    Options {
-        limits: Limits::default(),
+///
+/// # Errors
+/// A key log can't be read.
+pub(crate) fn options(args: &CommonArgs) -> Result<Options> {
+    let limits = Limits::default();
+    Ok(Options {
+        keys: keys::read(args, &limits)?,
+        more_keys: false,
+        limits,
         verify_checksums: args.verify_checksums,
         no_midstream: args.no_midstream,
         ws_ports: args.ws_port.clone(),
         vantage: args.vantage.map(Into::into),
-    }
+    })
 }
 
 fn read_all(
