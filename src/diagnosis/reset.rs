@@ -41,7 +41,7 @@ pub(super) fn diagnose(facts: &Facts<'_>, out: &mut Vec<Diagnosis>) {
         ResetOrigin::Endpoint => (
             Id::Abort,
             Confidence::Likely,
-            format!("{side} aborted TCP with the RST in {}", packet(reset.at)),
+            format!("{} aborted TCP with the RST in {}", facts.who(side), packet(reset.at)),
             "see why it aborts: a process killed or closed with unread data, terminate(), or SO_LINGER 0; close with a Close frame instead",
             format!("were aborted by {side}"),
         ),
