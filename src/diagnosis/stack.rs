@@ -168,7 +168,8 @@ pub fn recognise(handshake: &Handshake, teardown: &Teardown, side: Side) -> Opti
 }
 
 /// Does an answer name a proxy as its server, or say that it came through one (`Via`, RFC 9110 §7.6.3)?
-fn is_from_a_proxy(answer: &Response) -> bool {
+#[must_use]
+pub fn is_from_a_proxy(answer: &Response) -> bool {
     let named = answer.server.as_deref().is_some_and(|value| PROXIES.iter().any(|proxy| names(value, proxy)));
     named || header_names(answer).any(|name| name.eq_ignore_ascii_case(b"via"))
 }
