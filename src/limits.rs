@@ -29,6 +29,12 @@ pub struct Limits {
     // -- flow and tcp
     /// TCP connections held at a time.
     pub connections: usize,
+    /// Failed TCP connections kept until it is known whether their server carries WebSockets.
+    pub candidates: usize,
+    /// Addresses and ports remembered as carrying WebSockets.
+    pub servers: usize,
+    /// Judged connections held back because another with the same handshake key is still followed.
+    pub held_legs: usize,
     /// TCP conversations whose Wireshark stream number is remembered.
     pub stream_numbers: usize,
     /// Memory for out-of-order segments of one direction, in bytes: their payload, and 128 for each.
@@ -91,6 +97,9 @@ impl Default for Limits {
             fragment_bytes: 16 << 20,
             fragment_timeout: Duration::from_secs(60),
             connections: 2 << 20,
+            candidates: 65_536,
+            servers: 65_536,
+            held_legs: 65_536,
             stream_numbers: 4 << 20,
             out_of_order_bytes: 4 << 20,
             out_of_order_segments: 4_096,

@@ -41,6 +41,8 @@ pub(super) struct Conversation {
     /// Payload seen before the latest event that could end TCP.
     idle_since: Option<Moment>,
     server_told: bool,
+    /// Has ended, and its stragglers are waited for.
+    lingers: bool,
     /// At the end of observation that side's frame (or head) was still incomplete.
     in_frame: PerSide<bool>,
     /// ICMP errors about it, the first few.
@@ -85,6 +87,7 @@ impl Conversation {
             serial,
             idle_since: None,
             server_told: false,
+            lingers: false,
             in_frame: PerSide::default(),
             icmp: Vec::new(),
             key: None,
@@ -165,6 +168,19 @@ impl Conversation {
         self.tcp.has_ended()
     }
 
+    /// Has it ended? True once, however often a reset turns out to be none.
+    pub(super) fn begins_to_linger(&mut self) -> bool {
+        let begins = !self.lingers && self.has_ended();
+        self.lingers |= begins;
+        begins
+    }
+
+    /// Its stragglers have had their time. False: what had ended it turned out to be no end.
+    pub(super) fn ends_to_linger(&mut self) -> bool {
+        self.lingers = false;
+        self.has_ended()
+    }
+
     fn has_tcp_end(&self) -> bool {
         Side::BOTH.into_iter().any(|side| {
             let half = &self.tcp.halves[side];
@@ -172,8 +188,13 @@ impl Conversation {
         })
     }
 
-    pub(super) fn last_at(&self) -> Timestamp {
-        self.tcp.last_at()
+    /// How long it has been idle, in nanoseconds, where the longest is to be dropped first. One that never carried a byte
+    /// counts as idle many times as long: a flood of SYNs must not push out those that have something to tell.
+    pub(super) fn idle(&self, now: Timestamp) -> i64 {
+        const NEVER_SPOKE: i64 = 64;
+        let idle = now.nanos_since(self.tcp.last_at()).max(0);
+        let spoke = Side::BOTH.into_iter().any(|side| self.tcp.halves[side].last_payload.is_some());
+        if spoke { idle } else { idle.saturating_mul(NEVER_SPOKE) }
     }
 
     pub(super) fn serial(&self) -> u64 {

@@ -9,6 +9,9 @@ pub mod record;
 mod tracker;
 mod upper;
 
+#[cfg(test)]
+mod growth;
+
 use crate::anomaly::AnomalyCounts;
 use crate::capture::{Block, PacketRef};
 use crate::decode::Decoder;

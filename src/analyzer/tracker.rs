@@ -13,14 +13,11 @@ use crate::flow::table::{FlowId, FlowTable};
 use crate::time::Timestamp;
 use crate::verdict::teardown::Observed;
 use crate::verdict::verdict::Kind;
+use crate::work;
 use std::collections::{HashSet, VecDeque};
 
 /// Connections looked at to find one to evict.
 const EVICTION_SAMPLE: usize = 64;
-/// Failed TCP connections kept until it is known whether their server carries WebSockets.
-const CANDIDATES_MAX: usize = 65_536;
-/// Addresses and ports remembered as carrying WebSockets.
-const SERVERS_MAX: usize = 65_536;
 
 /// All TCP connections of one capture.
 #[derive(Debug)]
@@ -124,17 +121,16 @@ impl Tracker {
         let limits = &self.options.limits;
         let Some((_, conversation)) = self.table.get_mut(id) else { return };
         let held = conversation.held_bytes();
-        let had_ended = conversation.has_ended();
         conversation.handle_segment(segment, limits);
         if let Some(server) = conversation.take_server() {
-            if self.servers.len() < SERVERS_MAX {
+            if self.servers.len() < limits.servers {
                 self.servers.insert(server);
             }
             if let Some(key) = conversation.take_key() {
                 self.pairing.begin(key);
             }
         }
-        if !had_ended && conversation.has_ended() {
+        if conversation.begins_to_linger() {
             self.lingering.push_back((self.now.saturating_add(limits.linger), id));
         }
         self.held_bytes = (self.held_bytes + conversation.held_bytes()).saturating_sub(held);
@@ -235,10 +231,11 @@ impl Tracker {
         self.table.insert(key, conversation)
     }
 
-    /// Drops the longest idle of a sample of connections.
+    /// Drops the longest idle of a sample of connections ([`Conversation::idle`]).
     fn evict(&mut self) {
+        work::steps(EVICTION_SAMPLE);
         let sample = self.table.sample(self.eviction_cursor, EVICTION_SAMPLE);
-        let oldest = sample.min_by_key(|(_, conversation)| conversation.last_at()).map(|(id, _)| id);
+        let oldest = sample.max_by_key(|(_, conversation)| conversation.idle(self.now)).map(|(id, _)| id);
         self.eviction_cursor = self.eviction_cursor.wrapping_add(EVICTION_SAMPLE);
         if let Some(id) = oldest {
             self.anomalies.count(Anomaly::FlowEvicted);
@@ -253,7 +250,7 @@ impl Tracker {
                 break;
             }
             self.lingering.pop_front();
-            if self.table.get_mut(id).is_some_and(|(_, conversation)| conversation.has_ended()) {
+            if self.table.get_mut(id).is_some_and(|(_, conversation)| conversation.ends_to_linger()) {
                 self.finish_conversation(id, Observed::Whole);
             }
         }
@@ -278,7 +275,9 @@ impl Tracker {
         let record = Box::new(conversation.finish(observed, self.options.vantage, &self.options.limits));
         if is_websocket {
             match key {
-                Some(key) => self.finished.extend(self.pairing.finish(key, record)),
+                Some(key) => {
+                    self.finished.extend(self.pairing.finish(key, record, self.options.limits.held_legs))
+                }
                 None => self.finished.push_back(record),
             }
         } else if record.verdict.kind != Kind::Refused {
@@ -291,7 +290,7 @@ impl Tracker {
     }
 
     fn keep_candidate(&mut self, record: Box<ConnectionRecord>) {
-        if self.candidates.len() >= CANDIDATES_MAX {
+        if self.candidates.len() >= self.options.limits.candidates.max(1) {
             self.candidates.pop_front();
             self.other_connections += 1;
         }

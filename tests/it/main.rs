@@ -19,6 +19,7 @@ mod diagnosis;
 mod endpoints;
 mod fixtures;
 mod fuzz_seeds;
+mod hostile;
 mod layering;
 mod metamorphic;
 mod scenarios;
