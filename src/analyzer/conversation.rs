@@ -302,7 +302,9 @@ impl Conversation {
             if unseen { lost(Blind::OneSided, None, 0, None) } else { Sight::Full }
         });
         let mut last_message = PerSide::default();
+        let mut nonsense_frame = PerSide::default();
         if let Some(session) = session {
+            nonsense_frame = PerSide::from_fn(|side| session.nonsense_frame(side));
             last_message = PerSide::from_fn(|side| last_message_of(&session.sides[side]));
             for side in Side::BOTH {
                 let direction = session.sides.get_mut(side);
@@ -341,6 +343,7 @@ impl Conversation {
             unseen_fin,
             reset: PerSide::from_fn(|side| halves[side].reset.as_deref().copied()),
             sight,
+            nonsense_frame,
             acked: PerSide::from_fn(|side| halves[side].acked),
             unanswered: PerSide::from_fn(|side| halves[side].unanswered),
             last: PerSide::from_fn(|side| halves[side].last),
