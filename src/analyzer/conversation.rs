@@ -22,8 +22,8 @@ use crate::websocket::vitals::{Vitals, fnv1a};
 /// A TCP connection and the protocol on top of it.
 ///
 /// ```text
-///  Conversation, 832 bytes in the flow table
-///  +- tcp 672 ----------------------------+- upper 40 -+- addresses, serial, idle 80 -+
+///  Conversation, 816 bytes in the flow table
+///  +- tcp 656 ----------------------------+- upper 40 -+- addresses, serial, idle 80 -+
 ///  | client's half | server's half | ...  | phase, ... |                              |
 ///  +--|---------------|-------------------+--|------|--+------------------------------+
 ///     +-> reset, recovery: only if any       |      +-> Handshake 368 + its values
@@ -99,11 +99,23 @@ impl Conversation {
         self.tcp.touch() ^ self.upper.touch() ^ self.serial
     }
 
+    /// Takes a segment if it is the next one of a connection without any trouble; see [`Connection::handle_plain`].
+    pub(super) fn handle_plain(&mut self, segment: &Segment<'_>, limits: &Limits) -> bool {
+        let side = self.side_of(segment);
+        let last_payload = self.tcp.last_payload;
+        let mut sink = Sink { upper: &mut self.upper, limits };
+        let is_plain = self.tcp.handle_plain(side, segment, &mut sink);
+        if is_plain {
+            self.idle_since = last_payload;
+            self.settle_roles();
+        }
+        is_plain
+    }
+
     pub(super) fn handle_segment(&mut self, segment: &Segment<'_>, limits: &Limits) {
         let side = self.side_of(segment);
         if !self.has_tcp_end() {
-            self.idle_since =
-                Side::BOTH.into_iter().filter_map(|side| self.tcp.halves[side].last_payload).max();
+            self.idle_since = self.tcp.last_payload;
         }
         let mut sink = Sink { upper: &mut self.upper, limits };
         self.tcp.handle_segment(side, segment, limits, &mut sink);
@@ -193,12 +205,16 @@ impl Conversation {
     pub(super) fn idle(&self, now: Timestamp) -> i64 {
         const NEVER_SPOKE: i64 = 64;
         let idle = now.nanos_since(self.tcp.last_at()).max(0);
-        let spoke = Side::BOTH.into_iter().any(|side| self.tcp.halves[side].last_payload.is_some());
+        let spoke = self.tcp.last_payload.is_some();
         if spoke { idle } else { idle.saturating_mul(NEVER_SPOKE) }
     }
 
     pub(super) fn serial(&self) -> u64 {
         self.serial
+    }
+
+    pub(super) fn encapsulation(&self) -> EncapsulationId {
+        self.encapsulation
     }
 
     pub(super) fn server(&self) -> Endpoint {
@@ -266,12 +282,13 @@ impl Conversation {
             traffic = PerSide::from_fn(|side| session.sides[side].traffic);
             vitals = std::mem::take(&mut session.vitals);
         }
-        let last_payload = Side::BOTH.into_iter().filter_map(|side| self.tcp.halves[side].last_payload).max();
+        let last_payload = self.tcp.last_payload;
         ConnectionRecord {
             tcp_stream: self.tcp_stream,
             client: self.client,
             server: self.server,
             encapsulation: self.encapsulation,
+            encapsulation_names: Vec::new(),
             opened: self.tcp.opened,
             last,
             last_payload,
@@ -408,8 +425,8 @@ mod tests {
 
     #[test]
     fn a_connection_takes_no_more_memory_than_its_layout_says() {
-        assert_eq!(size_of::<Conversation>(), 832);
-        assert_eq!(size_of::<Connection>(), 672);
+        assert_eq!(size_of::<Conversation>(), 816);
+        assert_eq!(size_of::<Connection>(), 656);
         assert_eq!((size_of::<Upper>(), size_of::<Session>(), size_of::<Handshake>()), (40, 640, 368));
     }
 

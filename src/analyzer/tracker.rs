@@ -2,19 +2,17 @@
 
 use super::Options;
 use super::conversation::Conversation;
-use super::pairing::Pairing;
-use super::record::ConnectionRecord;
+use super::settling::Event;
 use crate::anomaly::{Anomaly, AnomalyCounts};
-use crate::decode::segment::{Endpoint, IcmpError, Segment};
+use crate::decode::segment::{IcmpError, Segment};
 use crate::flow::copies::CopyFilter;
 use crate::flow::key::FlowKey;
 use crate::flow::stream_number::StreamNumbers;
 use crate::flow::table::{FlowId, FlowTable};
 use crate::time::Timestamp;
 use crate::verdict::teardown::Observed;
-use crate::verdict::verdict::Kind;
 use crate::work;
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 
 /// Connections looked at to find one to evict.
 const EVICTION_SAMPLE: usize = 64;
@@ -28,19 +26,14 @@ pub(super) struct Tracker {
     table: FlowTable<Conversation>,
     /// Ended connections, with the time at which their stragglers are no longer waited for.
     lingering: VecDeque<(Timestamp, FlowId)>,
-    /// Failed TCP connections to servers that have not (yet) carried a WebSocket.
-    candidates: VecDeque<Box<ConnectionRecord>>,
-    /// Servers that carried one.
-    servers: HashSet<Endpoint>,
-    pairing: Pairing,
-    finished: VecDeque<Box<ConnectionRecord>>,
+    /// What has come to light and was not yet handed on.
+    events: VecDeque<Event>,
     anomalies: AnomalyCounts,
     held_bytes: usize,
     eviction_cursor: usize,
     opened: u64,
     other_connections: u64,
     now: Timestamp,
-    is_over: bool,
     /// Once the input is over: what is still to be judged, by serial number, the next one last.
     left: Vec<(u64, FlowId)>,
 }
@@ -63,17 +56,13 @@ impl Tracker {
             numbers: StreamNumbers::default(),
             table: FlowTable::default(),
             lingering: VecDeque::new(),
-            candidates: VecDeque::new(),
-            servers: HashSet::new(),
-            pairing: Pairing::default(),
-            finished: VecDeque::new(),
+            events: VecDeque::new(),
             anomalies: AnomalyCounts::default(),
             held_bytes: 0,
             eviction_cursor: 0,
             opened: 0,
             other_connections: 0,
             now: Timestamp::MIN,
-            is_over: false,
             left: Vec::new(),
             options,
         }
@@ -120,16 +109,24 @@ impl Tracker {
         let Some(id) = self.conversation_of(located) else { return };
         let limits = &self.options.limits;
         let Some((_, conversation)) = self.table.get_mut(id) else { return };
-        let held = conversation.held_bytes();
-        conversation.handle_segment(segment, limits);
-        if let Some(server) = conversation.take_server() {
-            if self.servers.len() < limits.servers {
-                self.servers.insert(server);
-            }
-            if let Some(key) = conversation.take_key() {
-                self.pairing.begin(key);
-            }
+        let is_plain = conversation.handle_plain(segment, limits);
+        let before = if is_plain { None } else { Some(conversation.held_bytes()) };
+        if !is_plain {
+            conversation.handle_segment(segment, limits);
         }
+        if let Some(server) = conversation.take_server() {
+            let key = conversation.take_key();
+            self.events.push_back(Event::Opened { server, key });
+        }
+        if let Some(held) = before {
+            self.account(id, held);
+        }
+    }
+
+    /// Notes what a segment changed: `held` bytes were held before it.
+    fn account(&mut self, id: FlowId, held: usize) {
+        let limits = &self.options.limits;
+        let Some((_, conversation)) = self.table.get_mut(id) else { return };
         if conversation.begins_to_linger() {
             self.lingering.push_back((self.now.saturating_add(limits.linger), id));
         }
@@ -155,31 +152,16 @@ impl Tracker {
         self.left = self.table.iter().map(|(id, _, c)| (c.serial(), id)).collect();
         // The oldest last: they are taken from the end.
         self.left.sort_unstable_by(|a, b| b.cmp(a));
-        self.is_over = true;
     }
 
-    /// Failed connections to servers that carried WebSockets are listed.
-    fn settle_candidates(&mut self) {
-        for candidate in std::mem::take(&mut self.candidates) {
-            if self.servers.contains(&candidate.server) {
-                self.finished.push_back(candidate);
-            } else {
-                self.other_connections += 1;
-            }
-        }
-    }
-
-    /// The next judged connection.
-    pub(super) fn poll_record(&mut self) -> Option<Box<ConnectionRecord>> {
-        while self.finished.is_empty()
+    /// What came to light next.
+    pub(super) fn poll_event(&mut self) -> Option<Event> {
+        while self.events.is_empty()
             && let Some((_, id)) = self.left.pop()
         {
             self.finish_conversation(id, Observed::Whole);
         }
-        if self.is_over && self.finished.is_empty() {
-            self.settle_candidates();
-        }
-        self.finished.pop_front()
+        self.events.pop_front()
     }
 
     /// Oddities of the TCP layer and above.
@@ -195,7 +177,7 @@ impl Tracker {
         self.held_bytes
     }
 
-    /// TCP connections that carried no WebSocket.
+    /// TCP connections that surely carried no WebSocket.
     pub(super) fn other_connections(&self) -> u64 {
         self.other_connections
     }
@@ -270,30 +252,7 @@ impl Tracker {
             self.other_connections += 1;
             return;
         }
-        let server = conversation.server();
-        let key = conversation.key();
-        let record = Box::new(conversation.finish(observed, self.options.vantage, &self.options.limits));
-        if is_websocket {
-            match key {
-                Some(key) => {
-                    self.finished.extend(self.pairing.finish(key, record, self.options.limits.held_legs))
-                }
-                None => self.finished.push_back(record),
-            }
-        } else if record.verdict.kind != Kind::Refused {
-            self.other_connections += 1;
-        } else if self.options.ws_ports.contains(&server.port) || self.servers.contains(&server) {
-            self.finished.push_back(record);
-        } else {
-            self.keep_candidate(record);
-        }
-    }
-
-    fn keep_candidate(&mut self, record: Box<ConnectionRecord>) {
-        if self.candidates.len() >= self.options.limits.candidates.max(1) {
-            self.candidates.pop_front();
-            self.other_connections += 1;
-        }
-        self.candidates.push_back(record);
+        let conversation = Box::new(conversation);
+        self.events.push_back(Event::Ended { conversation, observed, encapsulation: Vec::new() });
     }
 }

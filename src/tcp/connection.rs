@@ -26,6 +26,8 @@ pub struct Connection {
     pub opened: Moment,
     /// Latest packet.
     pub last: Moment,
+    /// Latest packet of either side that carried payload.
+    pub last_payload: Option<Moment>,
     /// Packets so far, copies not counted.
     pub packets: u64,
     /// Oddities.
@@ -40,6 +42,7 @@ impl Connection {
             halves: PerSide::default(),
             opened: at,
             last: at,
+            last_payload: None,
             packets: 0,
             anomalies: AnomalySet::default(),
         }
@@ -93,6 +96,14 @@ impl Connection {
         for side in Side::BOTH {
             self.give_up_lost(side, segment.at, limits, sink);
         }
+        for half in [&mut self.halves.client, &mut self.halves.server] {
+            half.plain = half.is_plain();
+        }
+    }
+
+    /// Payload came with `at`.
+    pub(super) fn note_payload(&mut self, at: Moment) {
+        self.last_payload = self.last_payload.max(Some(at));
     }
 
     /// Delivers all that is held, with its holes as gaps: nothing more will come.
@@ -190,7 +201,7 @@ impl Connection {
             }
         }
         if segment.payload_len() > 0 && !is_probe {
-            half.last_payload = Some(segment.at);
+            self.note_payload(segment.at);
         }
     }
 

@@ -64,7 +64,7 @@ fn analyze_raw(packets: &[RawPacket]) -> Outcome {
     let mut connections = Vec::new();
     while let Some(record) = analyzer.poll_record() {
         let id = connections.len() as u64 + 1;
-        let mut connection = build::connection(id, &record, Vec::new(), context);
+        let mut connection = build::connection(id, &record, context);
         connection.diagnosis = diagnoser.take(Some(id), &record, context);
         connections.push(crate::support::run::owned(&connection));
     }
