@@ -172,6 +172,16 @@ impl Conversation {
         }
     }
 
+    /// May the next packet change its memory?
+    pub(super) fn may_grow(&self) -> bool {
+        !self.upper.has_settled()
+    }
+
+    /// Memory it takes in all, out-of-order segments left out, in bytes.
+    pub(super) fn memory(&self) -> usize {
+        size_of::<Self>() + self.upper.memory()
+    }
+
     pub(super) fn held_bytes(&self) -> usize {
         self.tcp.held_bytes()
     }

@@ -30,6 +30,8 @@ pub(super) struct Tracker {
     events: VecDeque<Event>,
     anomalies: AnomalyCounts,
     held_bytes: usize,
+    /// Memory of the connections in the table, in bytes.
+    memory: usize,
     eviction_cursor: usize,
     opened: u64,
     other_connections: u64,
@@ -59,6 +61,7 @@ impl Tracker {
             events: VecDeque::new(),
             anomalies: AnomalyCounts::default(),
             held_bytes: 0,
+            memory: 0,
             eviction_cursor: 0,
             opened: 0,
             other_connections: 0,
@@ -109,6 +112,7 @@ impl Tracker {
         let Some(id) = self.conversation_of(located) else { return };
         let limits = &self.options.limits;
         let Some((_, conversation)) = self.table.get_mut(id) else { return };
+        let memory = conversation.may_grow().then(|| conversation.memory());
         let is_plain = conversation.handle_plain(segment, limits);
         let before = if is_plain { None } else { Some(conversation.held_bytes()) };
         if !is_plain {
@@ -118,8 +122,19 @@ impl Tracker {
             let key = conversation.take_key();
             self.events.push_back(Event::Opened { server, key });
         }
+        if let Some(memory) = memory {
+            self.memory = (self.memory + conversation.memory()).saturating_sub(memory);
+        }
         if let Some(held) = before {
             self.account(id, held);
+        }
+        self.keep_to_memory();
+    }
+
+    /// Drops the longest idle until the rest keep to the memory they are allowed.
+    fn keep_to_memory(&mut self) {
+        while self.memory > self.options.limits.connection_bytes && self.table.len() > 1 {
+            self.evict();
         }
     }
 
@@ -134,7 +149,9 @@ impl Tracker {
         if self.held_bytes > limits.out_of_order_total_bytes {
             self.held_bytes = self.held_bytes.saturating_sub(conversation.held_bytes());
             self.anomalies.count(Anomaly::TcpOutOfOrderLimit);
+            let before = conversation.memory();
             conversation.flush(limits);
+            self.memory = (self.memory + conversation.memory()).saturating_sub(before);
         }
     }
 
@@ -177,6 +194,11 @@ impl Tracker {
         self.held_bytes
     }
 
+    /// Memory of the connections followed, out-of-order segments left out, in bytes.
+    pub(super) fn memory(&self) -> usize {
+        self.memory
+    }
+
     /// TCP connections that surely carried no WebSocket.
     pub(super) fn other_connections(&self) -> u64 {
         self.other_connections
@@ -210,6 +232,7 @@ impl Tracker {
         }
         self.opened += 1;
         let conversation = Conversation::begin(segment, stream, self.opened, self.options.no_midstream);
+        self.memory += conversation.memory();
         self.table.insert(key, conversation)
     }
 
@@ -241,6 +264,7 @@ impl Tracker {
     fn finish_conversation(&mut self, id: FlowId, observed: Observed) {
         let Some((_, mut conversation)) = self.table.remove(id) else { return };
         self.held_bytes = self.held_bytes.saturating_sub(conversation.held_bytes());
+        self.memory = self.memory.saturating_sub(conversation.memory());
         conversation.flush(&self.options.limits);
         let anomalies = conversation.anomalies();
         for anomaly in anomalies.iter() {

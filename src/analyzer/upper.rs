@@ -93,6 +93,29 @@ impl Upper {
         }
     }
 
+    /// Is nothing more to come that its memory would grow by?
+    pub(super) fn has_settled(&self) -> bool {
+        matches!(self.phase, Phase::Open(_) | Phase::Ignored)
+    }
+
+    /// Memory it takes besides itself, in bytes; signs of life and unfinished control frames, a few hundred bytes, left
+    /// out.
+    pub(super) fn memory(&self) -> usize {
+        let phase = match &self.phase {
+            Phase::Http(http) => size_of::<Http1>() + http.held_bytes(),
+            Phase::Upgrading(upgrading) => {
+                size_of::<Upgrading>()
+                    + size_of::<Http1>()
+                    + size_of::<Session>()
+                    + upgrading.http.held_bytes()
+            }
+            Phase::Joining(_) => size_of::<Joining>() + size_of::<Session>(),
+            Phase::Open(_) => size_of::<Session>(),
+            Phase::Ignored => 0,
+        };
+        size_of::<Handshake>() + self.handshake.memory() + phase
+    }
+
     /// See [`Session::touch`].
     pub(super) fn touch(&self) -> u64 {
         if let Phase::Open(session) = &self.phase { session.touch() } else { 0 }

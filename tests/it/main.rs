@@ -21,6 +21,7 @@ mod fixtures;
 mod fuzz_seeds;
 mod hostile;
 mod layering;
+mod limits;
 mod metamorphic;
 mod scenarios;
 mod schema;

@@ -134,12 +134,22 @@ fn is_same_file(_: &Path, _: &Path) -> bool {
 /// What the arguments ask of the analysis.
 pub(crate) fn options(args: &CommonArgs) -> Options {
     Options {
-        limits: Limits::default(),
+        limits: limits(args),
         verify_checksums: args.verify_checksums,
         no_midstream: args.no_midstream,
         ws_ports: args.ws_port.clone(),
         vantage: args.vantage.map(Into::into),
     }
+}
+
+/// The limits that the arguments ask for.
+pub(crate) fn limits(args: &CommonArgs) -> Limits {
+    let mut limits = args.memory.map_or_else(Limits::default, Limits::within);
+    for (name, value) in &args.limit {
+        // The arguments' parser has tried each.
+        let _ = limits.set(name, value);
+    }
+    limits
 }
 
 fn read_all(
