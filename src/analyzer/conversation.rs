@@ -13,13 +13,12 @@ use crate::tcp::connection::Connection;
 use crate::tcp::reset::ResetValidity;
 use crate::tcp::stream_event::{GapCause, StreamEvent, StreamSink};
 use crate::time::Timestamp;
-use crate::tls::session::Session;
 use crate::verdict::endpoint::endpoints;
 use crate::verdict::judge::judge;
 use crate::verdict::teardown::{
     Answer, Blind, LastMessage, Lost, Observed, Opening, Secrecy, Sight, Teardown,
 };
-use crate::verdict::vantage;
+use crate::verdict::vantage::{self, Vantage};
 use crate::websocket::session::{Direction, HiddenCause};
 use crate::websocket::vitals::{Vitals, fnv1a};
 
@@ -45,12 +44,22 @@ pub(super) struct Conversation {
     /// Payload seen before the latest event that could end TCP.
     idle_since: Option<Moment>,
     server_told: bool,
+    /// Has ended, and its stragglers are waited for.
+    lingers: bool,
     /// At the end of observation that side's frame (or head) was still incomplete.
     in_frame: PerSide<bool>,
     /// ICMP errors about it, the first few.
     icmp: Vec<IcmpError>,
     /// Hash of its handshake key, once the tracker was told.
     key: Option<u64>,
+}
+
+/// A connection turned out to be a WebSocket.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Opened {
+    pub server: Endpoint,
+    /// Hash of its handshake key.
+    pub key: Option<u64>,
 }
 
 struct Sink<'a> {
@@ -89,6 +98,7 @@ impl Conversation {
             serial,
             idle_since: None,
             server_told: false,
+            lingers: false,
             in_frame: PerSide::default(),
             icmp: Vec::new(),
             key: None,
@@ -100,11 +110,23 @@ impl Conversation {
         self.tcp.touch() ^ self.upper.touch() ^ self.serial
     }
 
+    /// Takes a segment if it is the next one of a connection without any trouble; see [`Connection::handle_plain`].
+    pub(super) fn handle_plain(&mut self, segment: &Segment<'_>, options: &Options) -> bool {
+        let side = self.side_of(segment);
+        let last_payload = self.tcp.last_payload;
+        let mut sink = Sink { upper: &mut self.upper, options };
+        let is_plain = self.tcp.handle_plain(side, segment, &mut sink);
+        if is_plain {
+            self.idle_since = last_payload;
+            self.settle_roles();
+        }
+        is_plain
+    }
+
     pub(super) fn handle_segment(&mut self, segment: &Segment<'_>, options: &Options) {
         let side = self.side_of(segment);
         if !self.has_tcp_end() {
-            self.idle_since =
-                Side::BOTH.into_iter().filter_map(|side| self.tcp.halves[side].last_payload).max();
+            self.idle_since = self.tcp.last_payload;
         }
         let mut sink = Sink { upper: &mut self.upper, options };
         self.tcp.handle_segment(side, segment, &options.limits, &mut sink);
@@ -161,18 +183,35 @@ impl Conversation {
         }
     }
 
-    pub(super) fn held_bytes(&self) -> usize {
-        self.tcp.held_bytes() + self.upper.tls().map_or(0, Session::held_bytes)
+    /// May the next packet change its memory?
+    pub(super) fn may_grow(&self) -> bool {
+        !self.upper.has_settled()
     }
 
-    /// There is no more room for what it holds: that is delivered, or given up.
-    pub(super) fn make_room(&mut self, options: &Options) {
-        self.flush(options);
-        self.upper.give_up_waiting(options);
+    /// Memory it takes in all, out-of-order segments left out, in bytes.
+    pub(super) fn memory(&self) -> usize {
+        size_of::<Self>() + self.upper.memory()
+    }
+
+    pub(super) fn held_bytes(&self) -> usize {
+        self.tcp.held_bytes()
     }
 
     pub(super) fn has_ended(&self) -> bool {
         self.tcp.has_ended()
+    }
+
+    /// Has it ended? True once, however often a reset turns out to be none.
+    pub(super) fn begins_to_linger(&mut self) -> bool {
+        let begins = !self.lingers && self.has_ended();
+        self.lingers |= begins;
+        begins
+    }
+
+    /// Its stragglers have had their time. False: what had ended it turned out to be no end.
+    pub(super) fn ends_to_linger(&mut self) -> bool {
+        self.lingers = false;
+        self.has_ended()
     }
 
     fn has_tcp_end(&self) -> bool {
@@ -182,12 +221,21 @@ impl Conversation {
         })
     }
 
-    pub(super) fn last_at(&self) -> Timestamp {
-        self.tcp.last_at()
+    /// How long it has been idle, in nanoseconds, where the longest is to be dropped first. One that never carried a byte
+    /// counts as idle many times as long: a flood of SYNs must not push out those that have something to tell.
+    pub(super) fn idle(&self, now: Timestamp) -> i64 {
+        const NEVER_SPOKE: i64 = 64;
+        let idle = now.nanos_since(self.tcp.last_at()).max(0);
+        let spoke = self.tcp.last_payload.is_some();
+        if spoke { idle } else { idle.saturating_mul(NEVER_SPOKE) }
     }
 
     pub(super) fn serial(&self) -> u64 {
         self.serial
+    }
+
+    pub(super) fn encapsulation(&self) -> EncapsulationId {
+        self.encapsulation
     }
 
     pub(super) fn server(&self) -> Endpoint {
@@ -199,22 +247,19 @@ impl Conversation {
         self.upper.is_websocket
     }
 
-    /// The server, once, when the connection turns out to be a WebSocket.
-    pub(super) fn take_server(&mut self) -> Option<Endpoint> {
-        let tell = self.upper.is_websocket && !self.server_told;
-        self.server_told |= tell;
-        tell.then_some(self.server)
+    /// That it is a WebSocket, once, when it turns out to be one.
+    pub(super) fn take_opening(&mut self) -> Option<Opened> {
+        if !self.upper.is_websocket || self.server_told {
+            return None;
+        }
+        self.server_told = true;
+        let key = self.upper.handshake.request.as_ref().and_then(|request| request.key.as_deref());
+        self.key = key.map(fnv1a);
+        Some(Opened { server: self.server, key: self.key })
     }
 
     /// The hash of its handshake key, if the tracker was told of it.
     pub(super) fn key(&self) -> Option<u64> {
-        self.key
-    }
-
-    /// The hash of its handshake key, once, when its request is seen.
-    pub(super) fn take_key(&mut self) -> Option<u64> {
-        let key = self.upper.handshake.request.as_ref()?.key.as_deref()?;
-        self.key = Some(fnv1a(key));
         self.key
     }
 
@@ -237,18 +282,25 @@ impl Conversation {
         all
     }
 
+    /// Nothing more will come: what TLS holds is given up or decrypted.
+    pub(super) fn finish_tls(&mut self, options: &Options) {
+        self.upper.finish_tls(self.tcp.last, options);
+    }
+
     /// Judges it.
-    pub(super) fn finish(mut self, observed: Observed, options: &Options) -> ConnectionRecord {
-        let limits = &options.limits;
+    pub(super) fn finish(
+        mut self,
+        observed: Observed,
+        vantage: Option<Vantage>,
+        limits: &Limits,
+    ) -> ConnectionRecord {
         let last = self.tcp.last;
-        self.upper.finish_tls(last, options);
         if let Some(session) = self.upper.session_mut() {
             session.finish(last, limits);
         }
         let teardown = Box::new(self.teardown(observed, limits));
         let verdict = judge(&teardown);
-        let vantage =
-            options.vantage.map_or_else(|| vantage::estimate(&teardown), crate::verdict::vantage::given);
+        let vantage = vantage.map_or_else(|| vantage::estimate(&teardown), vantage::given);
         let endpoints = endpoints(&teardown, verdict.kind, &vantage);
         let reported = PerSide::from_fn(|side| {
             stack::reported_as(&self.upper.handshake, &teardown, side, &endpoints[side])
@@ -261,12 +313,13 @@ impl Conversation {
             traffic = PerSide::from_fn(|side| session.sides[side].traffic);
             vitals = std::mem::take(&mut session.vitals);
         }
-        let last_payload = Side::BOTH.into_iter().filter_map(|side| self.tcp.halves[side].last_payload).max();
+        let last_payload = self.tcp.last_payload;
         ConnectionRecord {
             tcp_stream: self.tcp_stream,
             client: self.client,
             server: self.server,
             encapsulation: self.encapsulation,
+            encapsulation_names: Vec::new(),
             opened: self.tcp.opened,
             last,
             last_payload,
@@ -280,6 +333,7 @@ impl Conversation {
             teardown,
             verdict,
             vantage,
+            probable: None,
             endpoints,
             reported,
             other_leg: None,
@@ -298,7 +352,9 @@ impl Conversation {
             if unseen { lost(Blind::OneSided, None, 0, None) } else { Sight::Full }
         });
         let mut last_message = PerSide::default();
+        let mut nonsense_frame = PerSide::default();
         if let Some(session) = session {
+            nonsense_frame = PerSide::from_fn(|side| session.nonsense_frame(side));
             last_message = PerSide::from_fn(|side| last_message_of(&session.sides[side]));
             for side in Side::BOTH {
                 let direction = session.sides.get_mut(side);
@@ -322,21 +378,14 @@ impl Conversation {
                 *sight.get_mut(side) = lost(Blind::Gap, Some(reset.at), halves[side].next, None);
             }
         }
-        let in_frame = self.in_frame;
-        let mut unseen_fin = PerSide::from_fn(|side| halves[side].unseen_fin().filter(|_| !in_frame[side]));
-        for side in Side::BOTH {
-            let by_peer = unseen_fin[side.other()];
-            if by_peer.is_some() && halves[side].last == by_peer && halves[side].has_hidden_fin() {
-                *unseen_fin.get_mut(side) = by_peer;
-            }
-        }
         Teardown {
             opening,
             close,
             fin: PerSide::from_fn(|side| halves[side].fin),
-            unseen_fin,
+            unseen_fin: self.unseen_fins(),
             reset: PerSide::from_fn(|side| halves[side].reset.as_deref().copied()),
             sight,
+            nonsense_frame,
             acked: PerSide::from_fn(|side| halves[side].acked),
             unanswered: PerSide::from_fn(|side| halves[side].unanswered),
             last: PerSide::from_fn(|side| halves[side].last),
@@ -346,6 +395,19 @@ impl Conversation {
             observed,
             unanswered_limit: limits.unanswered_sendings,
         }
+    }
+
+    /// FINs that only their acknowledgments show.
+    fn unseen_fins(&self) -> PerSide<Option<Moment>> {
+        let (halves, in_frame) = (&self.tcp.halves, self.in_frame);
+        let mut unseen = PerSide::from_fn(|side| halves[side].unseen_fin().filter(|_| !in_frame[side]));
+        for side in Side::BOTH {
+            let by_peer = unseen[side.other()];
+            if by_peer.is_some() && halves[side].last == by_peer && halves[side].has_hidden_fin() {
+                *unseen.get_mut(side) = by_peer;
+            }
+        }
+        unseen
     }
 
     fn opening(&self) -> Opening {

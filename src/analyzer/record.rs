@@ -9,6 +9,7 @@ use crate::seq::SeqNum;
 use crate::side::PerSide;
 use crate::tcp::liveness::Keepalives;
 use crate::tls::facts::Facts;
+use crate::tls::shape::Probable;
 use crate::verdict::endpoint::EndpointCode;
 use crate::verdict::legs::OtherLeg;
 use crate::verdict::teardown::Teardown;
@@ -28,6 +29,8 @@ pub struct ConnectionRecord {
     pub server: Endpoint,
     /// VLANs and tunnels.
     pub encapsulation: EncapsulationId,
+    /// Their names, outermost first.
+    pub encapsulation_names: Vec<String>,
     /// First packet.
     pub opened: Moment,
     /// Last packet.
@@ -54,6 +57,8 @@ pub struct ConnectionRecord {
     pub verdict: Verdict,
     /// Where the capture was taken.
     pub vantage: VantageEstimate,
+    /// What its records allow to be said where they could not be decrypted.
+    pub probable: Option<Box<Probable>>,
     /// The code that each application was given, by RFC 6455.
     pub endpoints: PerSide<EndpointCode>,
     /// What each end's library says instead, where that is known.

@@ -82,11 +82,6 @@ impl Upper {
         self.with_tls(options, |tls, _, content| tls.finish(at, content));
     }
 
-    /// There is no more room for records that wait for their keys.
-    pub(super) fn give_up_waiting(&mut self, options: &Options) {
-        self.with_tls(options, |tls, context, content| tls.give_up_waiting(context, content));
-    }
-
     fn with_tls(
         &mut self,
         options: &Options,

@@ -2,10 +2,9 @@
 
 use super::Options;
 use super::conversation::Conversation;
-use super::pairing::Pairing;
-use super::record::ConnectionRecord;
+use super::settling::Event;
 use crate::anomaly::{Anomaly, AnomalyCounts};
-use crate::decode::segment::{Endpoint, IcmpError, Segment};
+use crate::decode::segment::{IcmpError, Segment};
 use crate::flow::copies::CopyFilter;
 use crate::flow::key::FlowKey;
 use crate::flow::stream_number::StreamNumbers;
@@ -13,15 +12,11 @@ use crate::flow::table::{FlowId, FlowTable};
 use crate::time::Timestamp;
 use crate::tls::keylog::Reading;
 use crate::verdict::teardown::Observed;
-use crate::verdict::verdict::Kind;
-use std::collections::{HashSet, VecDeque};
+use crate::work;
+use std::collections::VecDeque;
 
 /// Connections looked at to find one to evict.
 const EVICTION_SAMPLE: usize = 64;
-/// Failed TCP connections kept until it is known whether their server carries WebSockets.
-const CANDIDATES_MAX: usize = 65_536;
-/// Addresses and ports remembered as carrying WebSockets.
-const SERVERS_MAX: usize = 65_536;
 
 /// All TCP connections of one capture.
 #[derive(Debug)]
@@ -32,19 +27,16 @@ pub(super) struct Tracker {
     table: FlowTable<Conversation>,
     /// Ended connections, with the time at which their stragglers are no longer waited for.
     lingering: VecDeque<(Timestamp, FlowId)>,
-    /// Failed TCP connections to servers that have not (yet) carried a WebSocket.
-    candidates: VecDeque<Box<ConnectionRecord>>,
-    /// Servers that carried one.
-    servers: HashSet<Endpoint>,
-    pairing: Pairing,
-    finished: VecDeque<Box<ConnectionRecord>>,
+    /// What has come to light and was not yet handed on.
+    events: VecDeque<Event>,
     anomalies: AnomalyCounts,
     held_bytes: usize,
+    /// Memory of the connections in the table, in bytes.
+    memory: usize,
     eviction_cursor: usize,
     opened: u64,
     other_connections: u64,
     now: Timestamp,
-    is_over: bool,
     /// Once the input is over: what is still to be judged, by serial number, the next one last.
     left: Vec<(u64, FlowId)>,
 }
@@ -67,17 +59,14 @@ impl Tracker {
             numbers: StreamNumbers::default(),
             table: FlowTable::default(),
             lingering: VecDeque::new(),
-            candidates: VecDeque::new(),
-            servers: HashSet::new(),
-            pairing: Pairing::default(),
-            finished: VecDeque::new(),
+            events: VecDeque::new(),
             anomalies: AnomalyCounts::default(),
             held_bytes: 0,
+            memory: 0,
             eviction_cursor: 0,
             opened: 0,
             other_connections: 0,
             now: Timestamp::MIN,
-            is_over: false,
             left: Vec::new(),
             options,
         }
@@ -130,27 +119,46 @@ impl Tracker {
             return;
         }
         let Some(id) = self.conversation_of(located) else { return };
+        let Some((_, conversation)) = self.table.get_mut(id) else { return };
+        let memory = conversation.may_grow().then(|| conversation.memory());
+        let is_plain = conversation.handle_plain(segment, &self.options);
+        let before = if is_plain { None } else { Some(conversation.held_bytes()) };
+        if !is_plain {
+            conversation.handle_segment(segment, &self.options);
+        }
+        if let Some(opened) = conversation.take_opening() {
+            self.events.push_back(Event::Opened(opened));
+        }
+        if let Some(memory) = memory {
+            self.memory = (self.memory + conversation.memory()).saturating_sub(memory);
+        }
+        if let Some(held) = before {
+            self.account(id, held);
+        }
+        self.keep_to_memory();
+    }
+
+    /// Drops the longest idle until the rest keep to the memory they are allowed.
+    fn keep_to_memory(&mut self) {
+        while self.memory > self.options.limits.connection_bytes && self.table.len() > 1 {
+            self.evict();
+        }
+    }
+
+    /// Notes what a segment changed: `held` bytes were held before it.
+    fn account(&mut self, id: FlowId, held: usize) {
         let limits = &self.options.limits;
         let Some((_, conversation)) = self.table.get_mut(id) else { return };
-        let held = conversation.held_bytes();
-        let had_ended = conversation.has_ended();
-        conversation.handle_segment(segment, &self.options);
-        if let Some(server) = conversation.take_server() {
-            if self.servers.len() < SERVERS_MAX {
-                self.servers.insert(server);
-            }
-            if let Some(key) = conversation.take_key() {
-                self.pairing.begin(key);
-            }
-        }
-        if !had_ended && conversation.has_ended() {
+        if conversation.begins_to_linger() {
             self.lingering.push_back((self.now.saturating_add(limits.linger), id));
         }
         self.held_bytes = (self.held_bytes + conversation.held_bytes()).saturating_sub(held);
         if self.held_bytes > limits.out_of_order_total_bytes {
             self.held_bytes = self.held_bytes.saturating_sub(conversation.held_bytes());
             self.anomalies.count(Anomaly::TcpOutOfOrderLimit);
-            conversation.make_room(&self.options);
+            let before = conversation.memory();
+            conversation.flush(&self.options);
+            self.memory = (self.memory + conversation.memory()).saturating_sub(before);
         }
     }
 
@@ -168,31 +176,16 @@ impl Tracker {
         self.left = self.table.iter().map(|(id, _, c)| (c.serial(), id)).collect();
         // The oldest last: they are taken from the end.
         self.left.sort_unstable_by(|a, b| b.cmp(a));
-        self.is_over = true;
     }
 
-    /// Failed connections to servers that carried WebSockets are listed.
-    fn settle_candidates(&mut self) {
-        for candidate in std::mem::take(&mut self.candidates) {
-            if self.servers.contains(&candidate.server) {
-                self.finished.push_back(candidate);
-            } else {
-                self.other_connections += 1;
-            }
-        }
-    }
-
-    /// The next judged connection.
-    pub(super) fn poll_record(&mut self) -> Option<Box<ConnectionRecord>> {
-        while self.finished.is_empty()
+    /// What came to light next.
+    pub(super) fn poll_event(&mut self) -> Option<Event> {
+        while self.events.is_empty()
             && let Some((_, id)) = self.left.pop()
         {
             self.finish_conversation(id, Observed::Whole);
         }
-        if self.is_over && self.finished.is_empty() {
-            self.settle_candidates();
-        }
-        self.finished.pop_front()
+        self.events.pop_front()
     }
 
     /// Oddities of the TCP layer and above.
@@ -200,7 +193,20 @@ impl Tracker {
         &self.anomalies
     }
 
-    /// TCP connections that carried no WebSocket.
+    pub(super) fn open_connections(&self) -> usize {
+        self.table.len()
+    }
+
+    pub(super) fn held_bytes(&self) -> usize {
+        self.held_bytes
+    }
+
+    /// Memory of the connections followed, out-of-order segments left out, in bytes.
+    pub(super) fn memory(&self) -> usize {
+        self.memory
+    }
+
+    /// TCP connections that surely carried no WebSocket.
     pub(super) fn other_connections(&self) -> u64 {
         self.other_connections
     }
@@ -233,13 +239,15 @@ impl Tracker {
         }
         self.opened += 1;
         let conversation = Conversation::begin(segment, stream, self.opened, self.options.no_midstream);
+        self.memory += conversation.memory();
         self.table.insert(key, conversation)
     }
 
-    /// Drops the longest idle of a sample of connections.
+    /// Drops the longest idle of a sample of connections ([`Conversation::idle`]).
     fn evict(&mut self) {
+        work::steps(EVICTION_SAMPLE);
         let sample = self.table.sample(self.eviction_cursor, EVICTION_SAMPLE);
-        let oldest = sample.min_by_key(|(_, conversation)| conversation.last_at()).map(|(id, _)| id);
+        let oldest = sample.max_by_key(|(_, conversation)| conversation.idle(self.now)).map(|(id, _)| id);
         self.eviction_cursor = self.eviction_cursor.wrapping_add(EVICTION_SAMPLE);
         if let Some(id) = oldest {
             self.anomalies.count(Anomaly::FlowEvicted);
@@ -254,7 +262,7 @@ impl Tracker {
                 break;
             }
             self.lingering.pop_front();
-            if self.table.get_mut(id).is_some_and(|(_, conversation)| conversation.has_ended()) {
+            if self.table.get_mut(id).is_some_and(|(_, conversation)| conversation.ends_to_linger()) {
                 self.finish_conversation(id, Observed::Whole);
             }
         }
@@ -263,42 +271,21 @@ impl Tracker {
     fn finish_conversation(&mut self, id: FlowId, observed: Observed) {
         let Some((_, mut conversation)) = self.table.remove(id) else { return };
         self.held_bytes = self.held_bytes.saturating_sub(conversation.held_bytes());
+        self.memory = self.memory.saturating_sub(conversation.memory());
         conversation.flush(&self.options);
+        conversation.finish_tls(&self.options);
+        self.events.extend(conversation.take_opening().map(Event::Opened));
         let anomalies = conversation.anomalies();
         for anomaly in anomalies.iter() {
             self.anomalies.count(anomaly);
         }
-        let is_websocket = conversation.is_websocket();
-        let server = conversation.server();
-        let is_named = self.options.ws_ports.contains(&server.port);
-        let is_hidden = conversation.is_opaque() && is_named;
-        if !is_websocket && !is_hidden && !conversation.may_have_failed() {
+        let is_hidden =
+            conversation.is_opaque() && self.options.ws_ports.contains(&conversation.server().port);
+        if !conversation.is_websocket() && !is_hidden && !conversation.may_have_failed() {
             self.other_connections += 1;
             return;
         }
-        let key = conversation.key();
-        let record = Box::new(conversation.finish(observed, &self.options));
-        if is_websocket {
-            match key {
-                Some(key) => self.finished.extend(self.pairing.finish(key, record)),
-                None => self.finished.push_back(record),
-            }
-        } else if is_hidden {
-            self.finished.push_back(record);
-        } else if record.verdict.kind != Kind::Refused {
-            self.other_connections += 1;
-        } else if is_named || self.servers.contains(&server) {
-            self.finished.push_back(record);
-        } else {
-            self.keep_candidate(record);
-        }
-    }
-
-    fn keep_candidate(&mut self, record: Box<ConnectionRecord>) {
-        if self.candidates.len() >= CANDIDATES_MAX {
-            self.candidates.pop_front();
-            self.other_connections += 1;
-        }
-        self.candidates.push_back(record);
+        let conversation = Box::new(conversation);
+        self.events.push_back(Event::Ended { conversation, observed, encapsulation: Vec::new() });
     }
 }

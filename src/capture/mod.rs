@@ -11,6 +11,7 @@ pub mod secrets;
 mod info;
 pub mod file;
 pub mod merge;
+pub mod inject;
 #[cfg(feature = "live")]
 pub mod filter;
 #[cfg(feature = "live")]

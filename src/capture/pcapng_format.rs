@@ -16,12 +16,12 @@ use pcap_parser::pcapng::Block as ParsedBlock;
 use pcap_parser::{parse_block_be, parse_block_le};
 
 pub(super) const SECTION_HEADER: u32 = 0x0a0d_0d0a;
-const INTERFACE_DESCRIPTION: u32 = 1;
+pub(super) const INTERFACE_DESCRIPTION: u32 = 1;
 /// Obsolete since 2008, still found.
 const PACKET: u32 = 2;
 const SIMPLE_PACKET: u32 = 3;
 const INTERFACE_STATISTICS: u32 = 5;
-const ENHANCED_PACKET: u32 = 6;
+pub(super) const ENHANCED_PACKET: u32 = 6;
 const SYSTEMD_JOURNAL: u32 = 9;
 pub(super) const DECRYPTION_SECRETS: u32 = 10;
 const CUSTOM: u32 = 0x0bad;
@@ -32,7 +32,7 @@ const SYSDIG: [u32; 3] = [0x204, 0x216, 0x221];
 /// Byte-Order Magic of a Section Header Block.
 const BYTE_ORDER: u32 = 0x1a2b_3c4d;
 /// Secrets type: a TLS key log.
-const TLS_KEY_LOG: u32 = 0x544c_534b;
+pub(super) const TLS_KEY_LOG: u32 = 0x544c_534b;
 /// Type and both lengths of a block.
 pub(super) const OVERHEAD: usize = 12;
 /// Bytes of options and padding that a block may have besides its packet.

@@ -3,6 +3,7 @@
 use super::endpoints;
 use super::evidence;
 use super::model;
+use super::probable;
 use super::tls;
 use crate::analyzer::record::ConnectionRecord;
 use crate::capture::InputInfo;
@@ -35,14 +36,9 @@ impl<'a> Context<'a> {
     }
 }
 
-/// Builds the report's entry for `record`, the `id`-th, whose encapsulation has these names.
+/// Builds the report's entry for `record`, the `id`-th.
 #[must_use]
-pub fn connection<'a>(
-    id: u64,
-    record: &'a ConnectionRecord,
-    encapsulation: Vec<String>,
-    context: Context<'a>,
-) -> model::Connection<'a> {
+pub fn connection<'a>(id: u64, record: &'a ConnectionRecord, context: Context<'a>) -> model::Connection<'a> {
     let end = record.teardown.tcp_end();
     let ended = end.map_or(record.last, |end| end.at);
     let idle = record.idle_since.map(|since| ended.at.seconds_since(since.at).max(0.0));
@@ -55,7 +51,7 @@ pub fn connection<'a>(
         server: address(record.server),
         carrier: if record.tls.is_some() { "tls" } else { "tcp" }.into(),
         tls: record.tls.as_deref().map(|facts| tls::of(record, facts, context)),
-        encapsulation: encapsulation.into_iter().map(Cow::Owned).collect(),
+        encapsulation: record.encapsulation_names.iter().map(|name| Cow::Borrowed(name.as_str())).collect(),
         handshake: handshake(record, context),
         opened_at: record.opened.at,
         ended_at: ended.at,
@@ -70,7 +66,10 @@ pub fn connection<'a>(
             at: end.map(|end| end.at.at),
             packet: end.map(|end| end.at.packet),
         },
-        verdict: verdict(&record.verdict),
+        verdict: model::Verdict {
+            probable: record.probable.as_deref().map(probable::of),
+            ..verdict(&record.verdict)
+        },
         vantage: endpoints::vantage(record),
         endpoints: sides(PerSide::from_fn(|side| endpoints::of(record, side, context))),
         traffic: sides(record.traffic.map(|traffic| model::Traffic {
@@ -123,6 +122,7 @@ fn verdict(verdict: &Verdict) -> model::Verdict<'_> {
         blind: blind.map(Cow::Borrowed),
         clean: verdict.clean,
         why: Cow::Borrowed(&verdict.why),
+        probable: None,
     }
 }
 

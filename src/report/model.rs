@@ -89,6 +89,9 @@ pub struct Summary {
     pub by_closed_by: BTreeMap<String, u64>,
     /// TCP connections that are not listed.
     pub other_tcp_connections: u64,
+    /// TLS connections of which nothing could be decrypted, listed or not.
+    #[serde(default)]
+    pub encrypted_connections: u64,
     /// What to do, that which would have saved most connections first.
     #[serde(default)]
     pub findings: Vec<Finding>,
@@ -306,6 +309,36 @@ pub struct Verdict<'a> {
     pub clean: bool,
     /// The reasons in one sentence.
     pub why: Cow<'a, str>,
+    /// What lengths and times of its encrypted records allow to be said; null where it is not encrypted.
+    #[serde(default)]
+    pub probable: Option<Probable<'a>>,
+}
+
+/// An opinion on an encrypted connection: never a verdict, and never a code but 1006.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Probable<'a> {
+    /// The opinion in words, with its confidence.
+    pub text: Cow<'a, str>,
+    /// `closing-handshake`, `one-sided-close`, `no-close`, `still-open`, `unclear` or `unreadable`.
+    pub ending: Cow<'a, str>,
+    /// `high` (seldom wrong), `medium` or `low`.
+    pub confidence: Cow<'a, str>,
+    /// 1006 where there was probably no Close.
+    pub code: Option<u16>,
+    /// Who probably sent the first Close.
+    pub closed_by: Option<Cow<'a, str>>,
+    /// What that Close would hold by its length: `empty`, `code` or `code-and-reason`.
+    pub body: Option<Cow<'a, str>>,
+    /// Bytes of its reason.
+    pub reason_bytes: Option<u8>,
+    /// Packets of the probable Close frames.
+    pub close_packets: Sides<Option<u32>>,
+    /// Packets of the probable `close_notify` alerts.
+    pub close_notify_packets: Sides<Option<u32>>,
+    /// Is it a WebSocket? 0 to 100; from 50 on it probably is.
+    pub websocket_score: u8,
+    /// What speaks for and against it.
+    pub websocket_signs: Vec<Cow<'a, str>>,
 }
 
 /// Where the capture was taken.

@@ -18,9 +18,11 @@ pub mod record;
 pub mod hello;
 pub mod key_schedule;
 pub mod decrypt;
+pub mod shape;
 pub mod facts;
 mod direction;
 pub mod session;
+pub mod sessions_present;
 
 #[cfg(test)]
 mod testing;

@@ -75,6 +75,13 @@ impl Session {
         }
     }
 
+    /// Memory for what waits to be read or decrypted, in bytes; the little that keys and names take left out.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        let early: usize = self.early.iter().map(Record::memory).sum();
+        Side::BOTH.iter().map(|side| self.directions[*side].held_bytes()).sum::<usize>() + early
+    }
+
     /// Takes what `side` sent; `sink` gets its content.
     pub fn stream<S: StreamSink>(
         &mut self,
@@ -96,25 +103,6 @@ impl Session {
     #[must_use]
     pub fn is_in_record(&self, side: Side) -> bool {
         self.directions[side].deframer.is_inside() || self.directions[side].skip > 0
-    }
-
-    /// Bytes of records that wait for keys.
-    #[must_use]
-    pub fn held_bytes(&self) -> usize {
-        Side::BOTH.iter().map(|side| self.directions[*side].held_bytes).sum()
-    }
-
-    /// There is no more room for what waits: it is given up.
-    pub fn give_up_waiting<S: StreamSink>(&mut self, context: Context<'_>, sink: &mut S) {
-        let call = &mut Call { context, sink };
-        for side in Side::BOTH {
-            let waiting = self.directions[side].held.first().map(|record| (record.at, record.offset));
-            if let Some((at, offset)) = waiting {
-                self.anomalies.insert(Anomaly::TlsHeldLimit);
-                self.note_failure(Decryption::NoKeys);
-                self.blind(side, at, offset, call);
-            }
-        }
     }
 
     /// Is nothing left to be read of either side?

@@ -139,7 +139,11 @@ fn opened(teardown: &Teardown, side: Side, vantage: &VantageEstimate) -> Endpoin
     if let Some(close) = &teardown.close[side.other()] {
         return with_close(teardown, side, close, vantage);
     }
-    if let Sight::Lost(lost) = teardown.sight[side.other()] {
+    let unseen_close = match teardown.sight[side.other()] {
+        Sight::Lost(lost) => Some(lost),
+        Sight::Full => teardown.unseen_close(side.other()).filter(|_| teardown.close[side].is_none()),
+    };
+    if let Some(lost) = unseen_close {
         return unseen(teardown, side, &lost);
     }
     match teardown.observed {
@@ -302,7 +306,8 @@ fn rejected(teardown: &Teardown, side: Side, close: &CloseFrame, reach: Reach) -
 }
 
 /// Is `answer` the failure that an unacceptable `close` draws, and not an echo of it?
-fn refuses(answer: &CloseFrame, close: &CloseFrame) -> bool {
+#[must_use]
+pub fn refuses(answer: &CloseFrame, close: &CloseFrame) -> bool {
     let fails = matches!(answer.code, Some(CloseCode::PROTOCOL_ERROR | CloseCode::INVALID_PAYLOAD));
     fails && answer.code != close.code
 }

@@ -3,6 +3,7 @@
 use super::schema::assert_valid;
 use super::support::capture_file::{Pcap, RawPacket};
 use super::support::conversation::Conversation;
+use super::support::fixture;
 use super::support::packaging::Packaging;
 use super::support::packet::TcpPacket;
 use super::support::wire;
@@ -468,6 +469,17 @@ fn explain_takes_one_code_or_two() {
 }
 
 #[test]
+fn explain_takes_the_words_of_a_verdict_and_keylog() {
+    for word in ["fin", "rst", "timeout", "refused", "unknown"] {
+        let text = stdout(&run(&["explain", word]));
+        assert!(text.starts_with(word) && text.contains("Evidence"), "{text}");
+    }
+    let text = stdout(&run(&["explain", "keylog"]));
+    assert!(text.contains("--ssl-key-log-file") && text.contains("wsclose --keylog"), "{text}");
+    assert!(stderr(&run(&["explain", "closed"])).contains("timeout"));
+}
+
+#[test]
 fn help_names_the_exit_statuses_and_shows_examples() {
     let help = stdout(&run(&["--help"]));
     for part in ["Exit status:", "Examples:", "--fail-on", "Which connections:"] {
@@ -513,4 +525,19 @@ fn show_draws_one_connection_packet_by_packet() {
     );
     let missing = run(&["show", &path, "--stream", "9"]);
     assert_eq!(missing.status.code(), Some(2));
+}
+
+#[test]
+fn the_report_is_the_same_on_one_thread_and_on_two() {
+    let captures: Vec<String> =
+        fixture::all().iter().step_by(4).map(|fixture| fixture.path.to_string_lossy().into_owned()).collect();
+    for format in ["text", "json", "ndjson"] {
+        let report = |threads: &str| {
+            let mut arguments = vec!["analyze", "--threads", threads, "--format", format];
+            arguments.extend(captures.iter().map(String::as_str));
+            stdout(&run(&arguments))
+        };
+        assert!(report("1").len() > 10_000);
+        assert_eq!(report("1"), report("2"), "--format {format}");
+    }
 }

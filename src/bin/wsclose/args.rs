@@ -2,11 +2,13 @@
 
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::num::NonZeroU8;
 use std::path::PathBuf;
+use wsclose::limits::{self, Limits};
+use wsclose::report::explain::Topic;
 use wsclose::report::filter::{CLOSED_BY, Selector};
 use wsclose::time::Timestamp;
 use wsclose::verdict::vantage::Vantage;
-use wsclose::websocket::close_code::CloseCode;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -58,8 +60,10 @@ pub(crate) enum Command {
     Interfaces,
     /// Show one connection packet by packet, with the verdict under it
     Show(ShowArgs),
-    /// Explain close codes: one alone, or two side by side
+    /// Explain close codes (one alone, or two side by side), words of a verdict, and how to take a TLS key log
     Explain(ExplainArgs),
+    /// Write a TLS key log into a capture, so that wsclose and Wireshark decrypt it without a second file
+    InjectKeys(InjectArgs),
 }
 
 const REPORT: &str = "Report";
@@ -117,6 +121,44 @@ pub(crate) struct CommonArgs {
     /// Drop packets with bad IP or TCP checksums, and count them
     #[arg(long, help_heading = READING)]
     pub(crate) verify_checksums: bool,
+    /// Memory to keep to, such as 256M: connections idle the longest are dropped, and their verdict says so
+    #[arg(long, value_name = "SIZE", value_parser = parse_memory, help_heading = READING)]
+    pub(crate) memory: Option<u64>,
+    /// Set one limit, such as linger=30s; `help` lists them
+    #[arg(long, value_name = "NAME=VALUE", value_parser = parse_limit, help_heading = READING)]
+    pub(crate) limit: Vec<(String, String)>,
+}
+
+/// The least that a capture's largest packets, its reader and a few connections take.
+const MEMORY_MIN: u64 = 32 << 20;
+
+fn parse_memory(text: &str) -> Result<u64, String> {
+    let bytes = limits::read_bytes(text).ok_or("not a size such as 256M or 2G")?;
+    if bytes < MEMORY_MIN { Err("32M is the least".to_owned()) } else { Ok(bytes) }
+}
+
+/// `help` needs no file: it is answered where it is met.
+fn parse_limit(text: &str) -> Result<(String, String), String> {
+    if text == "help" {
+        anstream::print!("{}", limits_help());
+        std::process::exit(0);
+    }
+    let (name, value) = text.split_once('=').ok_or("not NAME=VALUE; `--limit help` lists the names")?;
+    Limits::default().set(name, value).map_err(|error| format!("{error}; `--limit help` lists them"))?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+fn limits_help() -> String {
+    let default = Limits::default();
+    let one = |limit: &limits::Limit| {
+        let shown = default.show(limit.name).unwrap_or_default();
+        let about = textwrap::fill(
+            limit.about.trim(),
+            textwrap::Options::new(100).initial_indent("    ").subsequent_indent("    "),
+        );
+        format!("{}={shown}  ({}; memory: {})\n{about}\n", limit.name, limit.unit, limit.memory)
+    };
+    Limits::ALL.iter().map(one).collect()
 }
 
 #[derive(Args, Clone, Debug)]
@@ -132,6 +174,9 @@ pub(crate) struct AnalyzeArgs {
     /// List only those that opened before this time (RFC 3339)
     #[arg(long, value_name = "TIME", value_parser = Timestamp::parse_rfc3339, help_heading = CHOICE)]
     pub(crate) until: Option<Timestamp>,
+    /// Threads to use: 1, or up to 3 where they pay; the report is the same (default: one a processor)
+    #[arg(long, value_name = "N", help_heading = READING)]
+    pub(crate) threads: Option<NonZeroU8>,
 }
 
 #[cfg(feature = "live")]
@@ -179,12 +224,28 @@ pub(crate) struct ShowArgs {
 
 #[derive(Args, Debug)]
 pub(crate) struct ExplainArgs {
-    /// Close codes, such as 1001 1006
-    #[arg(required = true, value_name = "CODE")]
-    pub(crate) codes: Vec<CloseCode>,
+    /// Close codes such as 1001 1006, words of a verdict such as rst or unknown, or `keylog`: how to take a TLS key log
+    #[arg(required = true, value_name = "CODE|WORD")]
+    pub(crate) topics: Vec<Topic>,
     /// Output format
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub(crate) format: ExplainFormat,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct InjectArgs {
+    /// The capture: pcapng is copied byte for byte, pcap becomes pcapng
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// Key log (repeatable); `wsclose explain keylog` tells how to take one
+    #[arg(long, required = true, value_name = "KEYS")]
+    pub(crate) keylog: Vec<PathBuf>,
+    /// The capture with its keys; only its owner may read it
+    #[arg(short, long, value_name = "OUT")]
+    pub(crate) output: PathBuf,
+    /// Write all lines, not only those of sessions whose ClientHello is in the capture (those of a renegotiation are not)
+    #[arg(long)]
+    pub(crate) all: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
