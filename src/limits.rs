@@ -63,8 +63,6 @@ pub struct Limits {
     pub tls_resync_records: u64,
     /// Bytes searched for a record behind one hole: the next one begins within 18 KiB, unless more is lost.
     pub tls_search_bytes: usize,
-    /// Records noted at the begin and at the end of a connection that is not decrypted: 32 bytes each.
-    pub tls_records_seen: usize,
     /// Bytes deciphered on trial for one connection, to find its records again behind holes.
     pub tls_trial_bytes: usize,
     // -- http
@@ -124,7 +122,6 @@ impl Default for Limits {
             tls_held_bytes: 64 << 10,
             tls_resync_records: 1_024,
             tls_search_bytes: 256 << 10,
-            tls_records_seen: 32,
             tls_trial_bytes: 32 << 20,
             http_head_bytes: 64 << 10,
             http_messages: 100_000,

@@ -12,6 +12,7 @@ use crate::flow::stream_number::StreamNumbers;
 use crate::flow::table::{FlowId, FlowTable};
 use crate::time::Timestamp;
 use crate::tls::keylog::Reading;
+use crate::tls::shape::Score;
 use crate::verdict::teardown::Observed;
 use crate::verdict::verdict::Kind;
 use std::collections::{HashSet, VecDeque};
@@ -43,6 +44,7 @@ pub(super) struct Tracker {
     eviction_cursor: usize,
     opened: u64,
     other_connections: u64,
+    encrypted_connections: u64,
     now: Timestamp,
     is_over: bool,
     /// Once the input is over: what is still to be judged, by serial number, the next one last.
@@ -76,6 +78,7 @@ impl Tracker {
             eviction_cursor: 0,
             opened: 0,
             other_connections: 0,
+            encrypted_connections: 0,
             now: Timestamp::MIN,
             is_over: false,
             left: Vec::new(),
@@ -200,6 +203,11 @@ impl Tracker {
         &self.anomalies
     }
 
+    /// TLS connections of which nothing could be decrypted.
+    pub(super) fn encrypted_connections(&self) -> u64 {
+        self.encrypted_connections
+    }
+
     /// TCP connections that carried no WebSocket.
     pub(super) fn other_connections(&self) -> u64 {
         self.other_connections
@@ -271,7 +279,8 @@ impl Tracker {
         let is_websocket = conversation.is_websocket();
         let server = conversation.server();
         let is_named = self.options.ws_ports.contains(&server.port);
-        let is_hidden = conversation.is_opaque() && is_named;
+        let is_hidden = conversation.is_opaque();
+        self.encrypted_connections += u64::from(is_hidden || conversation.is_unread_tls());
         if !is_websocket && !is_hidden && !conversation.may_have_failed() {
             self.other_connections += 1;
             return;
@@ -284,13 +293,28 @@ impl Tracker {
                 None => self.finished.push_back(record),
             }
         } else if is_hidden {
-            self.finished.push_back(record);
+            self.take_hidden(record, is_named);
         } else if record.verdict.kind != Kind::Refused {
             self.other_connections += 1;
         } else if is_named || self.servers.contains(&server) {
             self.finished.push_back(record);
         } else {
             self.keep_candidate(record);
+        }
+    }
+
+    /// An encrypted connection is listed if its port is named, if it looks like a WebSocket and such are asked for, or
+    /// if it may be one and its server is known, or becomes known, to carry them.
+    fn take_hidden(&mut self, record: Box<ConnectionRecord>, is_named: bool) {
+        let score = record.probable.as_ref().map(|probable| &probable.websocket);
+        let is_asked_for = self.options.encrypted && score.is_some_and(Score::is_probable);
+        let is_possible = score.is_some_and(Score::is_possible);
+        if is_named || is_asked_for || (is_possible && self.servers.contains(&record.server)) {
+            self.finished.push_back(record);
+        } else if is_possible {
+            self.keep_candidate(record);
+        } else {
+            self.other_connections += 1;
         }
     }
 

@@ -57,6 +57,8 @@ pub(super) struct Upper {
     /// The roles turned out reversed while a segment was being delivered; TCP has still to be told.
     pub reversed: bool,
     may_join: bool,
+    /// It is TLS, which is not followed.
+    pub passed_tls: bool,
     /// Layers of TLS that the phase in hand lies in.
     pub depth: u8,
 }
@@ -98,6 +100,7 @@ impl Upper {
             joined: false,
             reversed: false,
             may_join,
+            passed_tls: false,
             depth: 0,
         }
     }

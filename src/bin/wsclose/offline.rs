@@ -121,6 +121,7 @@ pub(crate) fn options(args: &CommonArgs) -> Result<Options> {
         verify_checksums: args.verify_checksums,
         no_midstream: args.no_midstream,
         ws_ports: args.ws_port.clone(),
+        encrypted: args.encrypted,
         vantage: args.vantage.map(Into::into),
     })
 }

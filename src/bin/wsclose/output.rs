@@ -148,6 +148,7 @@ impl Output {
     pub(crate) fn finish(&mut self, analyzer: &mut Analyzer, infos: &[InputInfo]) -> io::Result<()> {
         self.drain(analyzer)?;
         self.summary.other_tcp_connections = analyzer.other_connections();
+        self.summary.encrypted_connections = analyzer.encrypted_connections();
         let inputs: Vec<Input> = infos.iter().map(build::input).collect();
         self.summary.findings = self.diagnoser.findings(Context { files: &self.files, redact: self.redact });
         let mut anomalies = analyzer.anomalies();
