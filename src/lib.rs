@@ -48,6 +48,7 @@ pub mod moment;
 pub mod anomaly;
 pub mod seq;
 pub mod limits;
+mod work;
 
 pub mod capture;
 pub mod decode;
@@ -60,3 +61,7 @@ pub mod verdict;
 pub mod diagnosis;
 pub mod analyzer;
 pub mod report;
+
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;

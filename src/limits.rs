@@ -31,11 +31,11 @@ pub struct Limits {
     pub connections: usize,
     /// TCP conversations whose Wireshark stream number is remembered.
     pub stream_numbers: usize,
-    /// Out-of-order payload held for one direction, in bytes.
+    /// Memory for out-of-order segments of one direction, in bytes: their payload, and 128 for each.
     pub out_of_order_bytes: usize,
     /// Out-of-order segments held for one direction.
     pub out_of_order_segments: usize,
-    /// Out-of-order payload held over all connections, in bytes.
+    /// Memory for out-of-order segments over all connections, in bytes.
     pub out_of_order_total_bytes: usize,
     /// Packets of a connection after which bytes that were acknowledged but not seen count as lost by the capture
     /// rather than out of order.

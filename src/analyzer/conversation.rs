@@ -19,15 +19,15 @@ use crate::verdict::judge::judge;
 use crate::verdict::teardown::{
     Answer, Blind, LastMessage, Lost, Observed, Opening, Secrecy, Sight, Teardown,
 };
-use crate::verdict::vantage;
+use crate::verdict::vantage::{self, Vantage};
 use crate::websocket::session::{Direction, HiddenCause};
 use crate::websocket::vitals::{Vitals, fnv1a};
 
 /// A TCP connection and the protocol on top of it.
 ///
 /// ```text
-///  Conversation, 832 bytes in the flow table
-///  +- tcp 672 ----------------------------+- upper 40 -+- addresses, serial, idle 80 -+
+///  Conversation, 816 bytes in the flow table
+///  +- tcp 656 ----------------------------+- upper 40 -+- addresses, serial, idle 80 -+
 ///  | client's half | server's half | ...  | phase, ... |                              |
 ///  +--|---------------|-------------------+--|------|--+------------------------------+
 ///     +-> reset, recovery: only if any       |      +-> Handshake 368 + its values
@@ -51,6 +51,14 @@ pub(super) struct Conversation {
     icmp: Vec<IcmpError>,
     /// Hash of its handshake key, once the tracker was told.
     key: Option<u64>,
+}
+
+/// A connection turned out to be a WebSocket.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Opened {
+    pub server: Endpoint,
+    /// Hash of its handshake key.
+    pub key: Option<u64>,
 }
 
 struct Sink<'a> {
@@ -100,11 +108,23 @@ impl Conversation {
         self.tcp.touch() ^ self.upper.touch() ^ self.serial
     }
 
+    /// Takes a segment if it is the next one of a connection without any trouble; see [`Connection::handle_plain`].
+    pub(super) fn handle_plain(&mut self, segment: &Segment<'_>, options: &Options) -> bool {
+        let side = self.side_of(segment);
+        let last_payload = self.tcp.last_payload;
+        let mut sink = Sink { upper: &mut self.upper, options };
+        let is_plain = self.tcp.handle_plain(side, segment, &mut sink);
+        if is_plain {
+            self.idle_since = last_payload;
+            self.settle_roles();
+        }
+        is_plain
+    }
+
     pub(super) fn handle_segment(&mut self, segment: &Segment<'_>, options: &Options) {
         let side = self.side_of(segment);
         if !self.has_tcp_end() {
-            self.idle_since =
-                Side::BOTH.into_iter().filter_map(|side| self.tcp.halves[side].last_payload).max();
+            self.idle_since = self.tcp.last_payload;
         }
         let mut sink = Sink { upper: &mut self.upper, options };
         self.tcp.handle_segment(side, segment, &options.limits, &mut sink);
@@ -184,6 +204,10 @@ impl Conversation {
         self.serial
     }
 
+    pub(super) fn encapsulation(&self) -> EncapsulationId {
+        self.encapsulation
+    }
+
     pub(super) fn server(&self) -> Endpoint {
         self.server
     }
@@ -193,22 +217,19 @@ impl Conversation {
         self.upper.is_websocket
     }
 
-    /// The server, once, when the connection turns out to be a WebSocket.
-    pub(super) fn take_server(&mut self) -> Option<Endpoint> {
-        let tell = self.upper.is_websocket && !self.server_told;
-        self.server_told |= tell;
-        tell.then_some(self.server)
+    /// That it is a WebSocket, once, when it turns out to be one.
+    pub(super) fn take_opening(&mut self) -> Option<Opened> {
+        if !self.upper.is_websocket || self.server_told {
+            return None;
+        }
+        self.server_told = true;
+        let key = self.upper.handshake.request.as_ref().and_then(|request| request.key.as_deref());
+        self.key = key.map(fnv1a);
+        Some(Opened { server: self.server, key: self.key })
     }
 
     /// The hash of its handshake key, if the tracker was told of it.
     pub(super) fn key(&self) -> Option<u64> {
-        self.key
-    }
-
-    /// The hash of its handshake key, once, when its request is seen.
-    pub(super) fn take_key(&mut self) -> Option<u64> {
-        let key = self.upper.handshake.request.as_ref()?.key.as_deref()?;
-        self.key = Some(fnv1a(key));
         self.key
     }
 
@@ -236,19 +257,26 @@ impl Conversation {
         all
     }
 
+    /// Nothing more will come: what TLS holds is given up or decrypted.
+    pub(super) fn finish_tls(&mut self, options: &Options) {
+        self.upper.finish_tls(self.tcp.last, options);
+    }
+
     /// Judges it.
-    pub(super) fn finish(mut self, observed: Observed, options: &Options) -> ConnectionRecord {
-        let limits = &options.limits;
+    pub(super) fn finish(
+        mut self,
+        observed: Observed,
+        vantage: Option<Vantage>,
+        limits: &Limits,
+    ) -> ConnectionRecord {
         let last = self.tcp.last;
-        self.upper.finish_tls(last, options);
         if let Some(session) = self.upper.session_mut() {
             session.finish(last, limits);
         }
         let teardown = Box::new(self.teardown(observed, limits));
         let verdict = judge(&teardown);
         let probable = self.upper.tls().and_then(|tls| opaque::probable(&tls.facts, &teardown));
-        let vantage =
-            options.vantage.map_or_else(|| vantage::estimate(&teardown), crate::verdict::vantage::given);
+        let vantage = vantage.map_or_else(|| vantage::estimate(&teardown), vantage::given);
         let endpoints = endpoints(&teardown, verdict.kind, &vantage);
         let reported = PerSide::from_fn(|side| {
             stack::reported_as(&self.upper.handshake, &teardown, side, &endpoints[side])
@@ -261,12 +289,13 @@ impl Conversation {
             traffic = PerSide::from_fn(|side| session.sides[side].traffic);
             vitals = std::mem::take(&mut session.vitals);
         }
-        let last_payload = Side::BOTH.into_iter().filter_map(|side| self.tcp.halves[side].last_payload).max();
+        let last_payload = self.tcp.last_payload;
         ConnectionRecord {
             tcp_stream: self.tcp_stream,
             client: self.client,
             server: self.server,
             encapsulation: self.encapsulation,
+            encapsulation_names: Vec::new(),
             opened: self.tcp.opened,
             last,
             last_payload,
@@ -404,8 +433,8 @@ mod tests {
 
     #[test]
     fn a_connection_takes_no_more_memory_than_its_layout_says() {
-        assert_eq!(size_of::<Conversation>(), 832);
-        assert_eq!(size_of::<Connection>(), 672);
+        assert_eq!(size_of::<Conversation>(), 816);
+        assert_eq!(size_of::<Connection>(), 656);
         assert_eq!((size_of::<Upper>(), size_of::<Session>(), size_of::<Handshake>()), (40, 640, 368));
     }
 

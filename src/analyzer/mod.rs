@@ -8,6 +8,7 @@ pub mod ladder;
 mod pairing;
 pub mod record;
 mod secured;
+mod settling;
 mod tracker;
 mod upper;
 
@@ -20,6 +21,8 @@ use crate::time::Timestamp;
 use crate::tls::keylog::{KeyLog, Reading};
 use crate::verdict::vantage::Vantage;
 use record::ConnectionRecord;
+use settling::Event;
+pub use settling::{Followed, Settler};
 use tracker::{Located, Tracker};
 
 /// Packets worked on together.
@@ -46,10 +49,17 @@ pub struct Options {
     pub vantage: Option<Vantage>,
 }
 
-/// The analysis of one capture, driven by [`handle_block`](Analyzer::handle_block) and drained by
-/// [`poll_record`](Analyzer::poll_record).
+/// The first half of an analysis: packets in, followed connections out.
+///
+/// ```text
+///  blocks --> Follower --Followed--> Settler --ConnectionRecord-->
+///             decode, flow, tcp,     verdict, pairing of legs
+///             http, websocket
+/// ```
+///
+/// The halves share nothing, so that they may run on two threads; [`Analyzer`] is both on one.
 #[derive(Debug)]
-pub struct Analyzer {
+pub struct Follower {
     decoder: Decoder,
     tracker: Tracker,
 }
@@ -61,16 +71,15 @@ impl Options {
     }
 }
 
-impl Analyzer {
-    /// A fresh analysis.
-    #[must_use]
-    pub fn new(options: Options) -> Self {
-        Analyzer {
-            decoder: Decoder::new(&options.limits, options.verify_checksums),
-            tracker: Tracker::new(options),
-        }
-    }
+/// The two halves of an analysis.
+#[must_use]
+pub fn halves(options: Options) -> (Follower, Settler) {
+    let settler = Settler::new(&options);
+    let decoder = Decoder::new(&options.limits, options.verify_checksums);
+    (Follower { decoder, tracker: Tracker::new(options) }, settler)
+}
 
+impl Follower {
     /// Takes all packets of `block`.
     ///
     /// Works on a few packets at a time, step by step: with many connections, what one packet needs of memory is far
@@ -142,16 +151,19 @@ impl Analyzer {
         self.tracker.advance(now);
     }
 
-    /// The input is over: everything left is judged, as [`poll_record`](Analyzer::poll_record) asks for it. Totals are
-    /// final once that has given `None`.
+    /// The input is over: what is left comes out as [`poll`](Follower::poll) asks for it.
     pub fn finish(&mut self) {
         self.decoder.finish();
         self.tracker.finish();
     }
 
-    /// The next judged connection.
-    pub fn poll_record(&mut self) -> Option<Box<ConnectionRecord>> {
-        self.tracker.poll_record()
+    /// What came to light next.
+    pub fn poll(&mut self) -> Option<Followed> {
+        let mut event = self.tracker.poll_event()?;
+        if let Event::Ended { conversation, encapsulation, .. } = &mut event {
+            *encapsulation = self.decoder.encapsulation_names(conversation.encapsulation());
+        }
+        Some(Followed(event))
     }
 
     /// Oddities so far, over all layers.
@@ -176,9 +188,119 @@ impl Analyzer {
         self.tracker.encrypted_connections()
     }
 
-    /// TCP connections that carried no WebSocket.
+    /// TCP connections followed now.
+    #[must_use]
+    pub fn open_connections(&self) -> usize {
+        self.tracker.open_connections()
+    }
+
+    /// Memory for out-of-order payload now, over all connections, in bytes.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        self.tracker.held_bytes()
+    }
+
+    /// TCP connections that surely carried no WebSocket; [`Settler::other_connections`] has the rest.
     #[must_use]
     pub fn other_connections(&self) -> u64 {
         self.tracker.other_connections()
+    }
+}
+
+/// The analysis of one capture, driven by [`handle_block`](Analyzer::handle_block) and drained by
+/// [`poll_record`](Analyzer::poll_record).
+#[derive(Debug)]
+pub struct Analyzer {
+    follower: Follower,
+    settler: Settler,
+    is_over: bool,
+}
+
+impl Analyzer {
+    /// A fresh analysis.
+    #[must_use]
+    pub fn new(options: Options) -> Self {
+        let (follower, settler) = halves(options);
+        Analyzer { follower, settler, is_over: false }
+    }
+
+    /// Takes all packets of `block`.
+    pub fn handle_block(&mut self, block: &Block) {
+        self.follower.handle_block(block);
+    }
+
+    /// Takes lines of a key log. Bad ones are counted.
+    pub fn add_keys(&mut self, lines: &[u8]) -> Reading {
+        self.follower.add_keys(lines)
+    }
+
+    /// Takes one packet.
+    pub fn handle_packet(&mut self, packet: &PacketRef, bytes: &[u8]) {
+        self.follower.handle_packet(packet, bytes);
+    }
+
+    /// Time has passed without a packet, as in live capture: what has had its time is finished.
+    pub fn advance(&mut self, now: Timestamp) {
+        self.follower.advance(now);
+    }
+
+    /// The input is over: everything left is judged, as [`poll_record`](Analyzer::poll_record) asks for it. Totals are
+    /// final once that has given `None`.
+    pub fn finish(&mut self) {
+        self.follower.finish();
+        self.is_over = true;
+    }
+
+    /// The next judged connection.
+    pub fn poll_record(&mut self) -> Option<Box<ConnectionRecord>> {
+        loop {
+            if let Some(record) = self.settler.poll_record() {
+                return Some(record);
+            }
+            match self.follower.poll() {
+                Some(followed) => self.settler.take(followed),
+                None if self.is_over => {
+                    self.settler.finish();
+                    return self.settler.poll_record();
+                }
+                None => return None,
+            }
+        }
+    }
+
+    /// Oddities so far, over all layers.
+    #[must_use]
+    pub fn anomalies(&self) -> AnomalyCounts {
+        self.follower.anomalies()
+    }
+
+    /// The decoder, for what it met.
+    #[must_use]
+    pub fn decoder(&self) -> &Decoder {
+        self.follower.decoder()
+    }
+
+    /// TCP connections followed now.
+    #[must_use]
+    pub fn open_connections(&self) -> usize {
+        self.follower.open_connections()
+    }
+
+    /// Memory for out-of-order payload now, over all connections, in bytes.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        self.follower.held_bytes()
+    }
+
+    /// TLS connections of which nothing could be decrypted.
+    #[must_use]
+    pub fn encrypted_connections(&self) -> u64 {
+        self.follower.encrypted_connections()
+    }
+
+    /// TCP connections that carried no WebSocket.
+    #[must_use]
+    pub fn other_connections(&self) -> u64 {
+        self.follower.other_connections() + self.settler.other_connections()
     }
 }

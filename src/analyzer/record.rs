@@ -29,6 +29,8 @@ pub struct ConnectionRecord {
     pub server: Endpoint,
     /// VLANs and tunnels.
     pub encapsulation: EncapsulationId,
+    /// Their names, outermost first.
+    pub encapsulation_names: Vec<String>,
     /// First packet.
     pub opened: Moment,
     /// Last packet.

@@ -2,27 +2,20 @@
 
 use super::Options;
 use super::conversation::Conversation;
-use super::pairing::Pairing;
-use super::record::ConnectionRecord;
+use super::settling::Event;
 use crate::anomaly::{Anomaly, AnomalyCounts};
-use crate::decode::segment::{Endpoint, IcmpError, Segment};
+use crate::decode::segment::{IcmpError, Segment};
 use crate::flow::copies::CopyFilter;
 use crate::flow::key::FlowKey;
 use crate::flow::stream_number::StreamNumbers;
 use crate::flow::table::{FlowId, FlowTable};
 use crate::time::Timestamp;
 use crate::tls::keylog::Reading;
-use crate::tls::shape::Score;
 use crate::verdict::teardown::Observed;
-use crate::verdict::verdict::Kind;
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 
 /// Connections looked at to find one to evict.
 const EVICTION_SAMPLE: usize = 64;
-/// Failed TCP connections kept until it is known whether their server carries WebSockets.
-const CANDIDATES_MAX: usize = 65_536;
-/// Addresses and ports remembered as carrying WebSockets.
-const SERVERS_MAX: usize = 65_536;
 
 /// All TCP connections of one capture.
 #[derive(Debug)]
@@ -33,12 +26,8 @@ pub(super) struct Tracker {
     table: FlowTable<Conversation>,
     /// Ended connections, with the time at which their stragglers are no longer waited for.
     lingering: VecDeque<(Timestamp, FlowId)>,
-    /// Failed TCP connections to servers that have not (yet) carried a WebSocket.
-    candidates: VecDeque<Box<ConnectionRecord>>,
-    /// Servers that carried one.
-    servers: HashSet<Endpoint>,
-    pairing: Pairing,
-    finished: VecDeque<Box<ConnectionRecord>>,
+    /// What has come to light and was not yet handed on.
+    events: VecDeque<Event>,
     anomalies: AnomalyCounts,
     held_bytes: usize,
     eviction_cursor: usize,
@@ -46,7 +35,6 @@ pub(super) struct Tracker {
     other_connections: u64,
     encrypted_connections: u64,
     now: Timestamp,
-    is_over: bool,
     /// Once the input is over: what is still to be judged, by serial number, the next one last.
     left: Vec<(u64, FlowId)>,
 }
@@ -69,10 +57,7 @@ impl Tracker {
             numbers: StreamNumbers::default(),
             table: FlowTable::default(),
             lingering: VecDeque::new(),
-            candidates: VecDeque::new(),
-            servers: HashSet::new(),
-            pairing: Pairing::default(),
-            finished: VecDeque::new(),
+            events: VecDeque::new(),
             anomalies: AnomalyCounts::default(),
             held_bytes: 0,
             eviction_cursor: 0,
@@ -80,7 +65,6 @@ impl Tracker {
             other_connections: 0,
             encrypted_connections: 0,
             now: Timestamp::MIN,
-            is_over: false,
             left: Vec::new(),
             options,
         }
@@ -133,19 +117,25 @@ impl Tracker {
             return;
         }
         let Some(id) = self.conversation_of(located) else { return };
+        let Some((_, conversation)) = self.table.get_mut(id) else { return };
+        let is_plain = conversation.handle_plain(segment, &self.options);
+        let before =
+            if is_plain { None } else { Some((conversation.held_bytes(), conversation.has_ended())) };
+        if !is_plain {
+            conversation.handle_segment(segment, &self.options);
+        }
+        if let Some(opened) = conversation.take_opening() {
+            self.events.push_back(Event::Opened(opened));
+        }
+        if let Some((held, had_ended)) = before {
+            self.account(id, held, had_ended);
+        }
+    }
+
+    /// Notes what a segment changed: `held` bytes were held before it, and TCP `had_ended` or not.
+    fn account(&mut self, id: FlowId, held: usize, had_ended: bool) {
         let limits = &self.options.limits;
         let Some((_, conversation)) = self.table.get_mut(id) else { return };
-        let held = conversation.held_bytes();
-        let had_ended = conversation.has_ended();
-        conversation.handle_segment(segment, &self.options);
-        if let Some(server) = conversation.take_server() {
-            if self.servers.len() < SERVERS_MAX {
-                self.servers.insert(server);
-            }
-            if let Some(key) = conversation.take_key() {
-                self.pairing.begin(key);
-            }
-        }
         if !had_ended && conversation.has_ended() {
             self.lingering.push_back((self.now.saturating_add(limits.linger), id));
         }
@@ -171,31 +161,16 @@ impl Tracker {
         self.left = self.table.iter().map(|(id, _, c)| (c.serial(), id)).collect();
         // The oldest last: they are taken from the end.
         self.left.sort_unstable_by(|a, b| b.cmp(a));
-        self.is_over = true;
     }
 
-    /// Failed connections to servers that carried WebSockets are listed.
-    fn settle_candidates(&mut self) {
-        for candidate in std::mem::take(&mut self.candidates) {
-            if self.servers.contains(&candidate.server) {
-                self.finished.push_back(candidate);
-            } else {
-                self.other_connections += 1;
-            }
-        }
-    }
-
-    /// The next judged connection.
-    pub(super) fn poll_record(&mut self) -> Option<Box<ConnectionRecord>> {
-        while self.finished.is_empty()
+    /// What came to light next.
+    pub(super) fn poll_event(&mut self) -> Option<Event> {
+        while self.events.is_empty()
             && let Some((_, id)) = self.left.pop()
         {
             self.finish_conversation(id, Observed::Whole);
         }
-        if self.is_over && self.finished.is_empty() {
-            self.settle_candidates();
-        }
-        self.finished.pop_front()
+        self.events.pop_front()
     }
 
     /// Oddities of the TCP layer and above.
@@ -208,7 +183,15 @@ impl Tracker {
         self.encrypted_connections
     }
 
-    /// TCP connections that carried no WebSocket.
+    pub(super) fn open_connections(&self) -> usize {
+        self.table.len()
+    }
+
+    pub(super) fn held_bytes(&self) -> usize {
+        self.held_bytes
+    }
+
+    /// TCP connections that surely carried no WebSocket.
     pub(super) fn other_connections(&self) -> u64 {
         self.other_connections
     }
@@ -272,57 +255,19 @@ impl Tracker {
         let Some((_, mut conversation)) = self.table.remove(id) else { return };
         self.held_bytes = self.held_bytes.saturating_sub(conversation.held_bytes());
         conversation.flush(&self.options);
+        conversation.finish_tls(&self.options);
+        self.events.extend(conversation.take_opening().map(Event::Opened));
         let anomalies = conversation.anomalies();
         for anomaly in anomalies.iter() {
             self.anomalies.count(anomaly);
         }
-        let is_websocket = conversation.is_websocket();
-        let server = conversation.server();
-        let is_named = self.options.ws_ports.contains(&server.port);
         let is_hidden = conversation.is_opaque();
         self.encrypted_connections += u64::from(is_hidden || conversation.is_unread_tls());
-        if !is_websocket && !is_hidden && !conversation.may_have_failed() {
+        if !conversation.is_websocket() && !is_hidden && !conversation.may_have_failed() {
             self.other_connections += 1;
             return;
         }
-        let key = conversation.key();
-        let record = Box::new(conversation.finish(observed, &self.options));
-        if is_websocket {
-            match key {
-                Some(key) => self.finished.extend(self.pairing.finish(key, record)),
-                None => self.finished.push_back(record),
-            }
-        } else if is_hidden {
-            self.take_hidden(record, is_named);
-        } else if record.verdict.kind != Kind::Refused {
-            self.other_connections += 1;
-        } else if is_named || self.servers.contains(&server) {
-            self.finished.push_back(record);
-        } else {
-            self.keep_candidate(record);
-        }
-    }
-
-    /// An encrypted connection is listed if its port is named, if it looks like a WebSocket and such are asked for, or
-    /// if it may be one and its server is known, or becomes known, to carry them.
-    fn take_hidden(&mut self, record: Box<ConnectionRecord>, is_named: bool) {
-        let score = record.probable.as_ref().map(|probable| &probable.websocket);
-        let is_asked_for = self.options.encrypted && score.is_some_and(Score::is_probable);
-        let is_possible = score.is_some_and(Score::is_possible);
-        if is_named || is_asked_for || (is_possible && self.servers.contains(&record.server)) {
-            self.finished.push_back(record);
-        } else if is_possible {
-            self.keep_candidate(record);
-        } else {
-            self.other_connections += 1;
-        }
-    }
-
-    fn keep_candidate(&mut self, record: Box<ConnectionRecord>) {
-        if self.candidates.len() >= CANDIDATES_MAX {
-            self.candidates.pop_front();
-            self.other_connections += 1;
-        }
-        self.candidates.push_back(record);
+        let conversation = Box::new(conversation);
+        self.events.push_back(Event::Ended { conversation, observed, encapsulation: Vec::new() });
     }
 }

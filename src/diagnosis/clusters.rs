@@ -19,20 +19,39 @@ const APART: f64 = 0.5;
 /// Measured times of one timer agree this well, in seconds, or to 1 %.
 const AGREEMENT: f64 = 0.1;
 
+/// Who ended connections, and how.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Ended {
+    By(Side, How),
+    ByProxy,
+}
+
+impl Ended {
+    const fn who(self) -> &'static str {
+        match self {
+            Ended::By(side, _) => side.name(),
+            Ended::ByProxy => "the proxy there",
+        }
+    }
+}
+
 type Measure = fn(&Trace) -> Option<f64>;
 
 /// The limits that several connections of one server ran into.
 pub(super) fn find(traces: &[Trace], limits: &Limits) -> Vec<Finding> {
-    let mut by_end: BTreeMap<(Endpoint, How, Side), Vec<&Trace>> = BTreeMap::new();
+    let mut by_end: BTreeMap<(Endpoint, Ended), Vec<&Trace>> = BTreeMap::new();
     for trace in traces.iter().filter(|trace| trace.is_dropped()) {
-        if let (Some(how), Some(by)) = (trace.how, trace.by) {
-            by_end.entry((trace.server, how, by)).or_default().push(trace);
+        // The two legs that a proxy ended are one end, though each by another side of its own.
+        if let Some(proxy) = trace.proxy() {
+            by_end.entry((proxy, Ended::ByProxy)).or_default().push(trace);
+        } else if let (Some(how), Some(by)) = (trace.how, trace.by) {
+            by_end.entry((trace.server, Ended::By(by, how))).or_default().push(trace);
         }
     }
     let idle: Measure = |trace| trace.idle.filter(|idle| trace.longest_silence <= idle + tolerance(*idle));
     let age: Measure = |trace| Some(trace.lifetime);
     let mut found = Vec::new();
-    for ((server, _, by), group) in by_end {
+    for ((server, by), group) in by_end {
         let by_idle = agreeing(&group, idle);
         if by_idle.len() >= AGREEING {
             found.push(idle_finding(server, by, &by_idle, limits));
@@ -93,7 +112,7 @@ fn spread(agreeing: &[(f64, &Trace)], measure: impl Fn(&Trace) -> f64) -> f64 {
     times().fold(f64::MIN, f64::max) - times().fold(f64::MAX, f64::min)
 }
 
-fn idle_finding(server: Endpoint, by: Side, agreeing: &[(f64, &Trace)], limits: &Limits) -> Finding {
+fn idle_finding(server: Endpoint, by: Ended, agreeing: &[(f64, &Trace)], limits: &Limits) -> Finding {
     let time = median(agreeing);
     let products = products(time, |timer| timer != Timer::Lifetime);
     let known = known(&products);
@@ -104,10 +123,11 @@ fn idle_finding(server: Endpoint, by: Side, agreeing: &[(f64, &Trace)], limits: 
         id: Id::IdleLimit,
         confidence: Confidence::Likely,
         text: format!(
-            "{} to {}:{} ended, by {by}, each {} after its last frame: one {what}{known}",
+            "{} to {}:{} ended, by {}, each {} after its last frame: one {what}{known}",
             counted(count, "connection"),
             server.address,
             server.port,
+            by.who(),
             duration(time)
         ),
         advice: format!(
@@ -123,7 +143,7 @@ fn idle_finding(server: Endpoint, by: Side, agreeing: &[(f64, &Trace)], limits: 
 
 fn lifetime_finding(
     server: Endpoint,
-    by: Side,
+    by: Ended,
     agreeing: &[(f64, &Trace)],
     limits: &Limits,
 ) -> Option<Finding> {
@@ -139,10 +159,11 @@ fn lifetime_finding(
         id: Id::LifetimeLimit,
         confidence: if products.is_empty() { Confidence::Possible } else { Confidence::Likely },
         text: format!(
-            "{} to {}:{} ended, by {by}, each {} after the handshake, idle or not: one lifetime limit{known}",
+            "{} to {}:{} ended, by {}, each {} after the handshake, idle or not: one lifetime limit{known}",
             counted(count, "connection"),
             server.address,
             server.port,
+            by.who(),
             duration(time)
         ),
         advice: "raise the limit, or let the client reconnect before it runs out".to_owned(),

@@ -74,14 +74,19 @@ pub(super) fn no_close(facts: &Facts<'_>, out: &mut Vec<Diagnosis>) {
         return;
     }
     let side = end.by;
+    let suspects = if *facts.is_proxy.get(side) {
+        "it was stopped, a limit of its own ran out, or whoever stands behind it dropped the connection"
+    } else {
+        "its process ended or was killed, or it (or a proxy in its place) drops connections"
+    };
     out.push(Diagnosis {
         id: Id::NoClose,
         confidence: Confidence::Possible,
-        text: format!(
-            "{side} closed TCP in {} without a Close: its process ended or was killed, or it (or a proxy in its place) drops connections",
-            packet(end.at)
-        ),
-        advice: Some(format!("let {side} send a Close before it ends, 1001 on shutdown; see its log at {}", end.at.at.time_of_day())),
+        text: format!("{} closed TCP in {} without a Close: {suspects}", facts.who(side), packet(end.at)),
+        advice: Some(format!(
+            "let {side} send a Close before it ends, 1001 on shutdown; see its log at {}",
+            end.at.at.time_of_day()
+        )),
         title: format!("were closed by {side} without a Close"),
         packets: vec![end.at],
     });

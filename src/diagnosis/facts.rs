@@ -31,6 +31,8 @@ pub struct Facts<'a> {
     pub user_agent: Option<&'a [u8]>,
     /// `Server`.
     pub server_header: Option<&'a [u8]>,
+    /// Do the headers of a side say that it is a proxy?
+    pub is_proxy: PerSide<bool>,
     /// Subprotocol agreed on.
     pub subprotocol: Option<&'a [u8]>,
     /// `Sec-WebSocket-Key`.
@@ -147,6 +149,16 @@ impl<'a> Facts<'a> {
             since: latest,
         })
         .filter(|silence| silence.either >= 0.0)
+    }
+
+    /// `client`, or what the handshake says that it is in truth: the proxy whose leg this connection is.
+    #[must_use]
+    pub const fn who(&self, side: Side) -> &'static str {
+        match (side, *self.is_proxy.get(side)) {
+            (Side::Client, true) => "client (a proxy, as its request's headers say)",
+            (Side::Server, true) => "server (a proxy, as its answer's headers say)",
+            (side, false) => side.name(),
+        }
     }
 
     /// Does the `Server` or `User-Agent` of `side` hold `word`, in any case?

@@ -38,6 +38,10 @@ ids! {
     ProxyEnded = "proxy-ended",
     /// A close code of the application's protocol.
     ProtocolCode = "protocol-code",
+    /// Several connections fell silent together.
+    PathLost = "path-lost",
+    /// Many connections were forgotten at once.
+    StateLost = "state-lost",
     /// Many connections ended at once.
     ManyAtOnce = "many-at-once",
     /// Clients that lost their connections together came back together.

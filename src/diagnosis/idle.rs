@@ -29,7 +29,7 @@ pub(super) fn diagnose(facts: &Facts<'_>, out: &mut Vec<Diagnosis>) {
         return;
     }
     let pinger = slow_pinger(facts, longest);
-    out.push(idle(&end, &silence, confidence, limits, pinger));
+    out.push(idle(facts, &end, &silence, confidence, limits, pinger));
 }
 
 /// Does `limit` explain the end?
@@ -71,6 +71,7 @@ pub(super) fn slow_pinger<'a>(facts: &Facts<'a>, seconds: f64) -> Option<(Side, 
 }
 
 fn idle(
+    facts: &Facts<'_>,
     end: &End,
     silence: &Silence,
     confidence: Confidence,
@@ -84,7 +85,7 @@ fn idle(
     let whose = if one_sided { "client frame" } else { "frame of either side" };
     let mut text = format!(
         "{} {} in {}, {} after the last {whose}, as the idle limit of {} would",
-        end.by,
+        facts.who(end.by),
         ended(end),
         packet(end.at),
         duration(measured),
@@ -124,7 +125,7 @@ fn lifetime(facts: &Facts<'_>, end: &End, confidence: Confidence, limits: &[&Lim
         confidence,
         text: format!(
             "{} {} in {}, {} after the handshake though it was not idle, as the lifetime limit of {} would",
-            end.by,
+            facts.who(end.by),
             ended(end),
             packet(end.at),
             duration(age),

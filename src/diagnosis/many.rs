@@ -3,7 +3,7 @@
 use super::facts::How;
 use super::finding::{Confidence, Finding, Id};
 use super::trace::Trace;
-use super::words::{counted, duration};
+use super::words::{counted, within};
 use crate::decode::segment::Endpoint;
 use crate::limits::Limits;
 use crate::time::Timestamp;
@@ -136,58 +136,127 @@ fn close(traces: &[Trace], server: Endpoint, open: &Open, members: Vec<usize>, f
     }
 }
 
-/// A finding for each set.
+/// A finding for each set; the two legs of a proxy make one.
 pub(super) fn find(traces: &[Trace], sets: &[Together], limits: &Limits) -> Vec<Finding> {
-    sets.iter().filter_map(|set| finding(traces, set, limits)).collect()
+    let mut events: Vec<Event<'_>> = Vec::new();
+    for set in sets {
+        let event = Event::of(traces, set);
+        match events.iter_mut().find(|other| other.is_other_leg_of(&event)) {
+            Some(other) => other.join(event),
+            None => events.push(event),
+        }
+    }
+    events.iter().filter_map(|event| finding(event, limits)).collect()
 }
 
-fn finding(traces: &[Trace], set: &Together, limits: &Limits) -> Option<Finding> {
-    let members: Vec<&Trace> = set.members.iter().filter_map(|index| traces.get(*index)).collect();
+/// What ended one set of connections, and their other legs with them.
+struct Event<'t> {
+    server: Endpoint,
+    open: usize,
+    members: Vec<&'t Trace>,
+    other_legs: Vec<&'t Trace>,
+    /// The proxy of which all of them are legs.
+    proxy: Option<Endpoint>,
+}
+
+impl<'t> Event<'t> {
+    fn of(traces: &'t [Trace], set: &Together) -> Self {
+        let members: Vec<&Trace> = set.members.iter().filter_map(|index| traces.get(*index)).collect();
+        let proxy_of = |trace: &Trace| trace.other_leg.map(|leg| leg.proxy);
+        let proxy = members.first().and_then(|first| proxy_of(first));
+        let proxy = proxy.filter(|_| members.iter().all(|trace| proxy_of(trace) == proxy));
+        Event { server: set.server, open: set.open, members, other_legs: Vec::new(), proxy }
+    }
+
+    fn begin(&self) -> Option<Timestamp> {
+        self.members.first().map(|first| first.ended.at)
+    }
+
+    fn is_other_leg_of(&self, other: &Event<'_>) -> bool {
+        let (Some(begin), Some(others)) = (self.begin(), other.begin()) else { return false };
+        let one_proxy = self.proxy.is_some() && self.proxy == other.proxy && self.server != other.server;
+        one_proxy && self.other_legs.is_empty() && begin.seconds_since(others).abs() <= GAP
+    }
+
+    /// Takes the other legs; what ended first was the cause.
+    fn join(&mut self, other: Event<'t>) {
+        if other.begin() < self.begin() {
+            let later = std::mem::replace(self, other);
+            self.other_legs = later.members;
+        } else {
+            self.other_legs = other.members;
+        }
+    }
+
+    /// What it was, in words: what to call it, how, and what to do.
+    fn story(&self) -> (Id, &'static str, &'static str) {
+        let members = &self.members;
+        let by = |who: ClosedBy| members.iter().all(|trace| trace.closed_by == Some(who));
+        if members.iter().all(|trace| trace.was_unknown) {
+            return (
+                Id::StateLost,
+                "by resets that only answer a segment: whoever sent them no longer knew the connections",
+                "look for what lost its table of connections then: a NAT, firewall or load balancer that was flushed, reloaded or failed over, or a host that restarted",
+            );
+        }
+        let (how, advice) = if by(ClosedBy::Proxy) {
+            (
+                "ended by the proxy between: it was stopped or reloaded",
+                "let the proxy drain connections bit by bit when it stops or reloads",
+            )
+        } else if by(ClosedBy::Network) {
+            (
+                "reset by something on the path between",
+                "look for what changed on the path at that time: a firewall, a NAT, a route",
+            )
+        } else if by(ClosedBy::Client) {
+            (
+                "dropped by their one client: a proxy or process there stopped or reloaded",
+                "let it close its connections with a Close before it stops, and drain them bit by bit",
+            )
+        } else if members.iter().all(|trace| !trace.is_dropped()) {
+            (
+                "with a Close: a shutdown or restart that was announced",
+                "let clients come back after a random delay, then back off",
+            )
+        } else {
+            (
+                "without a Close: the process there was killed or restarted, or a proxy or device in its place was",
+                "let the server send Close 1001 or 1012 before it stops, and drain connections bit by bit",
+            )
+        };
+        (Id::ManyAtOnce, how, advice)
+    }
+}
+
+fn finding(event: &Event<'_>, limits: &Limits) -> Option<Finding> {
+    let members = &event.members;
     let (first, last) = (members.first()?, members.last()?);
-    let count = members.len() as u64;
-    let announced = members.iter().filter(|trace| !trace.is_dropped()).count();
-    let by = |who: ClosedBy| members.iter().all(|trace| trace.closed_by == Some(who));
-    let (how, advice) = if by(ClosedBy::Proxy) {
-        (
-            "ended by the proxy between: it was stopped or reloaded",
-            "let the proxy drain connections bit by bit when it stops or reloads",
-        )
-    } else if by(ClosedBy::Network) {
-        (
-            "reset by something on the path between",
-            "look for what changed on the path at that time: a firewall, a NAT, a route",
-        )
-    } else if by(ClosedBy::Client) {
-        (
-            "dropped by their one client: a proxy or process there stopped or reloaded",
-            "let it close its connections with a Close before it stops, and drain them bit by bit",
-        )
-    } else if announced == members.len() {
-        (
-            "with a Close: a shutdown or restart that was announced",
-            "let clients come back after a random delay, then back off",
-        )
-    } else {
-        (
-            "without a Close: the process there was killed or restarted, or a proxy or device in its place was",
-            "let the server send Close 1001 or 1012 before it stops, and drain connections bit by bit",
-        )
+    let (id, how, advice) = event.story();
+    let whole = if members.len() == event.open { "all" } else { "many" };
+    let legs = match (event.other_legs.len() as u64, event.proxy) {
+        (0, _) | (_, None) => String::new(),
+        (count, Some(proxy)) => {
+            let legs = counted(count, "other leg");
+            format!("; their {legs} at the proxy {}:{} ended with them", proxy.address, proxy.port)
+        }
     };
-    let whole = if members.len() == set.open { "all" } else { "many" };
+    let all = || members.iter().chain(&event.other_legs);
     Some(Finding {
-        id: Id::ManyAtOnce,
+        id,
         confidence: if members.len() >= 2 * MANY { Confidence::Certain } else { Confidence::Likely },
         text: format!(
-            "{whole} at once: {count} of {} open to {}:{} ended within {} from {} on, {how}",
-            counted(set.open as u64, "connection"),
-            set.server.address,
-            set.server.port,
-            duration(last.ended.at.seconds_since(first.ended.at)),
+            "{whole} at once: {} of {} open to {}:{} ended within {} from {} on, {how}{legs}",
+            members.len(),
+            counted(event.open as u64, "connection"),
+            event.server.address,
+            event.server.port,
+            within(last.ended.at.seconds_since(first.ended.at)),
             first.ended.at.time_of_day()
         ),
         advice: advice.to_owned(),
-        count,
-        connections: members.iter().filter_map(|trace| trace.id).take(limits.finding_connections).collect(),
-        packets: members.iter().map(|trace| trace.ended).take(limits.finding_packets).collect(),
+        count: all().count() as u64,
+        connections: all().filter_map(|trace| trace.id).take(limits.finding_connections).collect(),
+        packets: all().map(|trace| trace.ended).take(limits.finding_packets).collect(),
     })
 }

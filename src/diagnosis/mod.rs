@@ -27,6 +27,7 @@ pub mod connection;
 pub mod trace;
 mod clusters;
 mod many;
+mod path;
 mod reconnect;
 pub mod survey;
 pub mod stack;

@@ -2,7 +2,7 @@
 
 use super::facts::Facts;
 use super::finding::{Confidence, Diagnosis, Id};
-use super::words::{duration, seconds_of};
+use super::words::{duration, seconds_of, within};
 use crate::verdict::legs::{OtherLeg, Story};
 use crate::verdict::verdict::packet;
 
@@ -82,7 +82,7 @@ fn proxy_ended(facts: &Facts<'_>, other: &OtherLeg, proxy: &str) -> (String, Str
     };
     let apart = facts.end_or_last().at.seconds_since(other.end.at).abs();
     (
-        format!("{proxy} {how} within {}; neither end had begun to", duration(apart)),
+        format!("{proxy} {how} within {}; neither end had begun to", within(apart)),
         "see the proxy's log: a reload, a restart or a limit of its own; let it drain connections".to_owned(),
         format!("were ended by {proxy}"),
     )

@@ -3,11 +3,12 @@
 //! The table is data ([`STACKS`]); this file only reads it. What it says stands beside the RFC's code, never in its
 //! place.
 
-pub use super::stack_table::STACKS;
-use crate::http::upgrade::Handshake;
+pub use super::stack_table::{PROXIES, STACKS};
+use crate::http::upgrade::{Handshake, Response};
 use crate::side::Side;
-use crate::verdict::endpoint::{Certainty, Course, EndpointCode};
+use crate::verdict::endpoint::{Certainty, Course, EndpointCode, refuses};
 use crate::verdict::teardown::Teardown;
+use crate::websocket::close::CloseBody;
 use crate::websocket::close_code::CloseCode;
 
 /// A library, how it is recognised, and where it departs from RFC 6455 §7.1.5.
@@ -23,7 +24,7 @@ pub struct Stack {
     pub rules: &'static [Rule],
 }
 
-/// A mark that a library leaves in the opening handshake.
+/// A mark that a library leaves in the opening handshake, or in the Close it sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sign {
     /// A product named in the client's `User-Agent` (without its version).
@@ -36,6 +37,11 @@ pub enum Sign {
     Extensions(&'static str),
     /// No extension was accepted.
     NoExtensions,
+    /// The answer has exactly these headers, in this order and spelling; that of a subprotocol or an extension may
+    /// stand among them. Nobody sets them by hand, and a proxy that rewrites the head leaves others.
+    AnswerHeaders(&'static str),
+    /// The reason in the end's own Close begins so.
+    CloseReason(&'static str),
 }
 
 /// One departure.
@@ -62,6 +68,14 @@ pub enum When {
     Unanswered,
     /// The end failed the connection with a Close, or rejected the peer's.
     Failed,
+    /// The end's own Close came first and was answered, and the end did not wait for the peer to close TCP.
+    AnsweredThenLeft,
+    /// The peer's Close came first and was empty, and the end answered it with this code.
+    EmptyAnswered(u16),
+    /// The end answered the peer's Close, whose code lies in this range, with a failure (1002 or 1007).
+    Refused(u16, u16),
+    /// The peer's Close carried a code that must not stand there, and the end did not refuse it.
+    TookReserved,
     /// TCP ended without any Close, and not by this end.
     Dropped,
     /// The end itself dropped TCP without any Close.
@@ -75,6 +89,8 @@ pub enum Says {
     Code(u16),
     /// The code of the end's own Close.
     Own,
+    /// The code of the peer's Close.
+    Peers,
     /// One of these.
     Either(u16, u16),
     /// The code of the end's own Close, or this.
@@ -106,12 +122,14 @@ pub fn reported_as(
     side: Side,
     endpoint: &EndpointCode,
 ) -> Option<ReportedAs> {
-    let (stack, recognised_by) = recognise(handshake, side)?;
-    let own = teardown.close[side].as_ref().map(|close| close.code.unwrap_or(CloseCode::NO_STATUS_RECEIVED));
+    let (stack, recognised_by) = recognise(handshake, teardown, side)?;
     let mut fitting = stack.rules.iter().filter(|rule| rule.when.fits(teardown, side, endpoint));
-    let (code, other) = fitting.find_map(|rule| rule.says.codes(own, endpoint))?;
-    // What was ambiguous on the wire stays so in the library's words.
-    let other = other.filter(|other| *other != code).or_else(|| wire_alternative(endpoint, code));
+    let (when, (code, other)) =
+        fitting.find_map(|rule| Some((rule.when, rule.says.codes(teardown, side, endpoint)?)))?;
+    // What was ambiguous on the wire stays so in the library's words, unless its rule says what happened.
+    let is_open = !matches!(when, When::Refused(..) | When::TookReserved);
+    let wire = wire_alternative(endpoint, code).filter(|_| is_open);
+    let other = other.filter(|other| *other != code).or(wire);
     let certainty = match other {
         Some(_) => Certainty::Ambiguous,
         None => Certainty::Likely,
@@ -133,20 +151,45 @@ fn wire_alternative(endpoint: &EndpointCode, code: CloseCode) -> Option<CloseCod
 
 /// The library at `side`, with what it was recognised by.
 #[must_use]
-pub fn recognise(handshake: &Handshake, side: Side) -> Option<(&'static Stack, String)> {
+pub fn recognise(handshake: &Handshake, teardown: &Teardown, side: Side) -> Option<(&'static Stack, String)> {
     // Behind a proxy the handshake's headers are those of somebody farther away.
-    if side == Side::Client && handshake.request.as_ref().is_some_and(|request| request.was_forwarded) {
+    let is_proxied = match side {
+        Side::Client => handshake.request.as_ref().is_some_and(|request| request.was_forwarded),
+        Side::Server => handshake.response.as_ref().is_some_and(is_from_a_proxy),
+    };
+    if is_proxied {
         return None;
     }
     STACKS.iter().filter(|stack| stack.side == side).find_map(|stack| {
-        let seen: Option<Vec<String>> = stack.signs.iter().map(|sign| sign.seen(handshake)).collect();
+        let seen: Option<Vec<String>> =
+            stack.signs.iter().map(|sign| sign.seen(handshake, teardown, side)).collect();
         Some((stack, seen?.join(", ")))
     })
 }
 
+/// Does an answer name a proxy as its server, or say that it came through one (`Via`, RFC 9110 §7.6.3)?
+#[must_use]
+pub fn is_from_a_proxy(answer: &Response) -> bool {
+    let named = answer.server.as_deref().is_some_and(|value| PROXIES.iter().any(|proxy| names(value, proxy)));
+    named || header_names(answer).any(|name| name.eq_ignore_ascii_case(b"via"))
+}
+
+/// The names of an answer's headers, in their order.
+fn header_names(answer: &Response) -> impl Iterator<Item = &[u8]> {
+    answer.header_names.split(|byte| *byte == b',')
+}
+
+/// Are an answer's headers exactly these, but for what was negotiated?
+fn has_exactly(answer: &Response, names: &str) -> bool {
+    const NEGOTIATED: [&[u8]; 2] = [b"sec-websocket-protocol", b"sec-websocket-extensions"];
+    let left = header_names(answer)
+        .filter(|name| !NEGOTIATED.iter().any(|negotiated| name.eq_ignore_ascii_case(negotiated)));
+    left.eq(names.as_bytes().split(|byte| *byte == b','))
+}
+
 impl Sign {
-    /// The mark as it stands in the handshake, if it is there.
-    fn seen(self, handshake: &Handshake) -> Option<String> {
+    /// The mark as it was seen, if it was.
+    fn seen(self, handshake: &Handshake, teardown: &Teardown, side: Side) -> Option<String> {
         let answer = handshake.response.as_ref();
         let extensions = answer.and_then(|answer| answer.extensions.as_deref());
         match self {
@@ -159,15 +202,21 @@ impl Sign {
                 names(value, product).then(|| format!("Server: {}", String::from_utf8_lossy(value)))
             }
             Sign::AnswerHeader(name) => {
-                let mut all = answer?.header_names.split(|byte| *byte == b',');
-                all.any(|header| header.eq_ignore_ascii_case(name.as_bytes()))
-                    .then(|| format!("the header {name}"))
+                let named = header_names(answer?).any(|header| header.eq_ignore_ascii_case(name.as_bytes()));
+                named.then(|| format!("the header {name}"))
             }
             Sign::Extensions(exactly) => {
                 (extensions? == exactly.as_bytes()).then(|| format!("Sec-WebSocket-Extensions: {exactly}"))
             }
             Sign::NoExtensions => {
                 (answer.is_some() && extensions.is_none()).then(|| "no extension accepted".to_owned())
+            }
+            Sign::AnswerHeaders(names) => {
+                has_exactly(answer?, names).then(|| format!("the answer's headers: {names}"))
+            }
+            Sign::CloseReason(begins) => {
+                let reason = &teardown.close[side].as_ref()?.reason;
+                reason.starts_with(begins.as_bytes()).then(|| format!("its Close's reason: {begins}"))
             }
         }
     }
@@ -193,12 +242,19 @@ impl Says {
     /// The code, and the other possible one; `None`: it speaks of a Close that the end did not send.
     fn codes(
         self,
-        own: Option<CloseCode>,
+        teardown: &Teardown,
+        side: Side,
         endpoint: &EndpointCode,
     ) -> Option<(CloseCode, Option<CloseCode>)> {
+        let of = |side: Side| {
+            let close = teardown.close[side].as_ref();
+            close.map(|close| close.code.unwrap_or(CloseCode::NO_STATUS_RECEIVED))
+        };
+        let own = of(side);
         Some(match self {
             Says::Code(code) => (CloseCode(code), None),
             Says::Own => (own?, None),
+            Says::Peers => (of(side.other())?, None),
             Says::Either(code, other) => (CloseCode(code), Some(CloseCode(other))),
             Says::OwnOr(other) => (own?, Some(CloseCode(other))),
             Says::RfcOr(other) => (endpoint.code?, Some(CloseCode(other))),
@@ -209,13 +265,7 @@ impl Says {
 impl When {
     fn fits(self, teardown: &Teardown, side: Side, endpoint: &EndpointCode) -> bool {
         let own_first = own_close_first(teardown, side);
-        let failed = matches!(endpoint.course, Course::Failed | Course::Rejected)
-            || (own_first
-                && endpoint.course == Course::Unanswered
-                && teardown.close[side]
-                    .as_ref()
-                    .and_then(|close| close.code)
-                    .is_some_and(is_protocol_failure));
+        let failed = has_failed(teardown, side, endpoint);
         match self {
             When::Told(first, last) => {
                 let in_range = endpoint.code.is_some_and(|code| (first..=last).contains(&code.0));
@@ -228,15 +278,49 @@ impl When {
                 own_first && in_range && endpoint.course == Course::Told
             }
             When::LeftBeforeAnswer => own_first && !failed && left_before_answer(teardown, side),
-            When::Unanswered => endpoint.course == Course::Unanswered && !failed,
-            When::Failed => failed,
-            When::Dropped => {
-                matches!(endpoint.course, Course::Dropped | Course::Reset | Course::Silent)
-                    && endpoint.code.is_some()
+            When::Unanswered => own_first && endpoint.course == Course::Unanswered && !failed,
+            When::AnsweredThenLeft => {
+                let left = teardown.tcp_end().is_some_and(|end| end.by == side);
+                own_first && endpoint.course == Course::Told && left
             }
+            When::EmptyAnswered(code) => {
+                let own = teardown.close[side].as_ref().and_then(|close| close.code);
+                let empty = endpoint.code == Some(CloseCode::NO_STATUS_RECEIVED);
+                endpoint.course == Course::Told && empty && !own_first && own == Some(CloseCode(code))
+            }
+            When::Refused(first, last) => refused_code(teardown, side)
+                .is_some_and(|code| endpoint.code.is_some() && (first..=last).contains(&code.0)),
+            When::TookReserved => {
+                let peers = teardown.close[side.other()].as_ref();
+                let is_code = peers.is_some_and(|close| close.body == CloseBody::Code);
+                endpoint.course == Course::Rejected && is_code && refused_code(teardown, side).is_none()
+            }
+            When::Failed => failed,
+            When::Dropped => is_dropped(teardown, side, endpoint) && endpoint.code.is_some(),
             When::Quit => endpoint.course == Course::Quit && endpoint.code.is_some(),
         }
     }
+}
+
+/// Did `side` fail the connection, or have to?
+fn has_failed(teardown: &Teardown, side: Side, endpoint: &EndpointCode) -> bool {
+    let own = teardown.close[side].as_ref().and_then(|close| close.code);
+    let unanswered = own_close_first(teardown, side) && endpoint.course == Course::Unanswered;
+    matches!(endpoint.course, Course::Failed | Course::Rejected)
+        || (unanswered && own.is_some_and(is_protocol_failure))
+}
+
+/// Did TCP end without any Close, and not by this end? A Close that only answers the peer's FIN comes too late.
+fn is_dropped(teardown: &Teardown, side: Side, endpoint: &EndpointCode) -> bool {
+    matches!(endpoint.course, Course::Dropped | Course::Reset | Course::Silent)
+        || (endpoint.course == Course::Unanswered && teardown.close_answers_fin(side))
+}
+
+/// The code of the peer's Close, where `side` answered it with a failure.
+fn refused_code(teardown: &Teardown, side: Side) -> Option<CloseCode> {
+    let (own, peers) = (teardown.close[side].as_ref()?, teardown.close[side.other()].as_ref()?);
+    let answers = own.sender_had_received(peers.wire.end) == Some(true);
+    peers.code.filter(|_| peers.body == CloseBody::Code && answers && refuses(own, peers))
 }
 
 /// Did `side` send its Close before the peer's reached it?
@@ -245,7 +329,7 @@ fn own_close_first(teardown: &Teardown, side: Side) -> bool {
         (Some(own), Some(peer)) => {
             own.sender_had_received(peer.wire.end).map_or(own.at < peer.at, |had| !had)
         }
-        (Some(_), None) => true,
+        (Some(_), None) => !teardown.close_answers_fin(side),
         (None, _) => false,
     }
 }

@@ -4,7 +4,7 @@ use super::facts::Facts;
 use super::finding::{Confidence, Diagnosis, Finding, Id};
 use super::trace::Trace;
 use super::words::counted;
-use super::{clusters, many, reconnect};
+use super::{clusters, many, path, reconnect};
 use crate::limits::Limits;
 use std::collections::BTreeMap;
 
@@ -29,8 +29,7 @@ impl Survey {
     /// Takes a connection, by its number in the report if it is listed, with what its own packets said.
     pub fn add(&mut self, id: Option<u64>, facts: &Facts<'_>, diagnoses: &[Diagnosis]) {
         if self.traces.len() < self.limits.surveyed_connections {
-            let is_idle_limit = diagnoses.iter().any(|one| matches!(one.id, Id::IdleLimit | Id::PingTooSlow));
-            self.traces.push(Trace::of(id, facts, is_idle_limit));
+            self.traces.push(Trace::of(id, facts, diagnoses));
         } else {
             self.forgotten = self.forgotten.saturating_add(1);
         }
@@ -73,11 +72,9 @@ impl Survey {
         let sets = many::together(&self.traces);
         found.extend(many::find(&self.traces, &sets, &self.limits));
         found.extend(reconnect::find(&self.traces, &sets, &self.limits));
-        let explained: Vec<u64> = found
-            .iter()
-            .filter(|finding| matches!(finding.id, Id::IdleLimit | Id::LifetimeLimit | Id::ManyAtOnce))
-            .flat_map(|finding| finding.connections.iter().copied())
-            .collect();
+        found.extend(path::find(&self.traces, &self.limits));
+        let explained: Vec<(Id, Vec<u64>)> =
+            found.iter().map(|finding| (finding.id, finding.connections.clone())).collect();
         for ((_, title), cause) in &self.causes {
             found.extend(rolled_up(cause, title, &explained));
         }
@@ -88,14 +85,24 @@ impl Survey {
     }
 }
 
+/// Does what many connections show together say more of their ends than each one's own cause?
+const fn explains(together: Id, own: Id) -> bool {
+    match together {
+        Id::IdleLimit | Id::LifetimeLimit | Id::ManyAtOnce => {
+            matches!(own, Id::NoClose | Id::Abort | Id::IdleLimit | Id::PingTooSlow | Id::ProxyEnded)
+        }
+        Id::StateLost => matches!(own, Id::Abort | Id::ForeignReset),
+        Id::PathLost => matches!(own, Id::TcpTimeout | Id::PingUnanswered),
+        _ => false,
+    }
+}
+
 /// A cause of single connections, without those that a cause of many together explains better.
-fn rolled_up(cause: &Finding, title: &str, explained: &[u64]) -> Option<Finding> {
-    let is_weak =
-        matches!(cause.id, Id::NoClose | Id::Abort | Id::IdleLimit | Id::PingTooSlow | Id::ProxyEnded);
+fn rolled_up(cause: &Finding, title: &str, explained: &[(Id, Vec<u64>)]) -> Option<Finding> {
     let mut cause = cause.clone();
-    if is_weak {
+    for (_, connections) in explained.iter().filter(|(together, _)| explains(*together, cause.id)) {
         let before = cause.connections.len();
-        cause.connections.retain(|id| !explained.contains(id));
+        cause.connections.retain(|id| !connections.contains(id));
         let removed = before.saturating_sub(cause.connections.len()) as u64;
         cause.count = cause.count.saturating_sub(removed);
     }

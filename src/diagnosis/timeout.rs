@@ -7,6 +7,9 @@ use crate::side::Side;
 use crate::tcp::liveness::Unanswered;
 use crate::verdict::verdict::{Cause, Kind, packet};
 
+/// Waits that have doubled so often in a row are no chance.
+const BACKED_OFF: u32 = 2;
+
 /// What TCP's unanswered sendings say.
 pub(super) fn diagnose(facts: &Facts<'_>, out: &mut Vec<Diagnosis>) {
     let is_timeout = matches!(facts.verdict.kind, Kind::Abnormal(Cause::Timeout) | Kind::Refused);
@@ -22,6 +25,9 @@ pub(super) fn diagnose(facts: &Facts<'_>, out: &mut Vec<Diagnosis>) {
         packet(unanswered.first),
         packet(unanswered.last)
     );
+    if unanswered.doublings >= BACKED_OFF {
+        text += "; it waited about twice as long each time, as TCP backs off";
+    }
     let mut packets = vec![unanswered.first, unanswered.last];
     if let Some(last) = facts.teardown.last[silent] {
         text += &format!("; {silent}'s last sign of life is {} at {}", packet(last), last.at.time_of_day());

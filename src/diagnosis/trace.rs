@@ -1,10 +1,12 @@
 //! What is remembered of each connection for the findings over all of them.
 
 use super::facts::{Facts, How};
+use super::finding::{Diagnosis, Id};
 use super::services;
 use crate::decode::segment::Endpoint;
 use crate::moment::Moment;
 use crate::side::Side;
+use crate::verdict::legs::{OtherLeg, Story};
 use crate::verdict::verdict::{Cause, ClosedBy, Kind};
 use crate::websocket::vitals::fnv1a;
 
@@ -45,12 +47,47 @@ pub struct Trace {
     pub is_idle_limit: bool,
     /// Its Close says that the client must not come back as it is.
     pub is_final: bool,
+    /// It fell silent, as far as its packets tell for no other reason.
+    pub dead: Option<Dead>,
+    /// The reset that ended it only answered a segment: who sent it knew no such connection.
+    pub was_unknown: bool,
+    /// Its other leg, where a proxy's two are in the capture.
+    pub other_leg: Option<OtherLeg>,
+}
+
+/// How a connection fell silent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dead {
+    /// The side of which nothing came any more.
+    pub silent: Side,
+    /// The last that was heard of it.
+    pub heard: Moment,
+    /// The first sending to it that was not answered.
+    pub first: Moment,
+}
+
+impl Dead {
+    fn of(facts: &Facts<'_>, cause: Option<Id>) -> Option<Self> {
+        let (side, unanswered) = facts.teardown.timed_out()?;
+        let silent = side.other();
+        let is_cause = matches!(cause, Some(Id::TcpTimeout | Id::PingUnanswered));
+        let heard = facts.teardown.last[silent].filter(|_| is_cause)?;
+        Some(Dead { silent, heard, first: unanswered.first.max(heard) })
+    }
+
+    /// Does this moment lie between the last sign of life and the first vain sending?
+    #[must_use]
+    pub fn spans(&self, moment: Moment) -> bool {
+        (self.heard..=self.first).contains(&moment)
+    }
 }
 
 impl Trace {
     /// What is remembered of a connection.
     #[must_use]
-    pub fn of(id: Option<u64>, facts: &Facts<'_>, is_idle_limit: bool) -> Self {
+    pub fn of(id: Option<u64>, facts: &Facts<'_>, diagnoses: &[Diagnosis]) -> Self {
+        let is_idle_limit = diagnoses.iter().any(|one| matches!(one.id, Id::IdleLimit | Id::PingTooSlow));
+        let cause = diagnoses.first().map(|one| one.id);
         let end = facts.end();
         let ended = facts.end_or_last();
         let kind = facts.verdict.kind;
@@ -79,6 +116,9 @@ impl Trace {
             lifetime: ended.at.seconds_since(facts.established().at),
             is_idle_limit,
             is_final: meaning.is_some_and(|meaning| !meaning.may_reconnect),
+            dead: Dead::of(facts, cause),
+            was_unknown: was_unknown(facts),
+            other_leg: facts.other_leg,
         }
     }
 
@@ -86,6 +126,12 @@ impl Trace {
     #[must_use]
     pub fn is_dropped(&self) -> bool {
         matches!(self.how, Some(How::Fin | How::Rst))
+    }
+
+    /// The proxy that ended it, where both its legs are in the capture.
+    #[must_use]
+    pub fn proxy(&self) -> Option<Endpoint> {
+        self.other_leg.filter(|leg| leg.story == Story::ProxyEnded).map(|leg| leg.proxy)
     }
 
     /// Was it closed by a Close?
@@ -112,6 +158,13 @@ impl Trace {
     pub fn client_left(&self) -> bool {
         self.closed_by == Some(ClosedBy::Client)
     }
+}
+
+/// Did a reset end it that only answers a segment, of an end that had not ended it before?
+fn was_unknown(facts: &Facts<'_>) -> bool {
+    let Some(end) = facts.end().filter(|end| end.how == How::Rst) else { return false };
+    let is_bare = facts.teardown.reset[end.by].is_some_and(|reset| reset.acked.is_none());
+    is_bare && facts.teardown.fin[end.by].is_none()
 }
 
 fn target(facts: &Facts<'_>, with_query: bool) -> u64 {

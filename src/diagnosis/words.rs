@@ -18,6 +18,11 @@ pub(super) fn duration(seconds: f64) -> String {
     }
 }
 
+/// A span that something took at most: `1 ms`, and as [`duration`] has it.
+pub(super) fn within(seconds: f64) -> String {
+    duration(seconds.max(0.001))
+}
+
 /// `1 connection`, `3 connections`.
 pub(super) fn counted(count: u64, thing: &str) -> String {
     if count == 1 { format!("1 {thing}") } else { format!("{count} {thing}s") }

@@ -36,14 +36,9 @@ impl<'a> Context<'a> {
     }
 }
 
-/// Builds the report's entry for `record`, the `id`-th, whose encapsulation has these names.
+/// Builds the report's entry for `record`, the `id`-th.
 #[must_use]
-pub fn connection<'a>(
-    id: u64,
-    record: &'a ConnectionRecord,
-    encapsulation: Vec<String>,
-    context: Context<'a>,
-) -> model::Connection<'a> {
+pub fn connection<'a>(id: u64, record: &'a ConnectionRecord, context: Context<'a>) -> model::Connection<'a> {
     let end = record.teardown.tcp_end();
     let ended = end.map_or(record.last, |end| end.at);
     let idle = record.idle_since.map(|since| ended.at.seconds_since(since.at).max(0.0));
@@ -56,7 +51,7 @@ pub fn connection<'a>(
         server: address(record.server),
         carrier: if record.tls.is_some() { "tls" } else { "tcp" }.into(),
         tls: record.tls.as_deref().map(|facts| tls::of(record, facts, context)),
-        encapsulation: encapsulation.into_iter().map(Cow::Owned).collect(),
+        encapsulation: record.encapsulation_names.iter().map(|name| Cow::Borrowed(name.as_str())).collect(),
         handshake: handshake(record, context),
         opened_at: record.opened.at,
         ended_at: ended.at,

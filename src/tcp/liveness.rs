@@ -18,6 +18,11 @@ pub struct Unanswered {
     pub first: Moment,
     /// Their latest sending.
     pub last: Moment,
+    /// Nanoseconds between the last two sendings.
+    wait: u64,
+    /// How often in a row that wait had grown to about twice the one before, as a retransmission timer's does
+    /// (RFC 6298 §5.5).
+    pub doublings: u32,
 }
 
 /// Keepalive probes of one side (RFC 9293 §3.8.4).
@@ -41,19 +46,30 @@ impl Unanswered {
     /// time.
     pub fn sent(&mut self, offset: u64, again: bool, at: Moment) {
         if self.sendings == 0 {
-            *self = Unanswered { from: offset, offset, sendings: 1, first: at, last: at };
+            *self = Unanswered { from: offset, offset, sendings: 1, first: at, last: at, ..Self::default() };
         } else if offset == self.offset {
             self.sendings = self.sendings.saturating_add(1);
+            self.waited(at);
             self.last = at;
         } else if again && (offset < self.offset || self.sendings == 1) {
             // Other bytes' turn. Those behind `from` were first sent since the peer's last packet, so this is at
             // least their second sending; of older ones only this sending counts.
             let sendings = if offset >= self.from { 2 } else { 1 };
-            *self = Unanswered { from: self.from, offset, sendings, first: self.first, last: at };
+            *self = Unanswered { from: self.from, offset, sendings, last: at, ..*self };
+            (self.wait, self.doublings) = (0, 0);
         } else if !again {
             // New bytes that the capture holds out of order.
             self.from = self.from.min(offset);
         }
+    }
+
+    /// Compares the wait before this sending with the one before.
+    fn waited(&mut self, at: Moment) {
+        let wait = at.at.nanos_since(self.last.at).max(0).cast_unsigned();
+        let doubled = self.wait / 2 * 3..=self.wait.saturating_mul(3);
+        let has_doubled = self.wait != 0 && doubled.contains(&wait);
+        self.doublings = if has_doubled { self.doublings.saturating_add(1) } else { 0 };
+        self.wait = wait;
     }
 
     /// The other side sent something: it lives.
@@ -94,6 +110,25 @@ mod tests {
     #[test]
     fn first_sendings_out_of_order_count_like_any() {
         assert_eq!(sendings(&[(14, false), (10, false), (10, true), (10, true)]), 3);
+    }
+
+    fn doublings(waits_ms: &[i64]) -> u32 {
+        let mut unanswered = Unanswered::default();
+        let mut now = 0;
+        for wait in [0].iter().chain(waits_ms) {
+            now += wait * 1_000_000;
+            let at = Moment::new(crate::time::Timestamp::from_nanos(now), 1, 0);
+            unanswered.sent(10, now != 0, at);
+        }
+        unanswered.doublings
+    }
+
+    #[test]
+    fn only_waits_that_double_are_back_off() {
+        assert_eq!(doublings(&[200, 410, 830, 1660]), 3);
+        assert_eq!(doublings(&[200, 200, 200, 200]), 0, "a keepalive's steady pace");
+        assert_eq!(doublings(&[200, 410, 830, 100]), 0);
+        assert_eq!(doublings(&[200]), 0);
     }
 
     #[test]

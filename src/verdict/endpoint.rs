@@ -307,7 +307,8 @@ fn rejected(teardown: &Teardown, side: Side, close: &CloseFrame, reach: Reach) -
 }
 
 /// Is `answer` the failure that an unacceptable `close` draws, and not an echo of it?
-fn refuses(answer: &CloseFrame, close: &CloseFrame) -> bool {
+#[must_use]
+pub fn refuses(answer: &CloseFrame, close: &CloseFrame) -> bool {
     let fails = matches!(answer.code, Some(CloseCode::PROTOCOL_ERROR | CloseCode::INVALID_PAYLOAD));
     fails && answer.code != close.code
 }

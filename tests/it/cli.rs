@@ -3,6 +3,7 @@
 use super::schema::assert_valid;
 use super::support::capture_file::{Pcap, RawPacket};
 use super::support::conversation::Conversation;
+use super::support::fixture;
 use super::support::packaging::Packaging;
 use super::support::packet::TcpPacket;
 use super::support::wire;
@@ -524,4 +525,19 @@ fn show_draws_one_connection_packet_by_packet() {
     );
     let missing = run(&["show", &path, "--stream", "9"]);
     assert_eq!(missing.status.code(), Some(2));
+}
+
+#[test]
+fn the_report_is_the_same_on_one_thread_and_on_two() {
+    let captures: Vec<String> =
+        fixture::all().iter().step_by(4).map(|fixture| fixture.path.to_string_lossy().into_owned()).collect();
+    for format in ["text", "json", "ndjson"] {
+        let report = |threads: &str| {
+            let mut arguments = vec!["analyze", "--threads", threads, "--format", format];
+            arguments.extend(captures.iter().map(String::as_str));
+            stdout(&run(&arguments))
+        };
+        assert!(report("1").len() > 10_000);
+        assert_eq!(report("1"), report("2"), "--format {format}");
+    }
 }

@@ -18,6 +18,8 @@ use wsclose::report::model::Connection;
 use wsclose::side::Side;
 use wsclose::time::Timestamp;
 
+mod together;
+
 struct Outcome {
     connections: Vec<Connection<'static>>,
     findings: Vec<Finding>,
@@ -64,7 +66,7 @@ fn analyze_raw(packets: &[RawPacket]) -> Outcome {
     let mut connections = Vec::new();
     while let Some(record) = analyzer.poll_record() {
         let id = connections.len() as u64 + 1;
-        let mut connection = build::connection(id, &record, Vec::new(), context);
+        let mut connection = build::connection(id, &record, context);
         connection.diagnosis = diagnoser.take(Some(id), &record, context);
         connections.push(crate::support::run::owned(&connection));
     }
@@ -543,11 +545,26 @@ fn clients_that_spread_their_returns_are_no_herd() {
 
 /// A WebSocket through a proxy, both legs captured: (front, back).
 fn legs() -> (Conversation, Conversation) {
-    let mut front = Conversation::between("10.77.1.2:40000", "10.77.1.1:8080").numbered(1_000, 2_000);
-    let mut back = Conversation::between("10.77.2.1:50000", "10.77.2.2:9001").numbered(3_000, 4_000);
-    front.connect().client_sends(&wire::request("/ws")).server_acks();
-    back.wait(seconds(0.01)).connect().upgrade("/ws");
-    front.wait(seconds(0.02)).server_sends(&wire::response()).client_acks();
+    legs_of(0, 0.0)
+}
+
+/// The same of the WebSocket with this number, with a key of its own, opened after so many seconds.
+fn legs_of(number: u16, start: f64) -> (Conversation, Conversation) {
+    let client = format!("10.77.1.2:{}", 40_000 + number);
+    let proxy = format!("10.77.2.1:{}", 50_000 + number);
+    let isn = u32::from(number) * 10_000;
+    let mut front = Conversation::between(&client, "10.77.1.1:8080").numbered(isn + 1_000, isn + 2_000);
+    let mut back = Conversation::between(&proxy, "10.77.2.2:9001").numbered(isn + 3_000, isn + 4_000);
+    let key = format!("dGhlIHNhbXBsZSBub2{number:03}ZQ==");
+    let keyed = |head: Vec<u8>, old: &str, new: &str| {
+        String::from_utf8(head).expect("a head is text").replace(old, new).into_bytes()
+    };
+    let request = keyed(wire::request("/ws"), wire::KEY, &key);
+    let response = keyed(wire::response(), &wire::accept_key(wire::KEY), &wire::accept_key(&key));
+    front.wait(seconds(start)).connect().client_sends(&request).server_acks();
+    back.wait(seconds(start + 0.01)).connect().client_sends(&request).server_acks();
+    back.server_sends(&response).client_acks();
+    front.wait(seconds(0.02)).server_sends(&response).client_acks();
     back.wait(seconds(0.02));
     talk(&mut front);
     talk(&mut back);

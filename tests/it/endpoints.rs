@@ -16,6 +16,7 @@ use wsclose::time::Timestamp;
 use wsclose::verdict::endpoint::Certainty::{self, Ambiguous, Certain, Likely, Unknown};
 use wsclose::verdict::vantage::Vantage;
 
+mod libraries;
 mod matrix;
 mod rules;
 mod vantages;

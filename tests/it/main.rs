@@ -18,6 +18,7 @@ mod cli;
 mod diagnosis;
 mod endpoints;
 mod fixtures;
+mod fuzz_seeds;
 mod inject_keys;
 mod layering;
 mod metamorphic;

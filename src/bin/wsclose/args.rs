@@ -2,6 +2,7 @@
 
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::num::NonZeroU8;
 use std::path::PathBuf;
 use wsclose::report::explain::Topic;
 use wsclose::report::filter::{CLOSED_BY, Selector};
@@ -137,6 +138,9 @@ pub(crate) struct AnalyzeArgs {
     /// List only those that opened before this time (RFC 3339)
     #[arg(long, value_name = "TIME", value_parser = Timestamp::parse_rfc3339, help_heading = CHOICE)]
     pub(crate) until: Option<Timestamp>,
+    /// Threads to use: 1, or up to 3 where they pay; the report is the same (default: one a processor)
+    #[arg(long, value_name = "N", help_heading = READING)]
+    pub(crate) threads: Option<NonZeroU8>,
 }
 
 #[cfg(feature = "live")]

@@ -2,7 +2,7 @@
 
 use crate::args::LiveArgs;
 use crate::offline::{EXIT_INCOMPLETE, EXIT_MATCHED, options};
-use crate::output::{Output, Selection};
+use crate::output::{Output, Selection, Totals};
 use anyhow::{Context as _, Result};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -35,7 +35,7 @@ pub(crate) fn run(args: &LiveArgs) -> Result<ExitCode> {
         if block.packets.is_empty() {
             analyzer.advance(now());
         }
-        ended += output.drain(&mut analyzer)?;
+        ended += drain(&mut analyzer, &mut output)?;
         let enough = args.count.is_some_and(|count| ended >= count);
         let late = deadline.is_some_and(|deadline| Instant::now() >= deadline);
         if more == More::No || stop.load(Ordering::Relaxed) || enough || late {
@@ -45,12 +45,27 @@ pub(crate) fn run(args: &LiveArgs) -> Result<ExitCode> {
     analyzer.finish();
     // Asked to stop, a live capture is whole; only an interface that failed cuts it short.
     let info = InputInfo { complete: failure.is_none(), ..source.info() };
-    output.finish(&mut analyzer, &[info])?;
+    drain(&mut analyzer, &mut output)?;
+    let totals = Totals {
+        other_connections: analyzer.other_connections(),
+        encrypted_connections: analyzer.encrypted_connections(),
+        anomalies: analyzer.anomalies(),
+    };
+    output.finish(totals, &[info])?;
     if let Some(error) = failure {
         anstream::eprintln!("wsclose: {}", terminal(&error.to_string()));
         return Ok(EXIT_INCOMPLETE.into());
     }
     Ok(if output.has_failed { EXIT_MATCHED.into() } else { ExitCode::SUCCESS })
+}
+
+/// Writes what has ended; gives how many connections.
+fn drain(analyzer: &mut Analyzer, output: &mut Output) -> Result<u64> {
+    let mut listed = 0;
+    while let Some(record) = analyzer.poll_record() {
+        listed += u64::from(output.take(&record)?);
+    }
+    Ok(listed)
 }
 
 /// The time of day: on a quiet interface no packet tells it.

@@ -9,6 +9,7 @@ mod live;
 mod offline;
 mod output;
 mod read_ahead;
+mod reporter;
 mod show;
 
 use args::{Cli, Command};

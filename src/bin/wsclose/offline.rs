@@ -2,14 +2,15 @@
 
 use crate::args::{AnalyzeArgs, CommonArgs};
 use crate::keys;
-use crate::output::{Output, Selection, is_read_on_terminal};
+use crate::output::{Output, Selection, Totals, is_read_on_terminal};
 use crate::read_ahead::for_each_block;
+use crate::reporter::{HandOver, Reporter, hand_over};
 use anyhow::{Result, bail};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use wsclose::analyzer::{Analyzer, Options};
+use wsclose::analyzer::{Follower, Options, halves};
 #[cfg(feature = "live")]
 use wsclose::capture::filter::PacketFilter;
 #[cfg(feature = "live")]
@@ -25,6 +26,9 @@ pub(crate) const EXIT_INCOMPLETE: u8 = 1;
 /// A connection matched `--fail-on`.
 pub(crate) const EXIT_MATCHED: u8 = 3;
 
+/// A reader, a follower and a reporter: there is no work for more.
+const THREADS_MAX: usize = 3;
+
 pub(crate) fn run(args: &AnalyzeArgs) -> Result<ExitCode> {
     let options = options(&args.common)?;
     let mut selection = Selection::new(&args.common);
@@ -35,23 +39,48 @@ pub(crate) fn run(args: &AnalyzeArgs) -> Result<ExitCode> {
     check_filter(&args.common)?;
     check_output(args)?;
     let mut source = MergedSource::open(&args.files, &options.limits);
-    let mut analyzer = Analyzer::new(options);
-    let mut output = Output::open(&args.common, selection, &source.infos())?;
-    let read = read_all(args, &mut source, &mut analyzer, &mut output);
-    if read.as_ref().is_err_and(is_output_error) {
-        return read.map(|()| ExitCode::SUCCESS);
-    }
-    // A filter that a later packet's link type does not allow ends the reading. What was read is reported all the same.
-    analyzer.finish();
+    let threads = threads(args);
+    let (mut follower, settler) = halves(options);
+    let mut reporter = Reporter { settler, output: Output::open(&args.common, selection, &source.infos())? };
+    let mut read = Ok(());
+    reporter.serve(threads, |to| {
+        read = read_all(args, &mut source, &mut follower, to);
+        match &read {
+            Err(error) if is_output_error(error) => return std::mem::replace(&mut read, Ok(())),
+            _ => {}
+        }
+        // A filter that a later packet's link type does not allow ends the reading. What was read is reported all the
+        // same.
+        follower.finish();
+        hand_over(&mut follower, to)
+    })?;
     let infos = source.infos();
-    output.finish(&mut analyzer, &infos)?;
+    finish(&mut reporter, &follower, &infos)?;
     read?;
-    let is_whole = warn_of_incomplete(&args.common, &infos) & warn_of_unsupported(&analyzer);
-    Ok(match (is_whole, output.has_failed) {
+    let is_whole = warn_of_incomplete(&args.common, &infos) & warn_of_unsupported(&follower);
+    Ok(match (is_whole, reporter.output.has_failed) {
         (_, true) => EXIT_MATCHED.into(),
         (false, false) => EXIT_INCOMPLETE.into(),
         (true, false) => ExitCode::SUCCESS,
     })
+}
+
+fn finish(reporter: &mut Reporter, follower: &Follower, infos: &[InputInfo]) -> Result<()> {
+    reporter.settler.finish();
+    reporter.drain()?;
+    let other_connections = follower.other_connections() + reporter.settler.other_connections();
+    let totals = Totals {
+        other_connections,
+        encrypted_connections: follower.encrypted_connections(),
+        anomalies: follower.anomalies(),
+    };
+    Ok(reporter.output.finish(totals, infos)?)
+}
+
+/// Threads to use: those asked for, else as many as there are processors, up to what helps.
+fn threads(args: &AnalyzeArgs) -> usize {
+    let available = || std::thread::available_parallelism().map_or(1, usize::from);
+    args.threads.map_or_else(available, |threads| usize::from(threads.get())).min(THREADS_MAX)
 }
 
 fn is_output_error(error: &anyhow::Error) -> bool {
@@ -129,21 +158,21 @@ pub(crate) fn options(args: &CommonArgs) -> Result<Options> {
 fn read_all(
     args: &AnalyzeArgs,
     source: &mut MergedSource,
-    analyzer: &mut Analyzer,
-    output: &mut Output,
+    follower: &mut Follower,
+    to: &mut HandOver<'_>,
 ) -> Result<()> {
     #[cfg(feature = "live")]
     let mut filter = args.common.filter.as_deref().map(PacketFilter::new);
     #[cfg(not(feature = "live"))]
     let _ = args;
     let progress = progress(source.total_bytes());
-    for_each_block(source, |block, bytes_read| {
+    for_each_block(source, threads(args), |block, bytes_read| {
         #[cfg(feature = "live")]
         if let Some(filter) = &mut filter {
             filter.retain(block)?;
         }
-        analyzer.handle_block(block);
-        output.drain(analyzer)?;
+        follower.handle_block(block);
+        hand_over(follower, to)?;
         progress.set_position(bytes_read);
         Ok(())
     })?;
@@ -175,9 +204,9 @@ fn warn_of_incomplete(args: &CommonArgs, infos: &[InputInfo]) -> bool {
 }
 
 /// Names the link types that are not supported. True: there are none.
-fn warn_of_unsupported(analyzer: &Analyzer) -> bool {
+fn warn_of_unsupported(follower: &Follower) -> bool {
     let mut is_supported = true;
-    for (link_type, packets) in analyzer.decoder().unsupported_link_types() {
+    for (link_type, packets) in follower.decoder().unsupported_link_types() {
         is_supported = false;
         let packets = counted(packets, "packet");
         anstream::eprintln!("wsclose: link type {link_type} is not supported: {packets} not looked at");

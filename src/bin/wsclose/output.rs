@@ -4,9 +4,8 @@ use crate::args::{CommonArgs, Format, When};
 use anyhow::{Context as _, Result};
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal as _, Write};
-use wsclose::analyzer::Analyzer;
 use wsclose::analyzer::record::ConnectionRecord;
-use wsclose::anomaly::Anomaly;
+use wsclose::anomaly::{Anomaly, AnomalyCounts};
 use wsclose::capture::InputInfo;
 use wsclose::limits::Limits;
 use wsclose::report::build::{self, Context};
@@ -60,9 +59,9 @@ impl Selection {
 }
 
 enum Writer {
-    Text(Box<TextReport>, Box<dyn Write>),
-    Json(JsonWriter<Box<dyn Write>>),
-    Ndjson(NdjsonWriter<Box<dyn Write>>),
+    Text(Box<TextReport>, Box<dyn Write + Send>),
+    Json(JsonWriter<Box<dyn Write + Send>>),
+    Ndjson(NdjsonWriter<Box<dyn Write + Send>>),
 }
 
 impl Writer {
@@ -75,6 +74,15 @@ impl Writer {
         }
         Ok(())
     }
+}
+
+/// What is known of the whole once all is read.
+pub(crate) struct Totals {
+    /// TCP connections that carried no WebSocket.
+    pub(crate) other_connections: u64,
+    /// TLS connections of which nothing could be decrypted.
+    pub(crate) encrypted_connections: u64,
+    pub(crate) anomalies: AnomalyCounts,
 }
 
 /// The report being written.
@@ -124,34 +132,28 @@ impl Output {
         self
     }
 
-    /// Writes the connections that `analyzer` has finished; gives how many.
-    pub(crate) fn drain(&mut self, analyzer: &mut Analyzer) -> io::Result<u64> {
-        let mut count = 0;
-        while let Some(record) = analyzer.poll_record() {
-            let encapsulation = analyzer.decoder().encapsulation_names(record.encapsulation);
-            let context = Context { files: &self.files, redact: self.redact };
-            let mut connection = build::connection(self.next_id, &record, encapsulation, context);
-            self.has_failed |= self.selection.fails(&connection);
-            let is_listed = self.selection.lists(&record, &connection);
-            connection.diagnosis = self.diagnoser.take(is_listed.then_some(self.next_id), &record, context);
-            if is_listed {
-                self.next_id += 1;
-                count += 1;
-                self.summary.count(&connection);
-                self.writer.connection(connection, self.as_they_end)?;
-            }
+    /// Writes a connection, if it is to be listed; says whether it was.
+    pub(crate) fn take(&mut self, record: &ConnectionRecord) -> io::Result<bool> {
+        let context = Context { files: &self.files, redact: self.redact };
+        let mut connection = build::connection(self.next_id, record, context);
+        self.has_failed |= self.selection.fails(&connection);
+        let is_listed = self.selection.lists(record, &connection);
+        connection.diagnosis = self.diagnoser.take(is_listed.then_some(self.next_id), record, context);
+        if is_listed {
+            self.next_id += 1;
+            self.summary.count(&connection);
+            self.writer.connection(connection, self.as_they_end)?;
         }
-        Ok(count)
+        Ok(is_listed)
     }
 
-    /// Writes what is left, and the totals.
-    pub(crate) fn finish(&mut self, analyzer: &mut Analyzer, infos: &[InputInfo]) -> io::Result<()> {
-        self.drain(analyzer)?;
-        self.summary.other_tcp_connections = analyzer.other_connections();
-        self.summary.encrypted_connections = analyzer.encrypted_connections();
+    /// Writes the totals.
+    pub(crate) fn finish(&mut self, totals: Totals, infos: &[InputInfo]) -> io::Result<()> {
+        self.summary.other_tcp_connections = totals.other_connections;
+        self.summary.encrypted_connections = totals.encrypted_connections;
         let inputs: Vec<Input> = infos.iter().map(build::input).collect();
         self.summary.findings = self.diagnoser.findings(Context { files: &self.files, redact: self.redact });
-        let mut anomalies = analyzer.anomalies();
+        let mut anomalies = totals.anomalies;
         anomalies.add(Anomaly::SurveyLimit, self.diagnoser.forgotten());
         match &mut self.writer {
             Writer::Text(report, out) => {
@@ -164,7 +166,7 @@ impl Output {
     }
 }
 
-fn sink(args: &CommonArgs) -> Result<Box<dyn Write>> {
+fn sink(args: &CommonArgs) -> Result<Box<dyn Write + Send>> {
     Ok(match &args.output {
         Some(path) => {
             let file = File::create(path).with_context(|| format!("creating {}", path.display()))?;

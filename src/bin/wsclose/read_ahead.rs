@@ -26,6 +26,7 @@ const LARGE_PACKET: u64 = 700;
 /// The first of `handle`, or of the source: what was read before it has been handled.
 pub(crate) fn for_each_block(
     source: &mut MergedSource,
+    threads: usize,
     mut handle: impl FnMut(&mut Block, u64) -> Result<()>,
 ) -> Result<()> {
     let mut block = Block::default();
@@ -35,7 +36,7 @@ pub(crate) fn for_each_block(
         if more? == More::No {
             return Ok(());
         }
-        if pays(source, &block) {
+        if threads > 1 && pays(source, &block) {
             return on_two_threads(source, handle);
         }
     }

@@ -24,11 +24,12 @@ fn answered(response: Response) -> Handshake {
 }
 
 fn client(user_agent: &str) -> Option<&'static str> {
-    recognise(&request(user_agent), Side::Client).map(|(stack, _)| stack.library)
+    recognise(&request(user_agent), &Teardown::default(), Side::Client).map(|(stack, _)| stack.library)
 }
 
 fn server(server: &str, extensions: Option<&str>) -> Option<&'static str> {
-    recognise(&response(server, extensions), Side::Server).map(|(stack, _)| stack.library)
+    recognise(&response(server, extensions), &Teardown::default(), Side::Server)
+        .map(|(stack, _)| stack.library)
 }
 
 #[test]
@@ -37,6 +38,7 @@ fn every_row_can_be_recognised_and_says_something() {
         assert!(!stack.signs.is_empty() && !stack.rules.is_empty(), "{}", stack.library);
         let fits_side = stack.signs.iter().all(|sign| match sign {
             Sign::UserAgent(_) => stack.side == Side::Client,
+            Sign::CloseReason(_) => true,
             _ => stack.side == Side::Server,
         });
         assert!(fits_side, "{}: a client is known by its request, a server by its answer", stack.library);
@@ -49,7 +51,7 @@ fn every_code_in_the_table_is_one_that_an_application_can_be_told() {
         let codes = match rule.says {
             Says::Code(code) | Says::OwnOr(code) | Says::RfcOr(code) => [code, code],
             Says::Either(code, other) => [code, other],
-            Says::Own => continue,
+            Says::Own | Says::Peers => continue,
         };
         assert!(codes.iter().all(|code| (1000..=1007).contains(code)), "{rule:?}");
     }
@@ -67,7 +69,7 @@ fn aiohttp_is_known_by_its_user_agent() {
 fn a_client_behind_a_proxy_is_not_the_end_of_this_connection() {
     let mut forwarded = request("Python/3.11 aiohttp/3.14.5");
     forwarded.request.as_mut().unwrap().was_forwarded = true;
-    assert!(recognise(&forwarded, Side::Client).is_none());
+    assert!(recognise(&forwarded, &Teardown::default(), Side::Client).is_none());
 }
 
 #[test]
@@ -101,8 +103,13 @@ fn servers_are_known_by_their_server_header() {
 fn uwebsockets_is_known_by_the_header_of_its_own() {
     let answer = |names: &str| answered(Response { header_names: names.into(), ..Response::default() });
     let known = answer("Upgrade,Connection,Sec-WebSocket-Accept,uWebSockets");
-    assert_eq!(recognise(&known, Side::Server).map(|(stack, _)| stack.library), Some("uWebSockets"));
-    assert!(recognise(&answer("Upgrade,Connection,X-uWebSockets"), Side::Server).is_none());
+    assert_eq!(
+        recognise(&known, &Teardown::default(), Side::Server).map(|(stack, _)| stack.library),
+        Some("uWebSockets")
+    );
+    assert!(
+        recognise(&answer("Upgrade,Connection,X-uWebSockets"), &Teardown::default(), Side::Server).is_none()
+    );
 }
 
 #[test]
@@ -110,5 +117,5 @@ fn autobahn_is_known_on_both_sides() {
     assert_eq!(server("AutobahnPython/26.10.2", None), Some("Autobahn"));
     assert_eq!(client("AutobahnPython/26.10.2"), Some("Autobahn"));
     assert_eq!(server("daphne", None), Some("Daphne"));
-    assert_eq!(server("TornadoServer/6.6.1", None), None);
+    assert_eq!(server("TornadoServer/6.6.1", None), Some("Tornado"));
 }

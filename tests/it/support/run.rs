@@ -92,10 +92,8 @@ pub fn analyze(inputs: Vec<MergeInput>, options: Options) -> Outcome {
     let infos = source.infos();
     let files: Vec<_> = infos.iter().map(|info| info.path.clone()).collect();
     let context = Context { files: &files, redact: false };
-    let connections = records.iter().zip(1..).map(|(record, id)| {
-        let encapsulation = analyzer.decoder().encapsulation_names(record.encapsulation);
-        owned(&build::connection(id, record, encapsulation, context))
-    });
+    let connections =
+        records.iter().zip(1..).map(|(record, id)| owned(&build::connection(id, record, context)));
     Outcome {
         connections: connections.collect(),
         inputs: infos.iter().map(build::input).collect(),
