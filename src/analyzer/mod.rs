@@ -12,6 +12,9 @@ mod settling;
 mod tracker;
 mod upper;
 
+#[cfg(test)]
+mod growth;
+
 use crate::anomaly::AnomalyCounts;
 use crate::capture::{Block, PacketRef};
 use crate::decode::Decoder;
@@ -194,6 +197,12 @@ impl Follower {
         self.tracker.open_connections()
     }
 
+    /// Memory of the connections followed now, as estimated, in bytes; out-of-order segments left out.
+    #[must_use]
+    pub fn connection_bytes(&self) -> usize {
+        self.tracker.memory()
+    }
+
     /// Memory for out-of-order payload now, over all connections, in bytes.
     #[must_use]
     pub fn held_bytes(&self) -> usize {
@@ -284,6 +293,12 @@ impl Analyzer {
     #[must_use]
     pub fn open_connections(&self) -> usize {
         self.follower.open_connections()
+    }
+
+    /// Memory of the connections followed now, as estimated, in bytes; out-of-order segments left out.
+    #[must_use]
+    pub fn connection_bytes(&self) -> usize {
+        self.follower.connection_bytes()
     }
 
     /// Memory for out-of-order payload now, over all connections, in bytes.

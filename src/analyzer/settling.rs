@@ -14,11 +14,6 @@ use crate::verdict::vantage::Vantage;
 use crate::verdict::verdict::Kind;
 use std::collections::{HashSet, VecDeque};
 
-/// Failed TCP connections kept until it is known whether their server carries WebSockets.
-const CANDIDATES_MAX: usize = 65_536;
-/// Addresses and ports remembered as carrying WebSockets.
-const SERVERS_MAX: usize = 65_536;
-
 /// What following packets yields, in the order in which it came to light.
 #[derive(Debug)]
 pub struct Followed(pub(super) Event);
@@ -71,7 +66,7 @@ impl Settler {
     pub fn take(&mut self, followed: Followed) {
         match followed.0 {
             Event::Opened(Opened { server, key }) => {
-                if self.servers.len() < SERVERS_MAX {
+                if self.servers.len() < self.limits.servers {
                     self.servers.insert(server);
                 }
                 if let Some(key) = key {
@@ -94,7 +89,7 @@ impl Settler {
         record.encapsulation_names = encapsulation;
         if is_websocket {
             match key {
-                Some(key) => self.settled.extend(self.pairing.finish(key, record)),
+                Some(key) => self.settled.extend(self.pairing.finish(key, record, self.limits.held_legs)),
                 None => self.settled.push_back(record),
             }
         } else if is_hidden {
@@ -124,7 +119,7 @@ impl Settler {
     }
 
     fn keep_candidate(&mut self, record: Box<ConnectionRecord>) {
-        if self.candidates.len() >= CANDIDATES_MAX {
+        if self.candidates.len() >= self.limits.candidates.max(1) {
             self.candidates.pop_front();
             self.other_connections += 1;
         }

@@ -83,6 +83,28 @@ impl<'a> Run<'a> {
     }
 }
 
+impl Phase {
+    /// Memory it takes besides itself, in bytes.
+    fn memory(&self) -> usize {
+        match self {
+            Phase::Tls(secured) => {
+                let shape = secured.tls.facts.shape.as_ref().map_or(0, |shape| shape.memory());
+                size_of::<Secured>() + secured.tls.held_bytes() + shape + secured.inner.memory()
+            }
+            Phase::Http(http) => size_of::<Http1>() + http.held_bytes(),
+            Phase::Upgrading(upgrading) => {
+                size_of::<Upgrading>()
+                    + size_of::<Http1>()
+                    + size_of::<Session>()
+                    + upgrading.http.held_bytes()
+            }
+            Phase::Joining(_) => size_of::<Joining>() + size_of::<Session>(),
+            Phase::Open(_) => size_of::<Session>(),
+            Phase::Ignored => 0,
+        }
+    }
+}
+
 impl Upper {
     /// `from_start`: the connection's SYN was seen.
     pub(super) fn new(from_start: bool, no_midstream: bool) -> Self {
@@ -103,6 +125,17 @@ impl Upper {
             passed_tls: false,
             depth: 0,
         }
+    }
+
+    /// Is nothing more to come that its memory would grow by?
+    pub(super) fn has_settled(&self) -> bool {
+        matches!(self.phase, Phase::Open(_) | Phase::Ignored)
+    }
+
+    /// Memory it takes besides itself, in bytes; signs of life and unfinished control frames, a few hundred bytes, left
+    /// out.
+    pub(super) fn memory(&self) -> usize {
+        size_of::<Handshake>() + self.handshake.memory() + self.phase.memory()
     }
 
     /// See [`Session::touch`].

@@ -97,6 +97,28 @@ impl Request {
 }
 
 impl Handshake {
+    /// Memory of the values it keeps, in bytes, itself left out.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        let len = |value: &Option<Vec<u8>>| value.as_ref().map_or(0, Vec::capacity);
+        let request = self.request.as_ref().map_or(0, |request| {
+            let values = [
+                &request.host,
+                &request.origin,
+                &request.user_agent,
+                &request.key,
+                &request.subprotocols,
+                &request.extensions,
+            ];
+            request.method.capacity() + request.target.capacity() + values.map(len).iter().sum::<usize>()
+        });
+        let response = self.response.as_ref().map_or(0, |response| {
+            let values = [&response.server, &response.accept, &response.subprotocol, &response.extensions];
+            response.header_names.capacity() + values.map(len).iter().sum::<usize>()
+        });
+        request + response
+    }
+
     /// Takes an Upgrade request.
     pub fn set_request(&mut self, request: Request) {
         self.request = Some(request);

@@ -85,6 +85,9 @@ fn ending(teardown: &Teardown, side: Side, items: &mut Vec<Item>) {
         items.push((unanswered.first, side, "bytes that were never answered".into()));
         items.push((unanswered.last, side, format!("sent for the {}th time", unanswered.sendings).into()));
     }
+    if let Some(Some(at)) = teardown.nonsense_frame[side] {
+        items.push((at, side, "a frame begins that no sound sender writes, and never ends".into()));
+    }
     if let Sight::Lost(lost) = teardown.sight[side]
         && let Some(at) = lost.at
     {

@@ -82,6 +82,13 @@ impl Direction {
         fits
     }
 
+    /// Memory for what waits to be read or decrypted, in bytes.
+    pub(super) fn held_bytes(&self) -> usize {
+        let search = self.search.as_ref().map_or(0, |search| search.buffer.capacity());
+        let records: usize = self.held.iter().map(Record::memory).sum();
+        self.deframer.held_bytes() + self.messages.held_bytes() + records + search
+    }
+
     pub(super) fn is_blind(&self) -> bool {
         matches!(self.reading, Reading::Blind)
     }

@@ -76,6 +76,13 @@ impl Session {
         }
     }
 
+    /// Memory for what waits to be read or decrypted, in bytes; the little that keys and names take left out.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        let early: usize = self.early.iter().map(Record::memory).sum();
+        Side::BOTH.iter().map(|side| self.directions[*side].held_bytes()).sum::<usize>() + early
+    }
+
     /// Takes what `side` sent; `sink` gets its content.
     pub fn stream<S: StreamSink>(
         &mut self,

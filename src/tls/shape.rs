@@ -203,6 +203,12 @@ impl Shape {
         }
     }
 
+    /// Bytes that it takes.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        size_of::<Self>() + self.tail.capacity() * size_of::<Seen>()
+    }
+
     /// What it probably was, and how it probably ended.
     #[must_use]
     pub fn probable(&self, tcp: &TcpEnds) -> Probable {

@@ -142,7 +142,7 @@ pub(crate) fn is_same_file(_: &Path, _: &Path) -> bool {
 /// # Errors
 /// A key log can't be read.
 pub(crate) fn options(args: &CommonArgs) -> Result<Options> {
-    let limits = Limits::default();
+    let limits = limits(args);
     Ok(Options {
         keys: keys::read(args, &limits)?,
         more_keys: false,
@@ -153,6 +153,16 @@ pub(crate) fn options(args: &CommonArgs) -> Result<Options> {
         encrypted: args.encrypted,
         vantage: args.vantage.map(Into::into),
     })
+}
+
+/// The limits that the arguments ask for.
+pub(crate) fn limits(args: &CommonArgs) -> Limits {
+    let mut limits = args.memory.map_or_else(Limits::default, Limits::within);
+    for (name, value) in &args.limit {
+        // The arguments' parser has tried each.
+        let _ = limits.set(name, value);
+    }
+    limits
 }
 
 fn read_all(

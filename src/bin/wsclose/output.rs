@@ -1,13 +1,13 @@
 //! Where reports go: the chosen format, the chosen file, the chosen connections.
 
 use crate::args::{CommonArgs, Format, When};
+use crate::offline::limits;
 use anyhow::{Context as _, Result};
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal as _, Write};
 use wsclose::analyzer::record::ConnectionRecord;
 use wsclose::anomaly::{Anomaly, AnomalyCounts};
 use wsclose::capture::InputInfo;
-use wsclose::limits::Limits;
 use wsclose::report::build::{self, Context};
 use wsclose::report::diagnosis::Diagnoser;
 use wsclose::report::filter::Selector;
@@ -118,7 +118,7 @@ impl Output {
             files,
             redact: args.redact,
             summary: Summary::default(),
-            diagnoser: Diagnoser::new(Limits::default()),
+            diagnoser: Diagnoser::new(limits(args)),
             next_id: 1,
             as_they_end: false,
             has_failed: false,
