@@ -184,8 +184,6 @@ limits! {
     tls_resync_records: u64 = 1_024, Count, Nothing;
     /// Bytes searched for a record behind one hole: the next one begins within 18 KiB, unless more is lost.
     tls_search_bytes: usize = 256 << 10, Bytes, InConnectionBytes;
-    /// Records noted at the begin and at the end of a connection that is not decrypted.
-    tls_records_seen: usize = 32, Count, EachOfConnection(32);
     /// Bytes deciphered on trial for one connection, to find its records again behind holes.
     tls_trial_bytes: usize = 32 << 20, Bytes, Nothing;
     // -- http

@@ -1,6 +1,7 @@
 //! One TCP connection with what runs on it, from its first packet to its verdict.
 
 use super::Options;
+use super::opaque;
 use super::record::ConnectionRecord;
 use super::upper::Upper;
 use crate::anomaly::{Anomaly, AnomalySet};
@@ -268,6 +269,11 @@ impl Conversation {
         self.upper.is_opaque()
     }
 
+    /// Is it TLS, which is not followed?
+    pub(super) fn is_unread_tls(&self) -> bool {
+        self.upper.passed_tls
+    }
+
     /// Could it have failed before any HTTP?
     pub(super) fn may_have_failed(&self) -> bool {
         self.tcp.halves.client.syn.is_some() && self.upper.is_before_http()
@@ -300,6 +306,7 @@ impl Conversation {
         }
         let teardown = Box::new(self.teardown(observed, limits));
         let verdict = judge(&teardown);
+        let probable = self.upper.tls().and_then(|tls| opaque::probable(&tls.facts, &teardown));
         let vantage = vantage.map_or_else(|| vantage::estimate(&teardown), vantage::given);
         let endpoints = endpoints(&teardown, verdict.kind, &vantage);
         let reported = PerSide::from_fn(|side| {
@@ -333,7 +340,7 @@ impl Conversation {
             teardown,
             verdict,
             vantage,
-            probable: None,
+            probable,
             endpoints,
             reported,
             other_leg: None,

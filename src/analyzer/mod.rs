@@ -3,6 +3,7 @@
 mod conversation;
 mod facts;
 mod joining;
+mod opaque;
 pub mod ladder;
 mod pairing;
 pub mod record;
@@ -45,6 +46,8 @@ pub struct Options {
     pub keys: KeyLog,
     /// Keys may come later than the packets they are for, which then wait for them.
     pub more_keys: bool,
+    /// List connections in TLS that can't be decrypted, where they look like a WebSocket.
+    pub encrypted: bool,
     /// Where the capture was taken; `None`: it is estimated for each connection.
     pub vantage: Option<Vantage>,
 }
@@ -67,7 +70,7 @@ pub struct Follower {
 impl Options {
     /// Is there any use in following TLS: keys, or ports whose connections are listed even without?
     fn follows_tls(&self) -> bool {
-        !self.keys.is_empty() || self.more_keys || !self.ws_ports.is_empty()
+        !self.keys.is_empty() || self.more_keys || self.encrypted || !self.ws_ports.is_empty()
     }
 }
 
@@ -180,6 +183,12 @@ impl Follower {
     #[must_use]
     pub fn decoder(&self) -> &Decoder {
         &self.decoder
+    }
+
+    /// TLS connections of which nothing could be decrypted.
+    #[must_use]
+    pub fn encrypted_connections(&self) -> u64 {
+        self.tracker.encrypted_connections()
     }
 
     /// TCP connections followed now.
@@ -296,6 +305,12 @@ impl Analyzer {
     #[must_use]
     pub fn held_bytes(&self) -> usize {
         self.follower.held_bytes()
+    }
+
+    /// TLS connections of which nothing could be decrypted.
+    #[must_use]
+    pub fn encrypted_connections(&self) -> u64 {
+        self.follower.encrypted_connections()
     }
 
     /// TCP connections that carried no WebSocket.

@@ -36,6 +36,7 @@ pub(super) struct Tracker {
     eviction_cursor: usize,
     opened: u64,
     other_connections: u64,
+    encrypted_connections: u64,
     now: Timestamp,
     /// Once the input is over: what is still to be judged, by serial number, the next one last.
     left: Vec<(u64, FlowId)>,
@@ -66,6 +67,7 @@ impl Tracker {
             eviction_cursor: 0,
             opened: 0,
             other_connections: 0,
+            encrypted_connections: 0,
             now: Timestamp::MIN,
             left: Vec::new(),
             options,
@@ -193,6 +195,11 @@ impl Tracker {
         &self.anomalies
     }
 
+    /// TLS connections of which nothing could be decrypted.
+    pub(super) fn encrypted_connections(&self) -> u64 {
+        self.encrypted_connections
+    }
+
     pub(super) fn open_connections(&self) -> usize {
         self.table.len()
     }
@@ -279,8 +286,8 @@ impl Tracker {
         for anomaly in anomalies.iter() {
             self.anomalies.count(anomaly);
         }
-        let is_hidden =
-            conversation.is_opaque() && self.options.ws_ports.contains(&conversation.server().port);
+        let is_hidden = conversation.is_opaque();
+        self.encrypted_connections += u64::from(is_hidden || conversation.is_unread_tls());
         if !conversation.is_websocket() && !is_hidden && !conversation.may_have_failed() {
             self.other_connections += 1;
             return;

@@ -57,6 +57,8 @@ pub(super) struct Upper {
     /// The roles turned out reversed while a segment was being delivered; TCP has still to be told.
     pub reversed: bool,
     may_join: bool,
+    /// It is TLS, which is not followed.
+    pub passed_tls: bool,
     /// Layers of TLS that the phase in hand lies in.
     pub depth: u8,
 }
@@ -85,7 +87,10 @@ impl Phase {
     /// Memory it takes besides itself, in bytes.
     fn memory(&self) -> usize {
         match self {
-            Phase::Tls(secured) => size_of::<Secured>() + secured.tls.held_bytes() + secured.inner.memory(),
+            Phase::Tls(secured) => {
+                let shape = secured.tls.facts.shape.as_ref().map_or(0, |shape| shape.memory());
+                size_of::<Secured>() + secured.tls.held_bytes() + shape + secured.inner.memory()
+            }
             Phase::Http(http) => size_of::<Http1>() + http.held_bytes(),
             Phase::Upgrading(upgrading) => {
                 size_of::<Upgrading>()
@@ -117,6 +122,7 @@ impl Upper {
             joined: false,
             reversed: false,
             may_join,
+            passed_tls: false,
             depth: 0,
         }
     }

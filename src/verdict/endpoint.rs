@@ -136,6 +136,11 @@ fn refused(teardown: &Teardown, side: Side) -> EndpointCode {
 }
 
 fn opened(teardown: &Teardown, side: Side, vantage: &VantageEstimate) -> EndpointCode {
+    if teardown.tls.as_ref().is_some_and(|secrecy| secrecy.is_hidden) {
+        return EndpointCode::unknown(
+            "the connection is encrypted, and nothing of it was decrypted".to_owned(),
+        );
+    }
     if let Some(close) = &teardown.close[side.other()] {
         return with_close(teardown, side, close, vantage);
     }

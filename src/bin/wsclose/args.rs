@@ -111,6 +111,9 @@ pub(crate) struct CommonArgs {
     /// The file that SSLKEYLOGFILE names is read besides
     #[arg(long, value_name = "FILE", help_heading = READING)]
     pub(crate) keylog: Vec<PathBuf>,
+    /// List connections in TLS that can't be decrypted, where they look like a WebSocket, with what lengths and times tell
+    #[arg(long, help_heading = CHOICE)]
+    pub(crate) encrypted: bool,
     /// Do not recognise WebSockets whose opening handshake is not in the capture
     #[arg(long, help_heading = CHOICE)]
     pub(crate) no_midstream: bool,

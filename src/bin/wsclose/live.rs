@@ -52,7 +52,11 @@ pub(crate) fn run(args: &LiveArgs) -> Result<ExitCode> {
     // Asked to stop, a live capture is whole; only an interface that failed cuts it short.
     let info = InputInfo { complete: failure.is_none(), ..source.info() };
     drain(&mut analyzer, &mut output)?;
-    let totals = Totals { other_connections: analyzer.other_connections(), anomalies: analyzer.anomalies() };
+    let totals = Totals {
+        other_connections: analyzer.other_connections(),
+        encrypted_connections: analyzer.encrypted_connections(),
+        anomalies: analyzer.anomalies(),
+    };
     output.finish(totals, &[info])?;
     if let Some(error) = failure {
         anstream::eprintln!("wsclose: {}", terminal(&error.to_string()));

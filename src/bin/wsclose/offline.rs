@@ -70,7 +70,12 @@ fn finish(reporter: &mut Reporter, follower: &Follower, infos: &[InputInfo]) -> 
     reporter.settler.finish();
     reporter.drain()?;
     let other_connections = follower.other_connections() + reporter.settler.other_connections();
-    Ok(reporter.output.finish(Totals { other_connections, anomalies: follower.anomalies() }, infos)?)
+    let totals = Totals {
+        other_connections,
+        encrypted_connections: follower.encrypted_connections(),
+        anomalies: follower.anomalies(),
+    };
+    Ok(reporter.output.finish(totals, infos)?)
 }
 
 /// Threads to use: those asked for, else as many as there are processors, up to what helps.
@@ -140,6 +145,7 @@ pub(crate) fn options(args: &CommonArgs) -> Options {
         verify_checksums: args.verify_checksums,
         no_midstream: args.no_midstream,
         ws_ports: args.ws_port.clone(),
+        encrypted: args.encrypted,
         vantage: args.vantage.map(Into::into),
         ..Options::default()
     }

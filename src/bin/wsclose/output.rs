@@ -80,6 +80,8 @@ impl Writer {
 pub(crate) struct Totals {
     /// TCP connections that carried no WebSocket.
     pub(crate) other_connections: u64,
+    /// TLS connections of which nothing could be decrypted.
+    pub(crate) encrypted_connections: u64,
     pub(crate) anomalies: AnomalyCounts,
 }
 
@@ -148,6 +150,7 @@ impl Output {
     /// Writes the totals.
     pub(crate) fn finish(&mut self, totals: Totals, infos: &[InputInfo]) -> io::Result<()> {
         self.summary.other_tcp_connections = totals.other_connections;
+        self.summary.encrypted_connections = totals.encrypted_connections;
         let inputs: Vec<Input> = infos.iter().map(build::input).collect();
         self.summary.findings = self.diagnoser.findings(Context { files: &self.files, redact: self.redact });
         let mut anomalies = totals.anomalies;
