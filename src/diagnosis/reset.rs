@@ -22,7 +22,7 @@ pub(super) fn diagnose(facts: &Facts<'_>, out: &mut Vec<Diagnosis>) {
             Id::ForeignReset,
             match sign {
                 Sign::TalkedOn | Sign::BothEnds => Confidence::Certain,
-                Sign::Hops { .. } => Confidence::Likely,
+                Sign::Hops { .. } | Sign::Behind | Sign::Form => Confidence::Likely,
             },
             format!("something between the ends sent the RST in {}, in {side}'s name", packet(reset.at)),
             "look for a firewall, intrusion prevention or load balancer on the path that resets connections",
@@ -62,6 +62,9 @@ fn features(facts: &Facts<'_>, side: Side, reset: &Reset) -> String {
             format!("it acknowledges all but the last {} bytes it was sent", reset.peer_sent - acked)
         }
         Some(_) => "it acknowledges all it was sent, as an active abort does".to_owned(),
+        None if reset.window != 0 => {
+            "it has no ACK, and yet a window, which a host's answer has not".to_owned()
+        }
         None => "it has no ACK, as the answer of a host without the connection".to_owned(),
     }];
     match reset.usual_ttl {
@@ -78,6 +81,12 @@ fn features(facts: &Facts<'_>, side: Side, reset: &Reset) -> String {
         features.push(format!("IP ID {ip_id}"));
     }
     features.push(format!("window {}", reset.window));
+    if reset.acked.is_some()
+        && let Some(behind) =
+            reset.offset.and_then(|at| reset.sent.checked_sub(u64::try_from(at).ok()?)).filter(|by| *by > 0)
+    {
+        features.push(format!("it lies {behind} bytes before what {side} had sent"));
+    }
     if reset.talked_on {
         features.push(format!("{side} went on sending"));
     }

@@ -370,6 +370,7 @@ impl Connection {
         let end = offset.saturating_add(syn).saturating_add(i64::from(segment.payload_len()));
         let Ok(end) = u64::try_from(end) else { return };
         if half.in_window(offset) && end >= half.sent {
+            half.note_talking_on(end.saturating_add(1));
             half.fin = Some(Fin { at: segment.at, offset: end, peer_acked });
             half.shown = end.max(half.sent);
         }

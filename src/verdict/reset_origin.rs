@@ -31,6 +31,10 @@ pub enum Sign {
     TalkedOn,
     /// Both ends were reset at once, each "by" the other.
     BothEnds,
+    /// It acknowledges, as an abort does, and yet lies before bytes that its sender had already sent.
+    Behind,
+    /// It has no ACK, as an answer to a segment, and yet a window, which hosts leave 0 in such an answer.
+    Form,
 }
 
 /// The origin of `side`'s reset; `None` if it sent none.
@@ -60,11 +64,25 @@ fn foreign_sign(teardown: &Teardown, side: Side, reset: &Reset) -> Option<Sign> 
     if reset.talked_on {
         return Some(Sign::TalkedOn);
     }
+    both_ends(teardown, side, reset).or_else(|| odd_form(reset))
+}
+
+/// A reset end falls silent: it neither answers a reset nor aborts by itself at the same moment.
+fn both_ends(teardown: &Teardown, side: Side, reset: &Reset) -> Option<Sign> {
     let other = teardown.reset[side.other()]?;
-    // A reset end falls silent: it neither answers a reset nor aborts by itself at the same moment.
-    let both_abort = reset.acked.is_some() && other.acked.is_some();
+    let aborts = |reset: &Reset| reset.acked.is_some() || reset.window != 0;
     let at_once = reset.at.at.seconds_since(other.at.at).abs() < AT_ONCE_SECONDS;
-    (both_abort && at_once).then_some(Sign::BothEnds)
+    (aborts(reset) && aborts(&other) && at_once).then_some(Sign::BothEnds)
+}
+
+/// What an end that aborts (with the next number it would send) or answers does not send.
+fn odd_form(reset: &Reset) -> Option<Sign> {
+    let is_behind = reset.offset.is_some_and(|at| u64::try_from(at).is_ok_and(|at| at < reset.sent));
+    match reset.acked {
+        Some(_) if is_behind => Some(Sign::Behind),
+        None if reset.window != 0 => Some(Sign::Form),
+        _ => None,
+    }
 }
 
 /// Resets to both ends nearer in time than this are one device's.

@@ -122,6 +122,12 @@ fn origin_text(side: Side, origin: ResetOrigin) -> String {
         ResetOrigin::Foreign(Sign::Hops { reset, usual }) => {
             format!(", but not sent by it: it came {reset} hops, {side}'s other packets {usual}")
         }
+        ResetOrigin::Foreign(Sign::Behind) => {
+            format!(", but likely not sent by it: it lies before bytes that {side} had already sent")
+        }
+        ResetOrigin::Foreign(Sign::Form) => {
+            ", but likely not sent by it: it has no ACK, and yet a window".to_owned()
+        }
         ResetOrigin::Foreign(Sign::TalkedOn) => format!(", but not sent by it: {side} went on sending"),
         ResetOrigin::Foreign(Sign::BothEnds) => {
             ", but not sent by it: both ends were reset at once".to_owned()

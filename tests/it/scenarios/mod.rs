@@ -4,6 +4,7 @@
 
 mod closes;
 mod ends;
+mod forged;
 mod framing;
 mod joining;
 mod opening;

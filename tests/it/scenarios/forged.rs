@@ -1,0 +1,116 @@
+//! Resets that somebody else sent in an end's name: to one end or both, with the right TTL or another.
+
+use super::{busy, check};
+use crate::support::conversation::Conversation;
+use crate::support::packet::{ACK, RST, TcpPacket};
+use crate::support::wire;
+use std::time::Duration;
+use wsclose::side::Side;
+
+const BY_NETWORK: &str = "abnormal:1006:rst by network";
+
+/// The victim's socket is gone, and answers what `sender` still sends.
+fn speaks_to_a_dead_socket(conn: &mut Conversation, sender: Side) -> &mut Conversation {
+    conn.wait(Duration::from_secs(3)).sends(sender, &wire::text(sender, "are you there?"));
+    conn.bare_rst(sender.other())
+}
+
+#[test]
+fn an_end_that_talks_on_after_its_reset_did_not_send_it() {
+    for named in Side::BOTH {
+        let mut conn = busy();
+        check(speaks_to_a_dead_socket(conn.rst(named), named), BY_NETWORK);
+    }
+}
+
+#[test]
+fn an_end_that_closes_after_its_reset_did_not_send_it() {
+    for named in Side::BOTH {
+        let mut conn = busy();
+        conn.rst(named).wait(Duration::from_secs(3)).fin(named).bare_rst(named.other());
+        check(&conn, BY_NETWORK);
+    }
+}
+
+#[test]
+fn a_reset_that_overtakes_its_senders_last_bytes_is_its_own() {
+    for named in Side::BOTH {
+        let mut conn = busy();
+        let late = wire::text(named, "late");
+        conn.rst(named);
+        conn.forges(named, ACK, |packet| {
+            packet.seq = packet.seq.wrapping_sub(5);
+            packet.payload = late[..5].to_vec();
+        });
+        check(&conn, &format!("abnormal:1006:rst by {}", named.name()));
+    }
+}
+
+#[test]
+fn an_abort_that_the_peer_speaks_into_is_the_aborters() {
+    for named in Side::BOTH {
+        let mut conn = busy();
+        let peer = named.other();
+        conn.rst(named).wait(Duration::from_millis(20)).sends(peer, &wire::text(peer, "hello?"));
+        check(conn.bare_rst(named), &format!("abnormal:1006:rst by {}", named.name()));
+    }
+}
+
+/// Resets to both ends, half a millisecond apart, as `make` forms them.
+fn both_ends(first: Side, make: impl Fn(&mut TcpPacket)) -> Conversation {
+    let mut conn = busy();
+    conn.forges(first, RST | ACK, &make);
+    conn.forges(first.other(), RST | ACK, |packet| {
+        make(packet);
+        packet.at_ns -= 500_000;
+    });
+    conn
+}
+
+#[test]
+fn resets_to_both_ends_at_once_come_from_between_whatever_their_ttl() {
+    for first in Side::BOTH {
+        check(&both_ends(first, |_| {}), BY_NETWORK);
+        check(&both_ends(first, |packet| packet.ttl = 57), BY_NETWORK);
+    }
+}
+
+#[test]
+fn a_bare_reset_with_a_window_is_no_hosts_answer() {
+    let bare = |window| {
+        move |packet: &mut TcpPacket| {
+            (packet.flags, packet.ack, packet.window) = (RST, 0, window);
+        }
+    };
+    for side in Side::BOTH {
+        check(busy().forges(side, RST, bare(8192)), BY_NETWORK);
+        check(&both_ends(side, bare(8192)), BY_NETWORK);
+    }
+}
+
+#[test]
+fn another_ttl_gives_a_reset_to_one_end_away() {
+    for side in Side::BOTH {
+        check(busy().forges(side, RST | ACK, |packet| packet.ttl -= 9), BY_NETWORK);
+        check(busy().forges(side, RST | ACK, |_| {}), &format!("abnormal:1006:rst by {}", side.name()));
+    }
+}
+
+#[test]
+fn an_abort_behind_what_its_sender_had_sent_is_not_its_own() {
+    for side in Side::BOTH {
+        let mut conn = busy();
+        conn.sends(side, &wire::text(side, "in flight"));
+        conn.forges(side, RST | ACK, |packet| packet.seq = packet.seq.wrapping_sub(4));
+        check(&conn, BY_NETWORK);
+    }
+}
+
+#[test]
+fn a_fin_before_the_reset_is_the_ends_own_close() {
+    for side in Side::BOTH {
+        let mut conn = busy();
+        conn.fin(side).acks(side.other()).rst(side);
+        check(&conn, &format!("abnormal:1006:fin by {}", side.name()));
+    }
+}
