@@ -5,6 +5,7 @@
 mod closes;
 mod ends;
 mod forged;
+mod odd_heads;
 mod framing;
 mod joining;
 mod opening;
