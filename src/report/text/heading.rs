@@ -26,6 +26,7 @@ pub(super) fn write(
             out,
             "A WebSocket inside TLS (wss://) or HTTP/2 is not recognised: both are not supported yet."
         )?;
+        writeln!(out, "What failed before any HTTP to a WebSocket's port is listed with --ws-port PORT.")?;
     }
     Ok(())
 }
