@@ -2,12 +2,15 @@
 # what they miss of system packages they install (with sudo, if you are not root), and say so.
 
 .DEFAULT_GOAL := demo
-.PHONY: demo test fixtures bench lint deps cargo
+.PHONY: demo test fixtures bench fuzz lint deps cargo
 
 # What a build needs, and what the tests need besides.
 BUILD_PACKAGES := gcc libc6-dev libpcap-dev
 # tshark is the tests' independent reader; the rest is what the recorder of their fixtures needs.
 TEST_PACKAGES  := tshark tcpdump iproute2 nftables python3-venv
+
+# libFuzzer is C++.
+FUZZ_PACKAGES  := g++
 
 # The scenarios that the demo shows: of each, one recorded capture, by preference the server's.
 DEMO_SCENARIOS := close-crossed close-empty-by-client close-unanswered-by-server close-then-reset fin-by-server \
@@ -41,6 +44,12 @@ fixtures: deps
 ## Measure packets per second, GB per second and peak memory.
 bench: deps
 	cargo bench --locked
+
+## Run each fuzz target for TIME seconds; TARGETS="frames decode" for some of them.
+TIME ?= 60
+fuzz: cargo
+	@.ci/need $(BUILD_PACKAGES) $(FUZZ_PACKAGES)
+	.ci/fuzz $(TIME) $(TARGETS)
 
 ## Check format and lints.
 lint: deps

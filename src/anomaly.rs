@@ -64,6 +64,21 @@ anomalies! {
     TcpOutOfWindow = "tcp_out_of_window",
     /// A connection whose state was dropped to keep within the limits.
     FlowEvicted = "flow_evicted",
+    // -- tls
+    /// A line of a key log that does not follow its format (RFC 9850).
+    KeyLogLineBad = "key_log_line_bad",
+    /// More sessions in key logs than the limit; further ones are not decrypted.
+    KeyLogLimit = "key_log_limit",
+    /// Secrets of a key log that open no record of the session they name.
+    TlsKeysWrong = "tls_keys_wrong",
+    /// A TLS record that does not open though those before it did.
+    TlsRecordUnreadable = "tls_record_unreadable",
+    /// Bytes of a TLS connection that are no record.
+    TlsRecordMalformed = "tls_record_malformed",
+    /// TLS records were lost, and found again at a later sequence number.
+    TlsResynchronized = "tls_resynchronized",
+    /// More TLS records waited for their keys than the limit.
+    TlsHeldLimit = "tls_held_limit",
     // -- http
     /// An HTTP head longer than the limit.
     HttpHeadTooLong = "http_head_too_long",

@@ -4,8 +4,8 @@
 //!
 //! ```text
 //!           bytes               bytes          (Side, StreamEvent)        FrameEvent      Verdict
-//! capture --Packet--> decode --Segment--> flow > tcp --> http --> websocket --> verdict --> report
-//! file|live           link ip defrag      table  order   1.1      frames close   judge()     text json
+//! capture --Packet--> decode --Segment--> flow > tcp -+-------+-> http --> websocket --> verdict --> report
+//! file|live           link ip defrag      table  order +> tls +   1.1      frames close   judge()     text json
 //! +- I/O -+ +------------- no I/O, no clock, no threads, no printing -----------------+ +- any Write -+
 //! ```
 //!
@@ -48,14 +48,20 @@ pub mod moment;
 pub mod anomaly;
 pub mod seq;
 pub mod limits;
+mod work;
 
 pub mod capture;
 pub mod decode;
 pub mod flow;
 pub mod tcp;
+pub mod tls;
 pub mod http;
 pub mod websocket;
 pub mod verdict;
 pub mod diagnosis;
 pub mod analyzer;
 pub mod report;
+
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;

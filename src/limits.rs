@@ -31,11 +31,11 @@ pub struct Limits {
     pub connections: usize,
     /// TCP conversations whose Wireshark stream number is remembered.
     pub stream_numbers: usize,
-    /// Out-of-order payload held for one direction, in bytes.
+    /// Memory for out-of-order segments of one direction, in bytes: their payload, and 128 for each.
     pub out_of_order_bytes: usize,
     /// Out-of-order segments held for one direction.
     pub out_of_order_segments: usize,
-    /// Out-of-order payload held over all connections, in bytes.
+    /// Memory for out-of-order segments over all connections, in bytes.
     pub out_of_order_total_bytes: usize,
     /// Packets of a connection after which bytes that were acknowledged but not seen count as lost by the capture
     /// rather than out of order.
@@ -50,6 +50,23 @@ pub struct Limits {
     pub copy_window: Duration,
     /// Longest delay between two copies of one packet where IP has no identification (zero, or IPv6).
     pub copy_window_anonymous: Duration,
+    // -- tls
+    /// Bytes read of one key log.
+    pub key_log_bytes: u64,
+    /// TLS sessions whose secrets are kept: some 500 bytes each.
+    pub key_log_sessions: usize,
+    /// Longest hello message read, in bytes; certificates and the like are passed over by their length.
+    pub tls_hello_bytes: usize,
+    /// Records of one connection held until their keys come, in bytes: keys follow within a round trip or so.
+    pub tls_held_bytes: usize,
+    /// Sequence numbers tried for a record behind a hole: as many records may have been lost at a time.
+    pub tls_resync_records: u64,
+    /// Bytes searched for a record behind one hole: the next one begins within 18 KiB, unless more is lost.
+    pub tls_search_bytes: usize,
+    /// Records noted at the begin and at the end of a connection that is not decrypted: 32 bytes each.
+    pub tls_records_seen: usize,
+    /// Bytes deciphered on trial for one connection, to find its records again behind holes.
+    pub tls_trial_bytes: usize,
     // -- http
     /// Longest HTTP head read, in bytes.
     pub http_head_bytes: usize,
@@ -101,6 +118,14 @@ impl Default for Limits {
             unanswered_sendings: 3,
             copy_window: Duration::from_millis(500),
             copy_window_anonymous: Duration::from_millis(5),
+            key_log_bytes: 1 << 30,
+            key_log_sessions: 1 << 20,
+            tls_hello_bytes: 64 << 10,
+            tls_held_bytes: 64 << 10,
+            tls_resync_records: 1_024,
+            tls_search_bytes: 256 << 10,
+            tls_records_seen: 32,
+            tls_trial_bytes: 32 << 20,
             http_head_bytes: 64 << 10,
             http_messages: 100_000,
             midstream_frames: 3,

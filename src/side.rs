@@ -73,6 +73,14 @@ impl<T> PerSide<T> {
         }
     }
 
+    /// The value of `side` and that of its peer, to change them.
+    pub const fn both_mut(&mut self, side: Side) -> (&mut T, &mut T) {
+        match side {
+            Side::Client => (&mut self.client, &mut self.server),
+            Side::Server => (&mut self.server, &mut self.client),
+        }
+    }
+
     /// Exchanges the two values: used when content shows that the roles were guessed wrongly.
     pub const fn swap(&mut self) {
         std::mem::swap(&mut self.client, &mut self.server);

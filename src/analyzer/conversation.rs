@@ -1,5 +1,6 @@
 //! One TCP connection with what runs on it, from its first packet to its verdict.
 
+use super::Options;
 use super::record::ConnectionRecord;
 use super::upper::Upper;
 use crate::anomaly::{Anomaly, AnomalySet};
@@ -14,7 +15,9 @@ use crate::tcp::stream_event::{GapCause, StreamEvent, StreamSink};
 use crate::time::Timestamp;
 use crate::verdict::endpoint::endpoints;
 use crate::verdict::judge::judge;
-use crate::verdict::teardown::{Answer, Blind, LastMessage, Lost, Observed, Opening, Sight, Teardown};
+use crate::verdict::teardown::{
+    Answer, Blind, LastMessage, Lost, Observed, Opening, Secrecy, Sight, Teardown,
+};
 use crate::verdict::vantage::{self, Vantage};
 use crate::websocket::session::{Direction, HiddenCause};
 use crate::websocket::vitals::{Vitals, fnv1a};
@@ -22,8 +25,8 @@ use crate::websocket::vitals::{Vitals, fnv1a};
 /// A TCP connection and the protocol on top of it.
 ///
 /// ```text
-///  Conversation, 832 bytes in the flow table
-///  +- tcp 672 ----------------------------+- upper 40 -+- addresses, serial, idle 80 -+
+///  Conversation, 816 bytes in the flow table
+///  +- tcp 656 ----------------------------+- upper 40 -+- addresses, serial, idle 80 -+
 ///  | client's half | server's half | ...  | phase, ... |                              |
 ///  +--|---------------|-------------------+--|------|--+------------------------------+
 ///     +-> reset, recovery: only if any       |      +-> Handshake 368 + its values
@@ -49,16 +52,24 @@ pub(super) struct Conversation {
     key: Option<u64>,
 }
 
+/// A connection turned out to be a WebSocket.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Opened {
+    pub server: Endpoint,
+    /// Hash of its handshake key.
+    pub key: Option<u64>,
+}
+
 struct Sink<'a> {
     upper: &'a mut Upper,
-    limits: &'a Limits,
+    options: &'a Options,
 }
 
 impl StreamSink for Sink<'_> {
     fn stream(&mut self, side: Side, event: StreamEvent<'_>) {
         // Until TCP is told that the roles are reversed, its sides are the wrong way round.
         let side = if self.upper.reversed { side.other() } else { side };
-        self.upper.stream(side, event, self.limits);
+        self.upper.stream(side, event, self.options);
     }
 }
 
@@ -96,14 +107,26 @@ impl Conversation {
         self.tcp.touch() ^ self.upper.touch() ^ self.serial
     }
 
-    pub(super) fn handle_segment(&mut self, segment: &Segment<'_>, limits: &Limits) {
+    /// Takes a segment if it is the next one of a connection without any trouble; see [`Connection::handle_plain`].
+    pub(super) fn handle_plain(&mut self, segment: &Segment<'_>, options: &Options) -> bool {
+        let side = self.side_of(segment);
+        let last_payload = self.tcp.last_payload;
+        let mut sink = Sink { upper: &mut self.upper, options };
+        let is_plain = self.tcp.handle_plain(side, segment, &mut sink);
+        if is_plain {
+            self.idle_since = last_payload;
+            self.settle_roles();
+        }
+        is_plain
+    }
+
+    pub(super) fn handle_segment(&mut self, segment: &Segment<'_>, options: &Options) {
         let side = self.side_of(segment);
         if !self.has_tcp_end() {
-            self.idle_since =
-                Side::BOTH.into_iter().filter_map(|side| self.tcp.halves[side].last_payload).max();
+            self.idle_since = self.tcp.last_payload;
         }
-        let mut sink = Sink { upper: &mut self.upper, limits };
-        self.tcp.handle_segment(side, segment, limits, &mut sink);
+        let mut sink = Sink { upper: &mut self.upper, options };
+        self.tcp.handle_segment(side, segment, &options.limits, &mut sink);
         self.settle_roles();
     }
 
@@ -136,11 +159,11 @@ impl Conversation {
     }
 
     /// Gives up all holes: what is held is delivered.
-    pub(super) fn flush(&mut self, limits: &Limits) {
-        if let Some(session) = self.upper.session_mut() {
-            self.in_frame = PerSide::from_fn(|side| session.is_in_frame(side));
+    pub(super) fn flush(&mut self, options: &Options) {
+        if let Some(in_frame) = self.upper.in_frame() {
+            self.in_frame = in_frame;
         }
-        let mut sink = Sink { upper: &mut self.upper, limits };
+        let mut sink = Sink { upper: &mut self.upper, options };
         self.tcp.flush(&mut sink);
         self.settle_roles();
     }
@@ -193,11 +216,15 @@ impl Conversation {
         self.upper.is_websocket
     }
 
-    /// The server, once, when the connection turns out to be a WebSocket.
-    pub(super) fn take_server(&mut self) -> Option<Endpoint> {
-        let tell = self.upper.is_websocket && !self.server_told;
-        self.server_told |= tell;
-        tell.then_some(self.server)
+    /// That it is a WebSocket, once, when it turns out to be one.
+    pub(super) fn take_opening(&mut self) -> Option<Opened> {
+        if !self.upper.is_websocket || self.server_told {
+            return None;
+        }
+        self.server_told = true;
+        let key = self.upper.handshake.request.as_ref().and_then(|request| request.key.as_deref());
+        self.key = key.map(fnv1a);
+        Some(Opened { server: self.server, key: self.key })
     }
 
     /// The hash of its handshake key, if the tracker was told of it.
@@ -205,11 +232,9 @@ impl Conversation {
         self.key
     }
 
-    /// The hash of its handshake key, once, when its request is seen.
-    pub(super) fn take_key(&mut self) -> Option<u64> {
-        let key = self.upper.handshake.request.as_ref()?.key.as_deref()?;
-        self.key = Some(fnv1a(key));
-        self.key
+    /// Is it encrypted, with nothing of it decrypted?
+    pub(super) fn is_opaque(&self) -> bool {
+        self.upper.is_opaque()
     }
 
     /// Could it have failed before any HTTP?
@@ -220,7 +245,15 @@ impl Conversation {
     pub(super) fn anomalies(&self) -> AnomalySet {
         let mut all = self.tcp.anomalies;
         all.extend(self.upper.anomalies);
+        if let Some(tls) = self.upper.tls() {
+            all.extend(tls.anomalies);
+        }
         all
+    }
+
+    /// Nothing more will come: what TLS holds is given up or decrypted.
+    pub(super) fn finish_tls(&mut self, options: &Options) {
+        self.upper.finish_tls(self.tcp.last, options);
     }
 
     /// Judges it.
@@ -236,7 +269,7 @@ impl Conversation {
         }
         let teardown = Box::new(self.teardown(observed, limits));
         let verdict = judge(&teardown);
-        let vantage = vantage.map_or_else(|| vantage::estimate(&teardown), crate::verdict::vantage::given);
+        let vantage = vantage.map_or_else(|| vantage::estimate(&teardown), vantage::given);
         let endpoints = endpoints(&teardown, verdict.kind, &vantage);
         let reported = PerSide::from_fn(|side| {
             stack::reported_as(&self.upper.handshake, &teardown, side, &endpoints[side])
@@ -249,7 +282,7 @@ impl Conversation {
             traffic = PerSide::from_fn(|side| session.sides[side].traffic);
             vitals = std::mem::take(&mut session.vitals);
         }
-        let last_payload = Side::BOTH.into_iter().filter_map(|side| self.tcp.halves[side].last_payload).max();
+        let last_payload = self.tcp.last_payload;
         ConnectionRecord {
             tcp_stream: self.tcp_stream,
             client: self.client,
@@ -260,6 +293,7 @@ impl Conversation {
             last,
             last_payload,
             idle_since: self.idle_since.or(last_payload),
+            tls: self.upper.take_tls_facts(),
             handshake: self.upper.handshake,
             traffic,
             vitals,
@@ -268,6 +302,7 @@ impl Conversation {
             teardown,
             verdict,
             vantage,
+            probable: None,
             endpoints,
             reported,
             other_leg: None,
@@ -330,6 +365,7 @@ impl Conversation {
             last: PerSide::from_fn(|side| halves[side].last),
             last_message,
             icmp: std::mem::take(&mut self.icmp),
+            tls: self.upper.tls().map(|tls| Box::new(Secrecy::of(&tls.facts))),
             observed,
             unanswered_limit: limits.unanswered_sendings,
         }
@@ -375,6 +411,7 @@ fn sight_of(direction: &Direction, joined: bool) -> Sight {
     let blind = match hidden.cause {
         HiddenCause::Gap(GapCause::Lost | GapCause::Limit | GapCause::ByteOrFin) => Blind::Gap,
         HiddenCause::Gap(GapCause::Truncated) => Blind::Truncated,
+        HiddenCause::Gap(GapCause::Encrypted) => Blind::Encrypted,
         HiddenCause::Unframed if joined => Blind::StartedLate,
         HiddenCause::Unframed => Blind::Desynchronized,
     };
@@ -389,8 +426,8 @@ mod tests {
 
     #[test]
     fn a_connection_takes_no_more_memory_than_its_layout_says() {
-        assert_eq!(size_of::<Conversation>(), 832);
-        assert_eq!(size_of::<Connection>(), 672);
+        assert_eq!(size_of::<Conversation>(), 816);
+        assert_eq!(size_of::<Connection>(), 656);
         assert_eq!((size_of::<Upper>(), size_of::<Session>(), size_of::<Handshake>()), (40, 640, 368));
     }
 

@@ -6,6 +6,7 @@ mod joining;
 pub mod ladder;
 mod pairing;
 pub mod record;
+mod secured;
 mod settling;
 mod tracker;
 mod upper;
@@ -16,6 +17,7 @@ use crate::decode::Decoder;
 use crate::decode::segment::Decoded;
 use crate::limits::Limits;
 use crate::time::Timestamp;
+use crate::tls::keylog::{KeyLog, Reading};
 use crate::verdict::vantage::Vantage;
 use record::ConnectionRecord;
 use settling::Event;
@@ -36,6 +38,10 @@ pub struct Options {
     pub no_midstream: bool,
     /// Server ports that carry WebSockets, even where none was seen to open.
     pub ws_ports: Vec<u16>,
+    /// Keys of TLS sessions. More of them may come with the packets ([`Block::secrets`]).
+    pub keys: KeyLog,
+    /// Keys may come later than the packets they are for, which then wait for them.
+    pub more_keys: bool,
     /// Where the capture was taken; `None`: it is estimated for each connection.
     pub vantage: Option<Vantage>,
 }
@@ -55,6 +61,13 @@ pub struct Follower {
     tracker: Tracker,
 }
 
+impl Options {
+    /// Is there any use in following TLS: keys, or ports whose connections are listed even without?
+    fn follows_tls(&self) -> bool {
+        !self.keys.is_empty() || self.more_keys || !self.ws_ports.is_empty()
+    }
+}
+
 /// The two halves of an analysis.
 #[must_use]
 pub fn halves(options: Options) -> (Follower, Settler) {
@@ -69,6 +82,9 @@ impl Follower {
     /// Works on a few packets at a time, step by step: with many connections, what one packet needs of memory is far
     /// from the processor, and asking for all of it before using any hides most of the way.
     pub fn handle_block(&mut self, block: &Block) {
+        for secrets in &block.secrets {
+            self.add_keys(secrets);
+        }
         let mut batch: Vec<Option<Located<'_>>> = Vec::with_capacity(BATCH);
         for packets in block.packets.chunks(BATCH) {
             batch.clear();
@@ -88,6 +104,11 @@ impl Follower {
                 }
             }
         }
+    }
+
+    /// Takes lines of a key log. Bad ones are counted.
+    pub fn add_keys(&mut self, lines: &[u8]) -> Reading {
+        self.tracker.add_keys(lines)
     }
 
     /// Takes one packet.
@@ -158,6 +179,18 @@ impl Follower {
         &self.decoder
     }
 
+    /// TCP connections followed now.
+    #[must_use]
+    pub fn open_connections(&self) -> usize {
+        self.tracker.open_connections()
+    }
+
+    /// Memory for out-of-order payload now, over all connections, in bytes.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        self.tracker.held_bytes()
+    }
+
     /// TCP connections that surely carried no WebSocket; [`Settler::other_connections`] has the rest.
     #[must_use]
     pub fn other_connections(&self) -> u64 {
@@ -185,6 +218,11 @@ impl Analyzer {
     /// Takes all packets of `block`.
     pub fn handle_block(&mut self, block: &Block) {
         self.follower.handle_block(block);
+    }
+
+    /// Takes lines of a key log. Bad ones are counted.
+    pub fn add_keys(&mut self, lines: &[u8]) -> Reading {
+        self.follower.add_keys(lines)
     }
 
     /// Takes one packet.
@@ -231,6 +269,18 @@ impl Analyzer {
     #[must_use]
     pub fn decoder(&self) -> &Decoder {
         self.follower.decoder()
+    }
+
+    /// TCP connections followed now.
+    #[must_use]
+    pub fn open_connections(&self) -> usize {
+        self.follower.open_connections()
+    }
+
+    /// Memory for out-of-order payload now, over all connections, in bytes.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        self.follower.held_bytes()
     }
 
     /// TCP connections that carried no WebSocket.

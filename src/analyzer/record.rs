@@ -8,6 +8,8 @@ use crate::moment::Moment;
 use crate::seq::SeqNum;
 use crate::side::PerSide;
 use crate::tcp::liveness::Keepalives;
+use crate::tls::facts::Facts;
+use crate::tls::shape::Probable;
 use crate::verdict::endpoint::EndpointCode;
 use crate::verdict::legs::OtherLeg;
 use crate::verdict::teardown::Teardown;
@@ -37,6 +39,8 @@ pub struct ConnectionRecord {
     pub last_payload: Option<Moment>,
     /// The last packet that carried payload before the event that ended TCP.
     pub idle_since: Option<Moment>,
+    /// What TLS tells of itself, where there is TLS.
+    pub tls: Option<Box<Facts>>,
     /// The opening handshake.
     pub handshake: Box<Handshake>,
     /// What each side sent.
@@ -53,6 +57,8 @@ pub struct ConnectionRecord {
     pub verdict: Verdict,
     /// Where the capture was taken.
     pub vantage: VantageEstimate,
+    /// What its records allow to be said where they could not be decrypted.
+    pub probable: Option<Box<Probable>>,
     /// The code that each application was given, by RFC 6455.
     pub endpoints: PerSide<EndpointCode>,
     /// What each end's library says instead, where that is known.

@@ -3,7 +3,7 @@
 //! It needs no packet: it may run on a thread of its own.
 
 use super::Options;
-use super::conversation::Conversation;
+use super::conversation::{Conversation, Opened};
 use super::pairing::Pairing;
 use super::record::ConnectionRecord;
 use crate::decode::segment::Endpoint;
@@ -24,12 +24,7 @@ pub struct Followed(pub(super) Event);
 
 #[derive(Debug)]
 pub(super) enum Event {
-    /// A connection turned out to be a WebSocket.
-    Opened {
-        server: Endpoint,
-        /// Hash of its handshake key.
-        key: Option<u64>,
-    },
+    Opened(Opened),
     /// Nothing more will be seen of a connection that is a WebSocket, or may have failed to become one.
     Ended {
         conversation: Box<Conversation>,
@@ -71,7 +66,7 @@ impl Settler {
     /// Takes what following packets has yielded next.
     pub fn take(&mut self, followed: Followed) {
         match followed.0 {
-            Event::Opened { server, key } => {
+            Event::Opened(Opened { server, key }) => {
                 if self.servers.len() < SERVERS_MAX {
                     self.servers.insert(server);
                 }
@@ -88,6 +83,8 @@ impl Settler {
     fn judge(&mut self, conversation: Conversation, observed: Observed, encapsulation: Vec<String>) {
         let is_websocket = conversation.is_websocket();
         let server = conversation.server();
+        let is_named = self.ws_ports.contains(&server.port);
+        let is_hidden = conversation.is_opaque() && is_named;
         let key = conversation.key();
         let mut record = Box::new(conversation.finish(observed, self.vantage, &self.limits));
         record.encapsulation_names = encapsulation;
@@ -96,9 +93,11 @@ impl Settler {
                 Some(key) => self.settled.extend(self.pairing.finish(key, record)),
                 None => self.settled.push_back(record),
             }
+        } else if is_hidden {
+            self.settled.push_back(record);
         } else if record.verdict.kind != Kind::Refused {
             self.other_connections += 1;
-        } else if self.ws_ports.contains(&server.port) || self.servers.contains(&server) {
+        } else if is_named || self.servers.contains(&server) {
             self.settled.push_back(record);
         } else {
             self.keep_candidate(record);

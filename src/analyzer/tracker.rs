@@ -10,6 +10,7 @@ use crate::flow::key::FlowKey;
 use crate::flow::stream_number::StreamNumbers;
 use crate::flow::table::{FlowId, FlowTable};
 use crate::time::Timestamp;
+use crate::tls::keylog::Reading;
 use crate::verdict::teardown::Observed;
 use std::collections::VecDeque;
 
@@ -92,6 +93,14 @@ impl Tracker {
         std::hint::black_box(sum);
     }
 
+    /// Takes lines of a key log.
+    pub(super) fn add_keys(&mut self, lines: &[u8]) -> Reading {
+        let reading = self.options.keys.read(lines, &self.options.limits);
+        self.anomalies.add(Anomaly::KeyLogLineBad, reading.bad);
+        self.anomalies.add(Anomaly::KeyLogLimit, reading.beyond_limit);
+        reading
+    }
+
     /// Takes one TCP segment.
     pub(super) fn handle_located(&mut self, located: &Located<'_>) {
         let segment = &located.segment;
@@ -106,15 +115,25 @@ impl Tracker {
             return;
         }
         let Some(id) = self.conversation_of(located) else { return };
+        let Some((_, conversation)) = self.table.get_mut(id) else { return };
+        let is_plain = conversation.handle_plain(segment, &self.options);
+        let before =
+            if is_plain { None } else { Some((conversation.held_bytes(), conversation.has_ended())) };
+        if !is_plain {
+            conversation.handle_segment(segment, &self.options);
+        }
+        if let Some(opened) = conversation.take_opening() {
+            self.events.push_back(Event::Opened(opened));
+        }
+        if let Some((held, had_ended)) = before {
+            self.account(id, held, had_ended);
+        }
+    }
+
+    /// Notes what a segment changed: `held` bytes were held before it, and TCP `had_ended` or not.
+    fn account(&mut self, id: FlowId, held: usize, had_ended: bool) {
         let limits = &self.options.limits;
         let Some((_, conversation)) = self.table.get_mut(id) else { return };
-        let held = conversation.held_bytes();
-        let had_ended = conversation.has_ended();
-        conversation.handle_segment(segment, limits);
-        if let Some(server) = conversation.take_server() {
-            let key = conversation.take_key();
-            self.events.push_back(Event::Opened { server, key });
-        }
         if !had_ended && conversation.has_ended() {
             self.lingering.push_back((self.now.saturating_add(limits.linger), id));
         }
@@ -122,7 +141,7 @@ impl Tracker {
         if self.held_bytes > limits.out_of_order_total_bytes {
             self.held_bytes = self.held_bytes.saturating_sub(conversation.held_bytes());
             self.anomalies.count(Anomaly::TcpOutOfOrderLimit);
-            conversation.flush(limits);
+            conversation.flush(&self.options);
         }
     }
 
@@ -155,6 +174,14 @@ impl Tracker {
     /// Oddities of the TCP layer and above.
     pub(super) fn anomalies(&self) -> &AnomalyCounts {
         &self.anomalies
+    }
+
+    pub(super) fn open_connections(&self) -> usize {
+        self.table.len()
+    }
+
+    pub(super) fn held_bytes(&self) -> usize {
+        self.held_bytes
     }
 
     /// TCP connections that surely carried no WebSocket.
@@ -220,14 +247,16 @@ impl Tracker {
     fn finish_conversation(&mut self, id: FlowId, observed: Observed) {
         let Some((_, mut conversation)) = self.table.remove(id) else { return };
         self.held_bytes = self.held_bytes.saturating_sub(conversation.held_bytes());
-        conversation.flush(&self.options.limits);
+        conversation.flush(&self.options);
+        conversation.finish_tls(&self.options);
+        self.events.extend(conversation.take_opening().map(Event::Opened));
         let anomalies = conversation.anomalies();
         for anomaly in anomalies.iter() {
             self.anomalies.count(anomaly);
         }
-        let is_websocket = conversation.is_websocket();
-        let may_have_failed = conversation.may_have_failed();
-        if !is_websocket && !may_have_failed {
+        let is_hidden =
+            conversation.is_opaque() && self.options.ws_ports.contains(&conversation.server().port);
+        if !conversation.is_websocket() && !is_hidden && !conversation.may_have_failed() {
             self.other_connections += 1;
             return;
         }

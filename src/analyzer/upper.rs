@@ -1,6 +1,8 @@
 //! What runs on top of one connection's bytes: HTTP until the Upgrade, then WebSocket.
 
+use super::Options;
 use super::joining::{Joining, Trial};
+use super::secured::Secured;
 use crate::anomaly::{Anomaly, AnomalySet};
 use crate::http::http1::{Http1, HttpEvent, looks_like_head};
 use crate::http::upgrade::{Handshake, Response};
@@ -18,6 +20,8 @@ use crate::websocket::session::{Hidden, HiddenCause, Session};
 ///   |   +-- not HTTP --> Ignored    |    +-- another status --> Http
 ///   |                               +-- frames without a 101 in sight --> Open, judged at the end
 ///  Joining ---- enough frames ----> Open
+///
+///  Http, Joining ---- ClientHello ----> Tls, in which another one of these begins with Http
 /// ```
 #[derive(Debug)]
 pub(super) enum Phase {
@@ -26,6 +30,8 @@ pub(super) enum Phase {
     /// No handshake in sight: frames on trial.
     Joining(Box<Joining>),
     Open(Box<Session>),
+    /// In TLS, with a phase of its own.
+    Tls(Box<Secured>),
     Ignored,
 }
 
@@ -51,6 +57,8 @@ pub(super) struct Upper {
     /// The roles turned out reversed while a segment was being delivered; TCP has still to be told.
     pub reversed: bool,
     may_join: bool,
+    /// Layers of TLS that the phase in hand lies in.
+    pub depth: u8,
 }
 
 /// Bytes in hand, with their place.
@@ -90,6 +98,7 @@ impl Upper {
             joined: false,
             reversed: false,
             may_join,
+            depth: 0,
         }
     }
 
@@ -98,33 +107,28 @@ impl Upper {
         if let Phase::Open(session) = &self.phase { session.touch() } else { 0 }
     }
 
-    pub(super) fn stream(&mut self, side: Side, event: StreamEvent<'_>, limits: &Limits) {
+    pub(super) fn stream(&mut self, side: Side, event: StreamEvent<'_>, options: &Options) {
         match event {
             StreamEvent::Data { at, offset, bytes, wire } => {
-                self.data(side, Run { at, offset, bytes, wire }, limits);
+                self.data(side, Run { at, offset, bytes, wire }, options);
             }
-            StreamEvent::Gap(gap) => self.gap(side, gap, limits),
+            StreamEvent::Gap(_) if matches!(self.phase, Phase::Tls(_)) => self.secured(side, event, options),
+            StreamEvent::Gap(gap) => self.gap(side, gap, &options.limits),
         }
     }
 
     /// The session, if one is under way.
     pub(super) fn session_mut(&mut self) -> Option<&mut Session> {
-        match &mut self.phase {
-            Phase::Open(session) => Some(session),
-            Phase::Upgrading(upgrading) => Some(&mut upgrading.session),
-            Phase::Http(_) | Phase::Joining(_) | Phase::Ignored => None,
-        }
+        self.phase.session_mut()
     }
 
     /// Was no request head seen whole?
     pub(super) fn is_before_http(&self) -> bool {
-        match &self.phase {
-            Phase::Http(http) => http.requests() == 0,
-            Phase::Joining(_) | Phase::Upgrading(_) | Phase::Open(_) | Phase::Ignored => false,
-        }
+        self.phase.is_before_http()
     }
 
-    fn data(&mut self, side: Side, mut run: Run<'_>, limits: &Limits) {
+    fn data(&mut self, side: Side, mut run: Run<'_>, options: &Options) {
+        let limits = &options.limits;
         let mut side = side;
         // Each turn uses bytes or changes the phase; phases only move on, so the turns are few.
         while !run.bytes.is_empty() {
@@ -134,18 +138,24 @@ impl Upper {
                     return;
                 }
                 Phase::Ignored => return,
+                Phase::Tls(_) => {
+                    self.secured(side, run.event(), options);
+                    return;
+                }
                 Phase::Http(http) => {
                     let (used, event) = http.feed(side, run.at, run.bytes, limits);
                     run = run.skip(used);
-                    if let Some(event) = event {
-                        side = self.http_event(side, event);
+                    match event {
+                        Some(HttpEvent::NotHttp) if self.begins_tls(side, run.bytes, options) => {}
+                        Some(event) => side = self.http_event(side, event),
+                        None => {}
                     }
                 }
                 Phase::Upgrading(_) => {
                     let used = self.upgrading(side, run, limits);
                     run = run.skip(used);
                 }
-                Phase::Joining(_) => match self.joining(side, run, limits) {
+                Phase::Joining(_) => match self.joining(side, run, options) {
                     Some(next) => side = next,
                     None => return,
                 },
@@ -181,6 +191,8 @@ impl Upper {
                 self.take_response(response, session);
             }
             HttpEvent::NotHttp => self.phase = Phase::Ignored,
+            // In TLS the hello has told who the client is.
+            HttpEvent::RolesReversed if self.depth > 0 => self.phase = Phase::Ignored,
             HttpEvent::HeadTooLong => {
                 self.anomalies.insert(Anomaly::HttpHeadTooLong);
                 self.phase = Phase::Ignored;
@@ -261,16 +273,23 @@ impl Upper {
     }
 
     /// Takes bytes of a connection joined in mid-stream. `Some(side)`: they are to be taken again.
-    fn joining(&mut self, side: Side, run: Run<'_>, limits: &Limits) -> Option<Side> {
+    fn joining(&mut self, side: Side, run: Run<'_>, options: &Options) -> Option<Side> {
+        if self.joins_tls(side, run.bytes, options) {
+            return Some(Side::Client);
+        }
         let is_head = Side::BOTH.into_iter().any(|role| looks_like_head(role, run.bytes));
         if is_head {
             self.phase = Phase::Http(Box::default());
             return Some(side);
         }
         let Phase::Joining(joining) = &mut self.phase else { return Some(side) };
-        match joining.stream(side, run.event(), limits) {
+        match joining.stream(side, run.event(), &options.limits) {
             Trial::Undecided => None,
             Trial::GivenUp => {
+                self.phase = Phase::Ignored;
+                None
+            }
+            Trial::RolesReversed if self.depth > 0 => {
                 self.phase = Phase::Ignored;
                 None
             }
@@ -319,7 +338,7 @@ impl Upper {
                     self.phase = Phase::Joining(Box::new(joining));
                 }
             }
-            Phase::Ignored => {}
+            Phase::Tls(_) | Phase::Ignored => {}
         }
     }
 
@@ -328,7 +347,7 @@ impl Upper {
         let http = match &self.phase {
             Phase::Http(http) => http,
             Phase::Upgrading(upgrading) => &upgrading.http,
-            Phase::Joining(_) | Phase::Open(_) | Phase::Ignored => return false,
+            Phase::Joining(_) | Phase::Open(_) | Phase::Tls(_) | Phase::Ignored => return false,
         };
         let Some(response) = http.cut_answer(at).filter(|response| response.status == 101) else {
             return false;
@@ -341,11 +360,35 @@ impl Upper {
 
     /// Which sides sent frames.
     pub(super) fn frames(&self) -> PerSide<bool> {
-        let session = match &self.phase {
-            Phase::Open(session) => Some(&**session),
-            Phase::Upgrading(upgrading) => Some(&*upgrading.session),
-            Phase::Http(_) | Phase::Joining(_) | Phase::Ignored => None,
-        };
+        let session = self.phase.session();
         PerSide::from_fn(|side| session.is_some_and(|session| session.sides[side].traffic.frames > 0))
+    }
+}
+
+impl Phase {
+    fn session(&self) -> Option<&Session> {
+        match self {
+            Phase::Open(session) => Some(session),
+            Phase::Upgrading(upgrading) => Some(&upgrading.session),
+            Phase::Tls(secured) => secured.inner.session(),
+            Phase::Http(_) | Phase::Joining(_) | Phase::Ignored => None,
+        }
+    }
+
+    fn session_mut(&mut self) -> Option<&mut Session> {
+        match self {
+            Phase::Open(session) => Some(session),
+            Phase::Upgrading(upgrading) => Some(&mut upgrading.session),
+            Phase::Tls(secured) => secured.inner.session_mut(),
+            Phase::Http(_) | Phase::Joining(_) | Phase::Ignored => None,
+        }
+    }
+
+    fn is_before_http(&self) -> bool {
+        match self {
+            Phase::Http(http) => http.requests() == 0,
+            Phase::Tls(secured) => !secured.is_opaque() && secured.inner.is_before_http(),
+            Phase::Joining(_) | Phase::Upgrading(_) | Phase::Open(_) | Phase::Ignored => false,
+        }
     }
 }

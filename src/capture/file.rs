@@ -102,7 +102,7 @@ impl FileSource {
     }
 
     /// With smaller reads, for a look at a file's start.
-    pub(super) fn with_read_bytes(mut self, read_bytes: usize) -> FileSource {
+    pub(crate) fn with_read_bytes(mut self, read_bytes: usize) -> FileSource {
         self.read_bytes = read_bytes.max(1);
         self
     }

@@ -135,4 +135,12 @@ impl ByteOrder {
     pub(super) fn u64(self, bytes: [u8; 8]) -> u64 {
         if self == ByteOrder::Little { u64::from_le_bytes(bytes) } else { u64::from_be_bytes(bytes) }
     }
+
+    pub(super) fn u32_bytes(self, value: u32) -> [u8; 4] {
+        if self == ByteOrder::Little { value.to_le_bytes() } else { value.to_be_bytes() }
+    }
+
+    pub(super) fn u64_bytes(self, value: u64) -> [u8; 8] {
+        if self == ByteOrder::Little { value.to_le_bytes() } else { value.to_be_bytes() }
+    }
 }

@@ -10,6 +10,7 @@ mod unrecognized;
 mod info;
 pub mod file;
 pub mod merge;
+pub mod inject;
 #[cfg(feature = "live")]
 pub mod filter;
 #[cfg(feature = "live")]

@@ -15,15 +15,15 @@ use crate::time::Timestamp;
 use pcap_parser::pcapng::Block as ParsedBlock;
 use pcap_parser::{parse_block_be, parse_block_le};
 
-const SECTION_HEADER: u32 = 0x0a0d_0d0a;
-const INTERFACE_DESCRIPTION: u32 = 1;
+pub(super) const SECTION_HEADER: u32 = 0x0a0d_0d0a;
+pub(super) const INTERFACE_DESCRIPTION: u32 = 1;
 /// Obsolete since 2008, still found.
 const PACKET: u32 = 2;
 const SIMPLE_PACKET: u32 = 3;
 const INTERFACE_STATISTICS: u32 = 5;
-const ENHANCED_PACKET: u32 = 6;
+pub(super) const ENHANCED_PACKET: u32 = 6;
 const SYSTEMD_JOURNAL: u32 = 9;
-const DECRYPTION_SECRETS: u32 = 10;
+pub(super) const DECRYPTION_SECRETS: u32 = 10;
 const CUSTOM: u32 = 0x0bad;
 const CUSTOM_NOT_COPIED: u32 = 0x4000_0bad;
 /// Events of sysdig, in three versions.
@@ -32,7 +32,7 @@ const SYSDIG: [u32; 3] = [0x204, 0x216, 0x221];
 /// Byte-Order Magic of a Section Header Block.
 const BYTE_ORDER: u32 = 0x1a2b_3c4d;
 /// Secrets type: a TLS key log.
-const TLS_KEY_LOG: u32 = 0x544c_534b;
+pub(super) const TLS_KEY_LOG: u32 = 0x544c_534b;
 /// Type and both lengths of a block.
 const OVERHEAD: usize = 12;
 /// Bytes of options and padding that a block may have besides its packet.
@@ -442,7 +442,7 @@ fn simple_length(original: u32, snaplen: u32) -> u32 {
     if snaplen == 0 { original } else { original.min(snaplen) }
 }
 
-fn section_order(magic: [u8; 4], offset: u64) -> Result<ByteOrder, CaptureError> {
+pub(super) fn section_order(magic: [u8; 4], offset: u64) -> Result<ByteOrder, CaptureError> {
     if u32::from_le_bytes(magic) == BYTE_ORDER {
         Ok(ByteOrder::Little)
     } else if u32::from_be_bytes(magic) == BYTE_ORDER {

@@ -122,6 +122,18 @@ impl Decoder {
         self.state.unsupported.iter().map(|(link_type, packets)| (*link_type, *packets))
     }
 
+    /// Bytes held for IP datagrams under reassembly.
+    #[must_use]
+    pub fn held_fragment_bytes(&self) -> usize {
+        self.state.pool.held_bytes()
+    }
+
+    /// IP datagrams under reassembly.
+    #[must_use]
+    pub fn held_fragment_datagrams(&self) -> usize {
+        self.state.pool.datagrams()
+    }
+
     /// The capture has ended: counts the datagrams whose fragments never completed.
     pub fn finish(&mut self) {
         self.state.pool.finish(&mut self.state.counts);

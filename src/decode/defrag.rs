@@ -103,6 +103,14 @@ impl Pool {
         }
     }
 
+    pub(super) fn held_bytes(&self) -> usize {
+        self.held
+    }
+
+    pub(super) fn datagrams(&self) -> usize {
+        self.partials.len()
+    }
+
     /// Adds a fragment; the whole datagram if that completes it.
     pub(super) fn add(
         &mut self,

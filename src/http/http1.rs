@@ -6,12 +6,15 @@ use super::upgrade::{Request, Response};
 use crate::limits::Limits;
 use crate::moment::Moment;
 use crate::side::{PerSide, Side};
+use crate::work;
 use std::collections::VecDeque;
 
 /// Requests whose answers are awaited at a time; further ones are not matched.
 const PIPELINE_MAX: usize = 64;
 /// Longest PROXY protocol version 1 line (107 bytes with its CRLF).
 const PROXY_LINE_MAX: usize = 107;
+/// Longest method of a request.
+const METHOD_MAX: usize = 16;
 /// Signature of PROXY protocol version 2.
 const PROXY_V2: &[u8; 12] = b"\r\n\r\n\0\r\nQUIT\n";
 
@@ -55,6 +58,8 @@ enum State {
 struct Half {
     state: State,
     buffer: Vec<u8>,
+    /// Is the first line of the head in `buffer` whole?
+    has_line: bool,
 }
 
 /// The HTTP messages of one connection, both directions.
@@ -77,6 +82,12 @@ impl Http1 {
     #[must_use]
     pub fn has_partial_head(&self, side: Side) -> bool {
         !self.halves[side].buffer.is_empty()
+    }
+
+    /// Bytes of heads that are not whole yet.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        self.halves.client.buffer.len() + self.halves.server.buffer.len()
     }
 
     /// Both directions were taken for the other.
@@ -170,6 +181,11 @@ impl Http1 {
             self.halves.get_mut(side).buffer = keep;
             return (rest.len(), None);
         }
+        if matches!(event, Some(HttpEvent::RolesReversed)) {
+            // What came before is the start of the other role's head.
+            buffer.truncate(held);
+            self.halves.get_mut(side).buffer = buffer;
+        }
         (used.saturating_sub(held), event)
     }
 
@@ -187,9 +203,21 @@ impl Http1 {
         let Some(input) = input.get(blank..).filter(|rest| !rest.is_empty()) else {
             return (input.len(), None);
         };
-        if !may_be_head(side, input) {
-            let reversed = may_be_head(side.other(), input) && self.messages == 0;
-            return (0, Some(if reversed { HttpEvent::RolesReversed } else { HttpEvent::NotHttp }));
+        // The first line is looked at when its end comes, not again with each byte.
+        let (before, new) = input.split_at_checked(held.saturating_sub(blank)).unwrap_or((input, &[]));
+        let half = self.halves.get_mut(side);
+        let had_line = half.has_line && !before.is_empty();
+        let has_new_line = !had_line && new.contains(&b'\n');
+        half.has_line = had_line || has_new_line;
+        let fits = |side| opens_head(side, input) && (!has_new_line || line_fits(side, input));
+        if !fits(side) {
+            let event = match (self.messages == 0 && fits(side.other()), half.has_line) {
+                (true, true) => Some(HttpEvent::RolesReversed),
+                // Its first line will tell.
+                (true, false) => None,
+                (false, _) => Some(HttpEvent::NotHttp),
+            };
+            return (0, event);
         }
         // Heads are parsed once, when they are whole: one that comes byte by byte must not cost the square of its length.
         let newest = input.get(held.saturating_sub(blank + 3)..).unwrap_or(input);
@@ -288,25 +316,35 @@ fn preamble_len(side: Side, was_start: bool, input: &[u8]) -> Preamble {
 
 /// Could `input` be the start of a head that `side` sends, as far as it goes?
 fn may_be_head(side: Side, input: &[u8]) -> bool {
+    opens_head(side, input) && line_fits(side, input)
+}
+
+/// Does `input` begin as the first line of a head does?
+fn opens_head(side: Side, input: &[u8]) -> bool {
     match side {
         Side::Server => {
             let version = b"HTTP/1.";
             input.starts_with(version) || version.starts_with(input)
         }
         Side::Client => {
-            let method = input.iter().take_while(|byte| byte.is_ascii_uppercase() || **byte == b'-').count();
-            let line_fits = match first_line(input) {
-                Some(line) => line.ends_with(b" HTTP/1.1") || line.ends_with(b" HTTP/1.0"),
-                None => true,
-            };
-            (1..=16).contains(&method) && input.get(method).is_none_or(|byte| *byte == b' ') && line_fits
+            let is_method = |byte: &&u8| byte.is_ascii_uppercase() || **byte == b'-';
+            let method = input.iter().take(METHOD_MAX + 1).take_while(is_method).count();
+            (1..=METHOD_MAX).contains(&method) && input.get(method).is_none_or(|byte| *byte == b' ')
         }
     }
 }
 
+/// Does the first line end as a request's does, if it has an end?
+fn line_fits(side: Side, input: &[u8]) -> bool {
+    let ends_well = |line: &[u8]| line.ends_with(b" HTTP/1.1") || line.ends_with(b" HTTP/1.0");
+    side == Side::Server || first_line(input).is_none_or(ends_well)
+}
+
 /// The first line without its end, once that end is there.
 fn first_line(input: &[u8]) -> Option<&[u8]> {
-    let end = input.iter().position(|byte| *byte == b'\n')?;
+    let end = input.iter().position(|byte| *byte == b'\n');
+    work::steps(end.unwrap_or(input.len()));
+    let end = end?;
     let line = input.get(..end)?;
     Some(line.strip_suffix(b"\r").unwrap_or(line))
 }
@@ -396,6 +434,41 @@ mod tests {
             [b"GET / HTTP/1.1\r\nX: ".to_vec(), vec![b'a'; Limits::default().http_head_bytes]].concat();
         let events = feed(&mut http, Side::Client, &endless);
         assert!(matches!(events.last(), Some((_, Some(HttpEvent::HeadTooLong)))));
+    }
+
+    #[test]
+    fn a_first_line_without_end_is_looked_at_once() {
+        let cost = |len: usize| {
+            let line = [b"GET /".to_vec(), vec![b'a'; len]].concat();
+            work::of(|| {
+                for side in Side::BOTH {
+                    let mut http = Http1::default();
+                    for byte in &line {
+                        feed(&mut http, side, &[*byte]);
+                    }
+                    feed(&mut http, side, b"\n");
+                }
+            })
+        };
+        assert!(cost(20_000) <= 2 * cost(10_000) + 100, "{} {}", cost(10_000), cost(20_000));
+    }
+
+    #[test]
+    fn reversed_roles_are_told_by_a_whole_line_and_lose_no_byte() {
+        for cut in 1..REQUEST.len() {
+            let mut http = Http1::default();
+            let first = feed(&mut http, Side::Server, &REQUEST[..cut]);
+            let mut rest = &REQUEST[cut..];
+            if !matches!(first.last(), Some((_, Some(HttpEvent::RolesReversed)))) {
+                let (used, event) = http.feed(Side::Server, Moment::default(), rest, &Limits::default());
+                assert!(matches!(event, Some(HttpEvent::RolesReversed)), "cut at {cut}: {event:?}");
+                rest = &rest[used..];
+            } else {
+                rest = REQUEST;
+            }
+            http.swap_sides();
+            assert!(asks_for_websocket(&feed(&mut http, Side::Client, rest)), "cut at {cut}");
+        }
     }
 
     #[test]

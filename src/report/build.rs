@@ -3,6 +3,8 @@
 use super::endpoints;
 use super::evidence;
 use super::model;
+use super::probable;
+use super::tls;
 use crate::analyzer::record::ConnectionRecord;
 use crate::capture::InputInfo;
 use crate::decode::segment::Endpoint;
@@ -47,7 +49,8 @@ pub fn connection<'a>(id: u64, record: &'a ConnectionRecord, context: Context<'a
         h2_stream: None,
         client: address(record.client),
         server: address(record.server),
-        carrier: "tcp".into(),
+        carrier: if record.tls.is_some() { "tls" } else { "tcp" }.into(),
+        tls: record.tls.as_deref().map(|facts| tls::of(record, facts, context)),
         encapsulation: record.encapsulation_names.iter().map(|name| Cow::Borrowed(name.as_str())).collect(),
         handshake: handshake(record, context),
         opened_at: record.opened.at,
@@ -63,7 +66,10 @@ pub fn connection<'a>(id: u64, record: &'a ConnectionRecord, context: Context<'a
             at: end.map(|end| end.at.at),
             packet: end.map(|end| end.at.packet),
         },
-        verdict: verdict(&record.verdict),
+        verdict: model::Verdict {
+            probable: record.probable.as_deref().map(probable::of),
+            ..verdict(&record.verdict)
+        },
         vantage: endpoints::vantage(record),
         endpoints: sides(PerSide::from_fn(|side| endpoints::of(record, side, context))),
         traffic: sides(record.traffic.map(|traffic| model::Traffic {
@@ -116,6 +122,7 @@ fn verdict(verdict: &Verdict) -> model::Verdict<'_> {
         blind: blind.map(Cow::Borrowed),
         clean: verdict.clean,
         why: Cow::Borrowed(&verdict.why),
+        probable: None,
     }
 }
 
@@ -215,7 +222,7 @@ fn without_query(path: &[u8]) -> &[u8] {
 }
 
 /// Bytes as text, bad UTF-8 replaced by U+FFFD, then with the exact bytes in base64.
-fn text(bytes: &[u8]) -> (Cow<'_, str>, Option<Cow<'_, str>>) {
+pub(super) fn text(bytes: &[u8]) -> (Cow<'_, str>, Option<Cow<'_, str>>) {
     match std::str::from_utf8(bytes) {
         Ok(text) => (Cow::Borrowed(text), None),
         Err(_) => (String::from_utf8_lossy(bytes), Some(STANDARD.encode(bytes).into())),
@@ -226,7 +233,7 @@ fn address(endpoint: Endpoint) -> model::Address {
     model::Address { address: endpoint.address, port: endpoint.port }
 }
 
-fn sides<T>(both: PerSide<T>) -> model::Sides<T> {
+pub(super) fn sides<T>(both: PerSide<T>) -> model::Sides<T> {
     model::Sides { client: both.client, server: both.server }
 }
 

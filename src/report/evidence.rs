@@ -2,6 +2,7 @@
 
 use super::build::Context;
 use super::model;
+use super::tls::alert_text;
 use crate::analyzer::record::ConnectionRecord;
 use crate::moment::Moment;
 use crate::side::Side;
@@ -59,6 +60,14 @@ fn ending(teardown: &Teardown, side: Side, items: &mut Vec<Item>) {
     }
     if let Some(reset) = &teardown.reset[side] {
         items.push((reset.at, side, reset_text(reset)));
+    }
+    if let Some(secrecy) = &teardown.tls {
+        if let Some(at) = secrecy.close_notify[side] {
+            items.push((at, side, "TLS close_notify".into()));
+        }
+        if let Some(alert) = secrecy.alert[side] {
+            items.push((alert.at, side, alert_text(alert.description)));
+        }
     }
     let unanswered = teardown.unanswered[side];
     if unanswered.sendings >= teardown.unanswered_limit {

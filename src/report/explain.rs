@@ -1,39 +1,64 @@
-//! `wsclose explain`: what a close code means, or how two of them differ.
+//! `wsclose explain`: what a close code means, or how two of them differ; the words of a verdict; key logs.
 //!
-//! Everything said comes from the table in [`crate::websocket::close_code`]; the differences between any two codes
-//! are the attributes in which their rows differ, and a few pairs that are often confused have a note of their own.
+//! Everything said of codes comes from the table in [`crate::websocket::close_code`]; the differences between any two
+//! codes are the attributes in which their rows differ, and a few pairs that are often confused have a note of their
+//! own. The words stand in a table beside this file.
 
 mod compare;
 mod json;
 mod layout;
+mod words;
 
 pub use json::write_json;
+pub use words::{KEY_LOG_RECIPES, KeyLogRecipe, Topic, WORDS, Word};
 
 use crate::websocket::close_code::CloseCode;
 use compare::Comparison;
 use layout::Page;
 use std::io::{self, Write};
 
-/// Explains `codes` as text for people: each by itself, or two side by side.
+/// Explains `topics` as text for people: each by itself, or two codes side by side.
 ///
 /// `width` is the number of columns to fill; it is held between 72 and 100.
 ///
 /// # Errors
 /// Whatever `out` refuses.
-pub fn write_text(out: &mut impl Write, codes: &[CloseCode], width: usize) -> io::Result<()> {
+pub fn write_text(out: &mut impl Write, topics: &[Topic], width: usize) -> io::Result<()> {
     let mut page = Page::new(out, width);
-    if let [first, second] = codes
+    if let [Topic::Code(first), Topic::Code(second)] = topics
         && first != second
     {
         return side_by_side(&mut page, &Comparison::new(*first, *second));
     }
-    for (position, code) in codes.iter().enumerate() {
+    for (position, topic) in topics.iter().enumerate() {
         if position > 0 {
             page.blank()?;
         }
-        one(&mut page, *code)?;
+        match topic {
+            Topic::Code(code) => one(&mut page, *code)?,
+            Topic::Word(word) => one_word(&mut page, word)?,
+            Topic::KeyLog => key_log(&mut page)?,
+        }
     }
     Ok(())
+}
+
+fn one_word(page: &mut Page<'_, impl Write>, word: &Word) -> io::Result<()> {
+    page.line(&format!("{} (verdict.{})", word.word, word.field))?;
+    page.paragraph("Meaning", word.meaning)?;
+    page.paragraph("Evidence", word.evidence)?;
+    page.paragraph("Fix", word.fix)
+}
+
+fn key_log(page: &mut Page<'_, impl Write>) -> io::Result<()> {
+    page.line("A key log holds the keys of TLS sessions. Start it before the connections begin:")?;
+    for recipe in KEY_LOG_RECIPES {
+        page.paragraph(recipe.of, recipe.how)?;
+    }
+    page.line("Then:")?;
+    page.paragraph("analyse", "wsclose --keylog keys.log capture.pcapng")?;
+    page.paragraph("keep", "wsclose inject-keys --keylog keys.log capture.pcapng -o with-keys.pcapng")?;
+    page.line("Whoever has the key log or a capture with keys can read the traffic.")
 }
 
 /// `1006 Abnormal Closure`, or `4123 (private use: 4000-4999)`.
@@ -114,9 +139,9 @@ mod tests {
     use super::*;
 
     fn text(codes: &[u16], width: usize) -> String {
-        let codes: Vec<CloseCode> = codes.iter().copied().map(CloseCode).collect();
+        let topics: Vec<Topic> = codes.iter().copied().map(|code| Topic::Code(CloseCode(code))).collect();
         let mut out = Vec::new();
-        write_text(&mut out, &codes, width).unwrap();
+        write_text(&mut out, &topics, width).unwrap();
         String::from_utf8(out).unwrap()
     }
 
@@ -220,6 +245,20 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn words_and_key_logs_are_explained_beside_codes() {
+        let topics: Vec<Topic> = ["rst", "1006", "keylog"].map(|topic| topic.parse().unwrap()).into();
+        let mut out = Vec::new();
+        write_text(&mut out, &topics, 80).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        says(&text, &["rst (verdict.cause) Meaning TCP was reset", "1006 Abnormal Closure", "SSLKEYLOGFILE"]);
+        for of in ["Chromium", "Firefox", "Node", "Python", "curl", "Java", "Go"] {
+            let lines = text.lines().filter(|line| line.trim_start().starts_with(of)).count();
+            assert_eq!(lines, 1, "{of}");
+        }
+        assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
     }
 
     #[test]

@@ -9,9 +9,9 @@ pub struct Selector {
     detail: Option<String>,
 }
 
-const KINDS: [&str; 5] = ["coded", "abnormal", "refused", "open", "unknown"];
-const CAUSES: [&str; 3] = ["rst", "fin", "timeout"];
-const BLINDS: [&str; 8] =
+pub(super) const KINDS: [&str; 5] = ["coded", "abnormal", "refused", "open", "unknown"];
+pub(super) const CAUSES: [&str; 3] = ["rst", "fin", "timeout"];
+pub(super) const BLINDS: [&str; 8] =
     ["gap", "encrypted", "truncated", "one-sided", "started-late", "desynchronized", "evicted", "dropped"];
 
 /// Who may have begun an end, as `--closed-by` takes it.
@@ -71,6 +71,7 @@ mod tests {
             blind: None,
             clean: false,
             why: "".into(),
+            probable: None,
         }
     }
 

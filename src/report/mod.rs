@@ -4,6 +4,8 @@ pub mod explain;
 pub mod diagnosis;
 pub mod model;
 mod evidence;
+mod probable;
+mod tls;
 mod endpoints;
 pub mod build;
 pub mod summary;

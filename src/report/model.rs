@@ -89,6 +89,9 @@ pub struct Summary {
     pub by_closed_by: BTreeMap<String, u64>,
     /// TCP connections that are not listed.
     pub other_tcp_connections: u64,
+    /// TLS connections of which nothing could be decrypted, listed or not.
+    #[serde(default)]
+    pub encrypted_connections: u64,
     /// What to do, that which would have saved most connections first.
     #[serde(default)]
     pub findings: Vec<Finding>,
@@ -111,6 +114,9 @@ pub struct Connection<'a> {
     pub server: Address,
     /// `tcp`, `tls`, `h2` or `tls+h2`.
     pub carrier: Cow<'a, str>,
+    /// The TLS that carries it; null where there is none.
+    #[serde(default)]
+    pub tls: Option<Tls<'a>>,
     /// VLANs and tunnels, outermost first.
     pub encapsulation: Vec<Cow<'a, str>>,
     /// The opening handshake.
@@ -144,6 +150,38 @@ pub struct Connection<'a> {
     pub diagnosis: Vec<Diagnosis>,
     /// Its oddities.
     pub anomalies: Vec<Cow<'a, str>>,
+}
+
+/// The TLS that carries a connection.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Tls<'a> {
+    /// The version agreed on: `TLS 1.3`.
+    pub version: Option<String>,
+    /// The cipher suite agreed on, by its registered name or as `0x1301`.
+    pub cipher_suite: Option<Cow<'a, str>>,
+    /// The server name that the client asked for.
+    pub sni: Option<Cow<'a, str>>,
+    /// The application protocol agreed on, where it can be read.
+    pub alpn: Option<Cow<'a, str>>,
+    /// Was it decrypted?
+    pub decrypted: bool,
+    /// Why not.
+    pub undecrypted_because: Option<Cow<'a, str>>,
+    /// Packet of each side's `close_notify`, where it can be read.
+    pub close_notify: Sides<Option<u32>>,
+    /// The first alert that ended it.
+    pub alert: Option<TlsAlert<'a>>,
+}
+
+/// An alert that ended TLS.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct TlsAlert<'a> {
+    /// Its registered name.
+    pub description: Cow<'a, str>,
+    /// Who sent it.
+    pub by: Cow<'a, str>,
+    /// Its packet.
+    pub packet: u32,
 }
 
 /// One value for each side.
@@ -271,6 +309,36 @@ pub struct Verdict<'a> {
     pub clean: bool,
     /// The reasons in one sentence.
     pub why: Cow<'a, str>,
+    /// What lengths and times of its encrypted records allow to be said; null where it is not encrypted.
+    #[serde(default)]
+    pub probable: Option<Probable<'a>>,
+}
+
+/// An opinion on an encrypted connection: never a verdict, and never a code but 1006.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Probable<'a> {
+    /// The opinion in words, with its confidence.
+    pub text: Cow<'a, str>,
+    /// `closing-handshake`, `one-sided-close`, `no-close`, `still-open`, `unclear` or `unreadable`.
+    pub ending: Cow<'a, str>,
+    /// `high` (seldom wrong), `medium` or `low`.
+    pub confidence: Cow<'a, str>,
+    /// 1006 where there was probably no Close.
+    pub code: Option<u16>,
+    /// Who probably sent the first Close.
+    pub closed_by: Option<Cow<'a, str>>,
+    /// What that Close would hold by its length: `empty`, `code` or `code-and-reason`.
+    pub body: Option<Cow<'a, str>>,
+    /// Bytes of its reason.
+    pub reason_bytes: Option<u8>,
+    /// Packets of the probable Close frames.
+    pub close_packets: Sides<Option<u32>>,
+    /// Packets of the probable `close_notify` alerts.
+    pub close_notify_packets: Sides<Option<u32>>,
+    /// Is it a WebSocket? 0 to 100; from 50 on it probably is.
+    pub websocket_score: u8,
+    /// What speaks for and against it.
+    pub websocket_signs: Vec<Cow<'a, str>>,
 }
 
 /// Where the capture was taken.

@@ -26,6 +26,8 @@ pub struct Connection {
     pub opened: Moment,
     /// Latest packet.
     pub last: Moment,
+    /// Latest packet of either side that carried payload.
+    pub last_payload: Option<Moment>,
     /// Packets so far, copies not counted.
     pub packets: u64,
     /// Oddities.
@@ -40,6 +42,7 @@ impl Connection {
             halves: PerSide::default(),
             opened: at,
             last: at,
+            last_payload: None,
             packets: 0,
             anomalies: AnomalySet::default(),
         }
@@ -93,6 +96,14 @@ impl Connection {
         for side in Side::BOTH {
             self.give_up_lost(side, segment.at, limits, sink);
         }
+        for half in [&mut self.halves.client, &mut self.halves.server] {
+            half.plain = half.is_plain();
+        }
+    }
+
+    /// Payload came with `at`.
+    pub(super) fn note_payload(&mut self, at: Moment) {
+        self.last_payload = self.last_payload.max(Some(at));
     }
 
     /// Delivers all that is held, with its holes as gaps: nothing more will come.
@@ -111,14 +122,20 @@ impl Connection {
         }
     }
 
-    /// Bytes held out of order.
+    /// Memory that segments held out of order take, in bytes.
     #[must_use]
     pub fn held_bytes(&self) -> usize {
         Side::BOTH
             .iter()
             .filter_map(|side| self.halves[*side].recovery.as_ref())
-            .map(|r| r.queue.bytes())
+            .map(|r| r.queue.memory())
             .sum()
+    }
+
+    /// Segments held out of order.
+    #[must_use]
+    pub fn held_segments(&self) -> usize {
+        Side::BOTH.iter().filter_map(|side| self.halves[*side].recovery.as_ref()).map(|r| r.queue.len()).sum()
     }
 
     /// Has TCP ended: by a reset, or by both FINs acknowledged?
@@ -184,7 +201,7 @@ impl Connection {
             }
         }
         if segment.payload_len() > 0 && !is_probe {
-            half.last_payload = Some(segment.at);
+            self.note_payload(segment.at);
         }
     }
 
@@ -285,12 +302,12 @@ impl Connection {
             half.differs.get_or_insert(segment.at);
             self.anomalies.insert(Anomaly::TcpOverlapDiffers);
         }
-        let full = recovery.queue.bytes() > limits.out_of_order_bytes
-            || recovery.queue.len() > limits.out_of_order_segments;
         Self::deliver_ready(half, side, sink);
-        if full {
+        while self.halves[side].holds_too_much(limits) {
             self.anomalies.insert(Anomaly::TcpOutOfOrderLimit);
-            self.skip_hole(side, segment.at, GapCause::Limit, sink);
+            if !self.skip_hole(side, segment.at, GapCause::Limit, sink) {
+                break;
+            }
         }
     }
 
@@ -456,12 +473,14 @@ mod tests {
     struct Script {
         tcp: Connection,
         bytes: Bytes,
+        limits: Limits,
     }
 
     impl Script {
         /// A connection in which each side has sent its SYN with sequence number 99.
         fn established() -> Self {
-            let mut script = Script { tcp: Connection::new(Moment::default()), bytes: Bytes::default() };
+            let tcp = Connection::new(Moment::default());
+            let mut script = Script { tcp, bytes: Bytes::default(), limits: Limits::default() };
             script.send(CLIENT, TcpFlags::SYN, 99, None, b"");
             script.send(SERVER, TcpFlags::SYN | ACK, 99, Some(100), b"");
             script
@@ -485,7 +504,7 @@ mod tests {
                 payload,
                 missing: 0,
             };
-            self.tcp.handle_segment(side, &segment, &Limits::default(), &mut self.bytes);
+            self.tcp.handle_segment(side, &segment, &self.limits, &mut self.bytes);
         }
 
         fn sent(&mut self, side: Side) -> String {
@@ -501,6 +520,21 @@ mod tests {
         script.send(CLIENT, ACK, 103, Some(100), b"def");
         script.send(CLIENT, ACK, 100, Some(100), b"abcd");
         assert_eq!(script.sent(CLIENT), "abcdef");
+    }
+
+    #[test]
+    fn many_holes_before_a_large_segment_do_not_lift_the_cap() {
+        let limits = Limits { out_of_order_bytes: 2_000, ..Limits::default() };
+        let mut script = Script::established();
+        for hole in 0..12 {
+            script.send(CLIENT, ACK, 102 + 2 * hole, Some(100), b"x");
+        }
+        script.send(CLIENT, ACK, 200, Some(100), &[b'y'; 1_990]);
+        assert!(!script.tcp.halves.client.holds_too_much(&Limits::default()));
+        script.limits = limits.clone();
+        script.send(CLIENT, ACK, 3_000, Some(100), b"z");
+        assert!(!script.tcp.halves.client.holds_too_much(&limits));
+        assert!(script.tcp.anomalies.contains(Anomaly::TcpOutOfOrderLimit));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use super::reassembly::OutOfOrder;
 use super::reset::{Reset, ResetValidity};
 use super::stream_event::{Gap, GapCause};
 use crate::decode::segment::Segment;
+use crate::limits::Limits;
 use crate::moment::Moment;
 use crate::seq::SeqNum;
 use crate::time::Timestamp;
@@ -62,8 +63,6 @@ pub struct Half {
     pub reset: Option<Box<Reset>>,
     /// The side's last packet.
     pub last: Option<Moment>,
-    /// The side's last payload.
-    pub last_payload: Option<Moment>,
     /// TTL or hop limit of its packets other than resets.
     pub ttl: UsualTtl,
     /// Its last packet that stood exactly at `next`: what lies behind was sent later.
@@ -74,6 +73,8 @@ pub struct Half {
     pub unanswered: Unanswered,
     /// Its keepalive probes.
     pub keepalives: Keepalives,
+    /// Nothing is missing, held, ended or reset: see [`Connection::handle_plain`](super::connection::Connection).
+    pub(super) plain: bool,
     /// Held segments and the hole before them, while there is one.
     pub(crate) recovery: Option<Box<Recovery>>,
 }
@@ -116,12 +117,8 @@ pub(crate) struct Recovery {
 impl Half {
     /// See [`Connection::touch`](super::connection::Connection::touch).
     pub(crate) fn touch(&self) -> u64 {
-        let flags =
-            [self.fin.is_some(), self.last.is_some(), self.last_payload.is_some(), self.base.is_some()];
-        self.next
-            ^ u64::from(self.packets)
-            ^ u64::from(self.unanswered.sendings)
-            ^ u64::from(flags.contains(&true))
+        let is_recent = self.last.is_some() ^ self.settled.is_some();
+        self.next ^ u64::from(self.packets) ^ u64::from(self.unanswered.sendings) ^ u64::from(is_recent)
     }
 
     /// Sets the numbering from a SYN, unless it is known already.
@@ -142,6 +139,13 @@ impl Half {
     #[must_use]
     pub fn initial_seq(&self) -> Option<SeqNum> {
         self.base.filter(|_| self.from_syn).map(|base| SeqNum(base.0.wrapping_sub(1)))
+    }
+
+    /// Is `seq` the number of the next byte?
+    #[must_use]
+    #[expect(clippy::cast_possible_truncation, reason = "modulo 2^32 is the meaning")]
+    pub fn expects(&self, seq: SeqNum) -> bool {
+        self.base.is_some_and(|base| base.advance(self.next as u32) == seq)
     }
 
     /// Signed stream offset of `seq`, the one nearest to what is expected next; `None` before any numbering.
@@ -242,6 +246,14 @@ impl Half {
     #[must_use]
     pub fn has_hidden_fin(&self) -> bool {
         self.fin.is_none() && self.shown == self.sent + 1
+    }
+
+    /// Does it hold more out of order than it may?
+    pub(crate) fn holds_too_much(&self, limits: &Limits) -> bool {
+        self.recovery.as_ref().is_some_and(|recovery| {
+            recovery.queue.memory() > limits.out_of_order_bytes
+                || recovery.queue.len() > limits.out_of_order_segments
+        })
     }
 
     /// A hole of `len` bytes at `next`.

@@ -3,6 +3,7 @@
 pub mod connection;
 pub mod half;
 pub mod liveness;
+mod plain;
 mod reassembly;
 pub mod reset;
 pub mod stream_event;

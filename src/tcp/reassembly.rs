@@ -1,6 +1,7 @@
 //! Out-of-order segments of one direction, held until the hole before them fills or is given up.
 
 use crate::moment::Moment;
+use crate::work;
 use std::collections::BTreeMap;
 
 /// A segment's payload that waits for the bytes before it.
@@ -22,15 +23,24 @@ impl Held {
     }
 }
 
+/// Memory that one held segment takes besides its bytes: its entries in both maps, and the allocator's share.
+const SEGMENT_OVERHEAD: usize = 128;
+
 /// Segments beyond a hole, keyed by the stream offset of their first byte; they never overlap.
 ///
 /// ```text
-///  delivered | hole |  held  | hole |  held  |
-///            next   ^offset         ^offset
+///  delivered | hole |held|held|held| hole |  held  |
+///            next   ^run           ^end   ^run     ^end
 /// ```
+///
+/// Runs without a hole are kept beside the segments: what lies within a run needs no look at its segments, and each
+/// hole that a segment fills makes one run of two. So the work for a segment grows with its captured bytes and with the
+/// holes it fills, never with what is held.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct OutOfOrder {
     segments: BTreeMap<u64, Held>,
+    /// Runs without a hole: from the first byte's offset to the one behind the last.
+    runs: BTreeMap<u64, u64>,
     bytes: usize,
 }
 
@@ -48,7 +58,8 @@ impl OutOfOrder {
         self.segments.is_empty()
     }
 
-    pub(crate) fn bytes(&self) -> usize {
+    /// Memory it takes, in bytes: the payload, and what each segment costs besides.
+    pub(crate) fn memory(&self) -> usize {
         self.bytes
     }
 
@@ -65,22 +76,43 @@ impl OutOfOrder {
     pub(crate) fn insert(&mut self, offset: u64, segment: &Held) -> Inserted {
         let before = self.bytes;
         let end = offset + segment.len();
-        let mut differs = false;
-        let mut at = offset;
-        while at < end {
-            // What stands at or before `at` and reaches beyond it?
-            if let Some((start, held)) = self.segments.range(..=at).next_back()
-                && start + held.len() > at
-            {
-                differs |= overlap_differs(offset, segment, *start, held);
-                at = start + held.len();
-                continue;
-            }
-            let next = self.segments.range(at..end).next().map_or(end, |(start, _)| *start);
-            self.hold(at, segment, offset, next);
-            at = next;
+        if offset == end {
+            return Inserted { differs: false, grown: 0 };
         }
+        let differs = self.differs(offset, segment);
+        let mut run = offset..end;
+        let mut at = offset;
+        while let Some((start, stop)) = self.run_touching(run.start, end) {
+            work::step();
+            self.runs.remove(&start);
+            run = run.start.min(start)..run.end.max(stop);
+            if at < start {
+                self.hold(at, segment, offset, start.min(end));
+            }
+            at = at.max(stop);
+        }
+        if at < end {
+            self.hold(at, segment, offset, end);
+        }
+        self.runs.insert(run.start, run.end);
         Inserted { differs, grown: self.bytes.saturating_sub(before) }
+    }
+
+    /// The first run that overlaps or touches `from..to`.
+    fn run_touching(&self, from: u64, to: u64) -> Option<(u64, u64)> {
+        let before = self.runs.range(..=from).next_back().filter(|(_, end)| **end >= from);
+        before.or_else(|| self.runs.range(from..=to).next()).map(|(start, end)| (*start, *end))
+    }
+
+    /// Does it contradict what is held, where both have captured bytes?
+    fn differs(&self, offset: u64, segment: &Held) -> bool {
+        let end = offset + segment.bytes.len() as u64;
+        let before = self.segments.range(..=offset).next_back();
+        let behind = self.segments.range(offset..end).skip_while(|(start, _)| **start == offset);
+        before.into_iter().chain(behind).any(|(start, held)| {
+            work::step();
+            overlap_differs(offset, segment, *start, held)
+        })
     }
 
     /// Holds bytes `from..to` of `segment`, whose first byte stands at `offset`.
@@ -90,7 +122,7 @@ impl OutOfOrder {
         let end = usize::try_from(to - offset).unwrap_or(captured).min(captured);
         let bytes: Box<[u8]> = segment.bytes.get(start..end).unwrap_or_default().into();
         let missing = u32::try_from((to - from).saturating_sub(bytes.len() as u64)).unwrap_or(u32::MAX);
-        self.bytes += bytes.len();
+        self.bytes += bytes.len() + SEGMENT_OVERHEAD;
         self.segments.insert(from, Held { at: segment.at, peer_acked: segment.peer_acked, bytes, missing });
     }
 
@@ -100,8 +132,15 @@ impl OutOfOrder {
         if *entry.key() > next {
             return None;
         }
+        work::step();
         let (offset, held) = entry.remove_entry();
-        self.bytes = self.bytes.saturating_sub(held.bytes.len());
+        self.bytes = self.bytes.saturating_sub(held.bytes.len() + SEGMENT_OVERHEAD);
+        if let Some((_, end)) = self.runs.pop_first() {
+            let rest = offset + held.len();
+            if rest < end {
+                self.runs.insert(rest, end);
+            }
+        }
         Some((offset, held))
     }
 }
@@ -139,7 +178,7 @@ mod tests {
         let inserted = queue.insert(8, &held(b"AABXBCC"));
         assert!(inserted.differs);
         assert_eq!(drain(&mut queue), [(8, b"AA".to_vec()), (10, b"bbb".to_vec()), (13, b"CC".to_vec())]);
-        assert_eq!(queue.bytes(), 0);
+        assert_eq!((queue.memory(), queue.runs.len()), (0, 0));
     }
 
     #[test]
@@ -147,6 +186,47 @@ mod tests {
         let mut queue = OutOfOrder::default();
         queue.insert(0, &held(b"abcdef"));
         assert_eq!(queue.insert(2, &held(b"cd")), Inserted { differs: false, grown: 0 });
+    }
+
+    #[test]
+    fn segments_that_touch_are_one_run() {
+        let mut queue = OutOfOrder::default();
+        queue.insert(10, &held(b"cd"));
+        queue.insert(14, &held(b"gh"));
+        queue.insert(8, &held(b"ab"));
+        assert_eq!(queue.runs.iter().map(|(from, to)| (*from, *to)).collect::<Vec<_>>(), [(8, 12), (14, 16)]);
+        queue.insert(9, &held(b"bcdefgh"));
+        assert_eq!(queue.runs.iter().map(|(from, to)| (*from, *to)).collect::<Vec<_>>(), [(8, 16)]);
+        let bytes: Vec<_> = drain(&mut queue).into_iter().flat_map(|(_, bytes)| bytes).collect();
+        assert_eq!(bytes, b"abcdefgh");
+    }
+
+    #[test]
+    fn a_segment_over_many_held_ones_costs_as_many_steps_as_it_fills_holes() {
+        // Every other byte is held. A segment of which the snaplen left nothing covers them all, again and again.
+        let cost = |segments: u32| {
+            let mut queue = OutOfOrder::default();
+            let covering = Held { missing: 2 * segments, ..held(b"") };
+            work::of(|| {
+                for segment in 0..segments {
+                    queue.insert(2 * u64::from(segment), &held(b"x"));
+                }
+                for _ in 0..segments {
+                    queue.insert(0, &covering);
+                }
+            })
+        };
+        assert!(cost(2_000) <= 2 * cost(1_000) + 10, "{} {}", cost(1_000), cost(2_000));
+        assert!(cost(1_000) <= 4_000, "{}", cost(1_000));
+    }
+
+    #[test]
+    fn memory_counts_what_a_segment_costs_besides_its_bytes() {
+        let mut queue = OutOfOrder::default();
+        for offset in 0..100 {
+            queue.insert(2 * offset, &held(b"x"));
+        }
+        assert_eq!(queue.memory(), 100 * (1 + SEGMENT_OVERHEAD));
     }
 
     #[test]

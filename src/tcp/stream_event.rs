@@ -24,6 +24,8 @@ pub enum GapCause {
     Limit,
     /// One byte behind all that was seen, acknowledged by the peer: a byte of data, or the FIN.
     ByteOrFin,
+    /// The bytes are there, but encrypted, and can't be read.
+    Encrypted,
 }
 
 /// A hole in one direction's bytes.

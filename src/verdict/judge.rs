@@ -1,7 +1,7 @@
 //! The one place that decides: evidence in, verdict out.
 
 use super::reset_origin::{ResetOrigin, reset_origin};
-use super::teardown::{Answer, Blind, Lost, Observed, Sight, TcpEnd, TcpEndKind, Teardown};
+use super::teardown::{Answer, Blind, Lost, Observed, Secrecy, Sight, TcpEnd, TcpEndKind, Teardown};
 use super::verdict::{Cause, ClosedBy, Kind, Verdict};
 use super::why;
 use crate::side::Side;
@@ -18,7 +18,7 @@ use crate::websocket::close::{CloseBody, CloseFrame};
 /// Wherever the packets could hide what would change the answer, it is `unknown` with the reason.
 #[must_use]
 pub fn judge(teardown: &Teardown) -> Verdict {
-    if let Some(verdict) = judge_opening(teardown) {
+    if let Some(verdict) = judge_hidden(teardown).or_else(|| judge_opening(teardown)) {
         return verdict;
     }
     match first_close(teardown) {
@@ -40,6 +40,17 @@ fn first_close(teardown: &Teardown) -> Option<(Side, &CloseFrame)> {
         |late: &CloseFrame, early: &CloseFrame| late.sender_had_received(early.wire.end) == Some(true);
     let other_is_first = answers(one.1, other.1) || (!answers(other.1, one.1) && other.1.at < one.1.at);
     Some(if other_is_first { other } else { one })
+}
+
+/// The verdict on a connection that is encrypted throughout; `None`: it is none. That TCP is open or has ended shows
+/// all the same.
+fn judge_hidden(teardown: &Teardown) -> Option<Verdict> {
+    let secrecy = teardown.tls.as_deref().filter(|secrecy| secrecy.is_hidden)?;
+    let is_open = teardown.tcp_end().is_none() && teardown.timed_out().is_none();
+    if is_open && teardown.observed == Observed::Whole {
+        return Some(verdict(Kind::Open, None, why::open(teardown)));
+    }
+    Some(unknown(Blind::Encrypted, why::encrypted(teardown, secrecy.decryption)))
 }
 
 /// The verdict on a connection that did not open; `None`: it did.
@@ -149,13 +160,16 @@ fn origin_of(teardown: &Teardown, end: &TcpEnd) -> Option<ResetOrigin> {
 
 /// Who ended TCP. One packet may show that both FINs were sent, but not in which order.
 fn ended_by(teardown: &Teardown, end: &TcpEnd, origin: Option<ResetOrigin>) -> ClosedBy {
-    match origin {
-        None | Some(ResetOrigin::Endpoint) => {
+    // Who says good-bye in TLS ends the connection, whoever then drops TCP first.
+    let tls_end = teardown.tls.as_deref().and_then(Secrecy::end).filter(|(_, at)| *at <= end.at);
+    match (origin, tls_end) {
+        (None | Some(ResetOrigin::Endpoint | ResetOrigin::NoSuchConnection), Some((side, _))) => side.into(),
+        (None | Some(ResetOrigin::Endpoint), None) => {
             let both = !end.is_seen && teardown.unseen_fin[end.by] == teardown.unseen_fin[end.by.other()];
             if both { ClosedBy::Unknown } else { end.by.into() }
         }
-        Some(ResetOrigin::NoSuchConnection) => ClosedBy::Unknown,
-        Some(ResetOrigin::Foreign(_)) => ClosedBy::Network,
+        (Some(ResetOrigin::NoSuchConnection), None) => ClosedBy::Unknown,
+        (Some(ResetOrigin::Foreign(_)), _) => ClosedBy::Network,
     }
 }
 

@@ -6,6 +6,7 @@ use crate::side::{PerSide, Side};
 use crate::tcp::half::Fin;
 use crate::tcp::liveness::Unanswered;
 use crate::tcp::reset::Reset;
+use crate::tls::facts::{Alert, Decryption, Facts};
 use crate::websocket::close::CloseFrame;
 
 /// The evidence about one connection's end: what [`judge`](super::judge::judge) judges.
@@ -33,10 +34,56 @@ pub struct Teardown {
     pub last_message: PerSide<LastMessage>,
     /// ICMP errors that quote its segments, the first few.
     pub icmp: Vec<IcmpError>,
+    /// What TLS tells of the end, where there is TLS.
+    pub tls: Option<Box<Secrecy>>,
     /// Why observation ended.
     pub observed: Observed,
     /// Sendings without an answer that prove a dead peer ([`Limits`](crate::limits::Limits)).
     pub unanswered_limit: u32,
+}
+
+/// What TLS tells of a connection's end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Secrecy {
+    /// What could be decrypted.
+    pub decryption: Decryption,
+    /// Did the server answer the client's hello?
+    pub answered: bool,
+    /// Was nothing decrypted of what may have been sent?
+    pub is_hidden: bool,
+    /// Each side's `close_notify`.
+    pub close_notify: PerSide<Option<Moment>>,
+    /// Each side's first alert that ends the connection.
+    pub alert: PerSide<Option<Alert>>,
+}
+
+impl Secrecy {
+    /// The part of `facts` that speaks of the end.
+    #[must_use]
+    pub fn of(facts: &Facts) -> Secrecy {
+        Secrecy {
+            decryption: facts.decryption,
+            answered: facts.server_hello.is_some(),
+            is_hidden: facts.is_opaque(),
+            close_notify: facts.close_notify,
+            alert: facts.alert,
+        }
+    }
+
+    /// The first fatal alert, and who sent it.
+    #[must_use]
+    pub fn fatal_alert(&self) -> Option<(Side, Alert)> {
+        let alerts = Side::BOTH.into_iter().filter_map(|side| self.alert[side].map(|alert| (side, alert)));
+        alerts.filter(|(_, alert)| alert.is_fatal).min_by_key(|(_, alert)| alert.at)
+    }
+
+    /// Who ended TLS, by a `close_notify` or a fatal alert, and when.
+    #[must_use]
+    pub fn end(&self) -> Option<(Side, Moment)> {
+        let notified = Side::BOTH.into_iter().filter_map(|side| self.close_notify[side].map(|at| (side, at)));
+        let alerted = self.fatal_alert().map(|(side, alert)| (side, alert.at));
+        notified.chain(alerted).min_by_key(|(_, at)| *at)
+    }
 }
 
 /// The latest message of one side: what may have drawn a failure.

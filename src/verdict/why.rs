@@ -7,6 +7,7 @@ use crate::decode::segment::IcmpError;
 use crate::moment::Moment;
 use crate::side::Side;
 use crate::tcp::liveness::Unanswered;
+use crate::tls::facts::{AlertDescription, Decryption};
 use crate::websocket::close::{CloseBody, CloseFrame};
 use std::fmt::{self, Write as _};
 
@@ -109,7 +110,23 @@ pub(super) fn abnormal(teardown: &Teardown, end: &TcpEnd, origin: Option<ResetOr
             close_text(close),
             packet(close.at)
         ),
-        None => format!("{}{origin}; neither side had sent a Close", end_text(end)),
+        None => {
+            format!("{}{}{origin}; neither side had sent a Close", goodbye_text(teardown, end), end_text(end))
+        }
+    }
+}
+
+/// What ended TLS before TCP ended.
+fn goodbye_text(teardown: &Teardown, end: &TcpEnd) -> String {
+    let Some(secrecy) = teardown.tls.as_deref() else { return String::new() };
+    match secrecy.end() {
+        Some((side, at)) if at <= end.at => {
+            let alert = secrecy.fatal_alert().filter(|(_, alert)| alert.at == at);
+            let name =
+                alert.and_then(|(_, alert)| alert.description).unwrap_or(AlertDescription::CLOSE_NOTIFY);
+            format!("TLS alert {name} by {side} in {}, ", packet(at))
+        }
+        _ => String::new(),
     }
 }
 
@@ -176,7 +193,9 @@ pub(super) fn refused_without_answer(
     let opening = &teardown.opening;
     let stage = match (opening.request, opening.syn_ack) {
         (Some(request), _) => format!("the Upgrade request in {} was never answered whole", packet(request)),
-        (None, Some(_)) => "no complete Upgrade request was sent".to_owned(),
+        (None, Some(_)) => {
+            hello_text(teardown).unwrap_or_else(|| "no complete Upgrade request was sent".to_owned())
+        }
         (None, None) => "TCP was never established".to_owned(),
     };
     match (timed_out, end) {
@@ -188,6 +207,23 @@ pub(super) fn refused_without_answer(
         (None, Some(end)) => format!("{stage}; {}", end_text(&end)),
         (None, None) => stage,
     }
+}
+
+/// How the handshake of TLS failed, if it did.
+fn hello_text(teardown: &Teardown) -> Option<String> {
+    let secrecy = teardown.tls.as_deref()?;
+    let stage = if secrecy.answered {
+        "no complete Upgrade request was sent in TLS"
+    } else {
+        "the TLS handshake was never answered"
+    };
+    let alert = secrecy.fatal_alert().and_then(|(side, alert)| Some((side, alert.at, alert.description?)));
+    Some(match alert {
+        Some((side, at, name)) => {
+            format!("the TLS handshake failed: {side} sent the alert {name} in {}", packet(at))
+        }
+        None => stage.to_owned(),
+    })
 }
 
 pub(super) fn refused_by_icmp(teardown: &Teardown, error: &IcmpError) -> String {
@@ -246,6 +282,11 @@ pub(super) fn lost_text(side: Side, lost: &Lost) -> String {
         Blind::Evicted => format!("{side}'s state was dropped to keep within the limits{at}"),
         Blind::Dropped => format!("the capture reports dropped packets{at}"),
     }
+}
+
+pub(super) fn encrypted(teardown: &Teardown, decryption: Decryption) -> String {
+    let end = teardown.tcp_end().map_or_else(|| "no end of TCP".to_owned(), |end| end_text(&end).to_string());
+    format!("{end}, but the connection is encrypted: {}", decryption.reason())
 }
 
 pub(super) fn open(teardown: &Teardown) -> String {

@@ -469,6 +469,17 @@ fn explain_takes_one_code_or_two() {
 }
 
 #[test]
+fn explain_takes_the_words_of_a_verdict_and_keylog() {
+    for word in ["fin", "rst", "timeout", "refused", "unknown"] {
+        let text = stdout(&run(&["explain", word]));
+        assert!(text.starts_with(word) && text.contains("Evidence"), "{text}");
+    }
+    let text = stdout(&run(&["explain", "keylog"]));
+    assert!(text.contains("--ssl-key-log-file") && text.contains("wsclose --keylog"), "{text}");
+    assert!(stderr(&run(&["explain", "closed"])).contains("timeout"));
+}
+
+#[test]
 fn help_names_the_exit_statuses_and_shows_examples() {
     let help = stdout(&run(&["--help"]));
     for part in ["Exit status:", "Examples:", "--fail-on", "Which connections:"] {

@@ -4,10 +4,10 @@ use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::num::NonZeroU8;
 use std::path::PathBuf;
+use wsclose::report::explain::Topic;
 use wsclose::report::filter::{CLOSED_BY, Selector};
 use wsclose::time::Timestamp;
 use wsclose::verdict::vantage::Vantage;
-use wsclose::websocket::close_code::CloseCode;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -59,8 +59,10 @@ pub(crate) enum Command {
     Interfaces,
     /// Show one connection packet by packet, with the verdict under it
     Show(ShowArgs),
-    /// Explain close codes: one alone, or two side by side
+    /// Explain close codes (one alone, or two side by side), words of a verdict, and how to take a TLS key log
     Explain(ExplainArgs),
+    /// Write a TLS key log into a capture, so that wsclose and Wireshark decrypt it without a second file
+    InjectKeys(InjectArgs),
 }
 
 const REPORT: &str = "Report";
@@ -104,6 +106,10 @@ pub(crate) struct CommonArgs {
     /// Where the captures were taken (estimated for each connection otherwise)
     #[arg(long, value_enum, value_name = "WHERE", help_heading = READING)]
     pub(crate) vantage: Option<VantageArg>,
+    /// Key log to decrypt TLS with, as browsers and libraries write it for SSLKEYLOGFILE; may be given more than once.
+    /// The file that SSLKEYLOGFILE names is read besides
+    #[arg(long, value_name = "FILE", help_heading = READING)]
+    pub(crate) keylog: Vec<PathBuf>,
     /// Do not recognise WebSockets whose opening handshake is not in the capture
     #[arg(long, help_heading = CHOICE)]
     pub(crate) no_midstream: bool,
@@ -179,12 +185,28 @@ pub(crate) struct ShowArgs {
 
 #[derive(Args, Debug)]
 pub(crate) struct ExplainArgs {
-    /// Close codes, such as 1001 1006
-    #[arg(required = true, value_name = "CODE")]
-    pub(crate) codes: Vec<CloseCode>,
+    /// Close codes such as 1001 1006, words of a verdict such as rst or unknown, or `keylog`: how to take a TLS key log
+    #[arg(required = true, value_name = "CODE|WORD")]
+    pub(crate) topics: Vec<Topic>,
     /// Output format
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub(crate) format: ExplainFormat,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct InjectArgs {
+    /// The capture: pcapng is copied byte for byte, pcap becomes pcapng
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// Key log (repeatable); `wsclose explain keylog` tells how to take one
+    #[arg(long, required = true, value_name = "KEYS")]
+    pub(crate) keylog: Vec<PathBuf>,
+    /// The capture with its keys; only its owner may read it
+    #[arg(short, long, value_name = "OUT")]
+    pub(crate) output: PathBuf,
+    /// Write all lines, not only those of sessions whose ClientHello is in the capture (those of a renegotiation are not)
+    #[arg(long)]
+    pub(crate) all: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]

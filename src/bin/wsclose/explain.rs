@@ -1,4 +1,4 @@
-//! `wsclose explain`: what a close code means.
+//! `wsclose explain`: what a close code or a word of a verdict means.
 
 use crate::args::{ExplainArgs, ExplainFormat};
 use anyhow::Result;
@@ -12,8 +12,8 @@ const WIDTH: usize = 80;
 pub(crate) fn run(args: &ExplainArgs) -> Result<ExitCode> {
     let mut out = io::stdout().lock();
     match args.format {
-        ExplainFormat::Text => write_text(&mut out, &args.codes, WIDTH)?,
-        ExplainFormat::Json => write_json(&mut out, &args.codes)?,
+        ExplainFormat::Text => write_text(&mut out, &args.topics, WIDTH)?,
+        ExplainFormat::Json => write_json(&mut out, &args.topics)?,
     }
     out.flush()?;
     Ok(ExitCode::SUCCESS)

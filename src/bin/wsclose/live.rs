@@ -19,7 +19,7 @@ pub(crate) fn run(args: &LiveArgs) -> Result<ExitCode> {
     let stop = Arc::new(AtomicBool::new(false));
     stop_on_signals(&stop)?;
     let mut source = LiveSource::open(&live_options(args)?, Arc::clone(&stop))?;
-    let mut analyzer = Analyzer::new(options(&args.common));
+    let mut analyzer = Analyzer::new(options(&args.common)?);
     let mut output = Output::open(&args.common, selection, &[source.info()])?.line_by_line();
     let deadline = args.duration.map(|seconds| Instant::now() + Duration::from_secs(seconds));
     let mut ended = 0;

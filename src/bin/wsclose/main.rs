@@ -2,6 +2,8 @@
 
 mod args;
 mod explain;
+mod inject;
+mod keys;
 #[cfg(feature = "live")]
 mod live;
 mod offline;
@@ -28,6 +30,7 @@ fn main() -> ExitCode {
         Some(Command::Interfaces) => live::interfaces(),
         Some(Command::Show(args)) => show::run(args),
         Some(Command::Explain(args)) => explain::run(args),
+        Some(Command::InjectKeys(args)) => inject::run(args),
     };
     match result {
         Ok(code) => code,

@@ -1,6 +1,7 @@
 //! `wsclose analyze`: saved captures.
 
 use crate::args::{AnalyzeArgs, CommonArgs};
+use crate::keys;
 use crate::output::{Output, Selection, Totals, is_read_on_terminal};
 use crate::read_ahead::for_each_block;
 use crate::reporter::{HandOver, Reporter, hand_over};
@@ -29,7 +30,7 @@ pub(crate) const EXIT_MATCHED: u8 = 3;
 const THREADS_MAX: usize = 3;
 
 pub(crate) fn run(args: &AnalyzeArgs) -> Result<ExitCode> {
-    let options = options(&args.common);
+    let options = options(&args.common)?;
     let mut selection = Selection::new(&args.common);
     (selection.since, selection.until) = (args.since, args.until);
     if args.files.len() > usize::from(u16::MAX) {
@@ -119,7 +120,7 @@ fn check_output(args: &AnalyzeArgs) -> Result<()> {
 
 /// Are they one file under two names (hard links, or `-` redirected from it)?
 #[cfg(unix)]
-fn is_same_file(input: &Path, output: &Path) -> bool {
+pub(crate) fn is_same_file(input: &Path, output: &Path) -> bool {
     use std::os::unix::fs::MetadataExt as _;
     let input = if input == Path::new("-") { Path::new("/dev/stdin") } else { input };
     let identity = |path: &Path| path.metadata().map(|file| (file.dev(), file.ino()));
@@ -127,19 +128,25 @@ fn is_same_file(input: &Path, output: &Path) -> bool {
 }
 
 #[cfg(not(unix))]
-fn is_same_file(_: &Path, _: &Path) -> bool {
+pub(crate) fn is_same_file(_: &Path, _: &Path) -> bool {
     false
 }
 
 /// What the arguments ask of the analysis.
-pub(crate) fn options(args: &CommonArgs) -> Options {
-    Options {
-        limits: Limits::default(),
+///
+/// # Errors
+/// A key log can't be read.
+pub(crate) fn options(args: &CommonArgs) -> Result<Options> {
+    let limits = Limits::default();
+    Ok(Options {
+        keys: keys::read(args, &limits)?,
+        more_keys: false,
+        limits,
         verify_checksums: args.verify_checksums,
         no_midstream: args.no_midstream,
         ws_ports: args.ws_port.clone(),
         vantage: args.vantage.map(Into::into),
-    }
+    })
 }
 
 fn read_all(

@@ -3,6 +3,7 @@
 
 mod compressed;
 mod damage;
+mod inject;
 mod merged;
 mod pcap;
 mod pcapng;

@@ -1,6 +1,7 @@
 //! `wsclose explain --format json`.
 
 use super::compare::Comparison;
+use super::words::{KEY_LOG_RECIPES, KeyLogRecipe, Topic, Word};
 use crate::websocket::close_code::{CloseCode, KnownUse};
 use serde::Serialize;
 use std::io::{self, Write};
@@ -11,6 +12,11 @@ struct Document {
     schema: &'static str,
     codes: Vec<Explanation>,
     comparison: Option<CodeComparison>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    words: Vec<&'static Word>,
+    /// How to take a key log, where that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key_log: Option<&'static [KeyLogRecipe]>,
 }
 
 /// One code, with the attributes both as stable names and as text.
@@ -71,19 +77,32 @@ impl Explanation {
     }
 }
 
-/// Explains `codes` as one JSON document; with two different ones, their differences as well.
+/// Explains `topics` as one JSON document; with two different codes, their differences as well.
 ///
 /// # Errors
 /// Whatever `out` refuses.
-pub fn write_json(out: &mut impl Write, codes: &[CloseCode]) -> io::Result<()> {
-    let comparison = match codes {
-        [first, second] if first != second => {
+pub fn write_json(out: &mut impl Write, topics: &[Topic]) -> io::Result<()> {
+    let comparison = match topics {
+        [Topic::Code(first), Topic::Code(second)] if first != second => {
             Some(CodeComparison { codes: [first.0, second.0], comparison: Comparison::new(*first, *second) })
         }
         _ => None,
     };
-    let codes = codes.iter().map(|code| Explanation::new(*code)).collect();
-    serde_json::to_writer_pretty(&mut *out, &Document { schema: "wsclose.explain/1", codes, comparison })?;
+    let mut document = Document {
+        schema: "wsclose.explain/1",
+        codes: Vec::new(),
+        comparison,
+        words: Vec::new(),
+        key_log: None,
+    };
+    for topic in topics {
+        match topic {
+            Topic::Code(code) => document.codes.push(Explanation::new(*code)),
+            Topic::Word(word) => document.words.push(word),
+            Topic::KeyLog => document.key_log = Some(KEY_LOG_RECIPES),
+        }
+    }
+    serde_json::to_writer_pretty(&mut *out, &document)?;
     out.write_all(b"\n")
 }
 
@@ -93,9 +112,9 @@ mod tests {
     use serde_json::{Value, json};
 
     fn document(codes: &[u16]) -> Value {
-        let codes: Vec<CloseCode> = codes.iter().copied().map(CloseCode).collect();
+        let topics: Vec<Topic> = codes.iter().copied().map(|code| Topic::Code(CloseCode(code))).collect();
         let mut out = Vec::new();
-        write_json(&mut out, &codes).unwrap();
+        write_json(&mut out, &topics).unwrap();
         assert_eq!(out.last(), Some(&b'\n'));
         serde_json::from_slice(&out).unwrap()
     }
@@ -112,6 +131,17 @@ mod tests {
         assert_eq!(code["may_be_sent"], false);
         assert_eq!(code["on_wire"]["value"], "local_only");
         assert_eq!(code["reconnect"]["value"], "backoff");
+    }
+
+    #[test]
+    fn words_and_key_logs_have_fields_of_their_own() {
+        let topics: Vec<Topic> = ["timeout", "keylog"].map(|topic| topic.parse().unwrap()).into();
+        let mut out = Vec::new();
+        write_json(&mut out, &topics).unwrap();
+        let document: Value = serde_json::from_slice(&out).unwrap();
+        assert_eq!(document["codes"], json!([]));
+        assert_eq!(document["words"][0]["word"], "timeout");
+        assert_eq!(document["key_log"].as_array().unwrap().len(), KEY_LOG_RECIPES.len());
     }
 
     #[test]

@@ -4,7 +4,7 @@ use super::files::FileNames;
 use super::words::{counted, duration, time_of_day};
 use crate::report::diagnosis::Diagnosis;
 use crate::report::escape::{cell, terminal};
-use crate::report::model::{Connection, Endpoint, Evidence, Handshake, Traffic};
+use crate::report::model::{Connection, Endpoint, Evidence, Handshake, Probable, Traffic};
 
 /// Columns of one header's value.
 const VALUE_WIDTH: usize = 100;
@@ -17,13 +17,18 @@ pub(super) fn brief(connection: &Connection<'_>) -> Vec<String> {
         ("abnormal", None) | ("unknown", _) => &*verdict.why,
         _ => return Vec::new(),
     };
-    vec![terminal(why)]
+    let probable = verdict.probable.as_ref().map(|probable| terminal(&probable.text));
+    std::iter::once(terminal(why)).chain(probable).collect()
 }
 
 /// The lines under a connection: why, what each application was told, what was agreed on, what was sent, the causes
 /// with their advice, and the packets that prove it.
 pub(super) fn of(connection: &Connection<'_>, files: &FileNames) -> Vec<String> {
     let mut lines = vec![terminal(&connection.verdict.why)];
+    if let Some(probable) = &connection.verdict.probable {
+        lines.push(terminal(&probable.text));
+        lines.push(likeness(probable));
+    }
     if connection.verdict.kind != "open" {
         let told = [("client", &connection.endpoints.client), ("server", &connection.endpoints.server)];
         lines.push(told.map(|(side, endpoint)| format!("{side} was told {}", code(endpoint))).join("; "));
@@ -42,6 +47,12 @@ pub(super) fn of(connection: &Connection<'_>, files: &FileNames) -> Vec<String> 
     }
     lines.extend(connection.evidence.iter().map(|item| evidence(item, files)));
     lines
+}
+
+/// Why it is taken for a WebSocket, or is not.
+fn likeness(probable: &Probable<'_>) -> String {
+    let signs = probable.websocket_signs.join("; ");
+    format!("WebSocket by {} of 100: {}", probable.websocket_score, terminal(&signs))
 }
 
 /// `1006 (certain)`, `1001 or 1006 (ambiguous)`; with what its library makes of it.

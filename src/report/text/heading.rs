@@ -21,12 +21,18 @@ pub(super) fn write(
     }
     let others = counted(summary.other_tcp_connections, "other TCP connection");
     writeln!(out, "{}, {others}", counted(packets, "packet"))?;
-    if summary.connections == 0 && summary.other_tcp_connections > 0 && !narrowed {
+    if summary.encrypted_connections > 0 {
         writeln!(
             out,
-            "A WebSocket inside TLS (wss://) or HTTP/2 is not recognised: both are not supported yet."
+            "{} could not be decrypted: `wsclose explain keylog` tells how to get the keys, --encrypted lists those \
+             that look like a WebSocket",
+            counted(summary.encrypted_connections, "TLS connection")
         )?;
         writeln!(out, "What failed before any HTTP to a WebSocket's port is listed with --ws-port PORT.")?;
+    }
+    if summary.connections == 0 && summary.other_tcp_connections > summary.encrypted_connections && !narrowed
+    {
+        writeln!(out, "A WebSocket inside HTTP/2 is not recognised: it is not supported yet.")?;
     }
     Ok(())
 }

@@ -5,9 +5,9 @@
 mod closes;
 mod ends;
 mod forged;
-mod odd_heads;
 mod framing;
 mod joining;
+mod odd_heads;
 mod opening;
 mod tcp;
 mod timeouts;

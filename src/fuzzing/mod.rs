@@ -1,0 +1,155 @@
+//! The bodies of the fuzz targets in `fuzz/`: one a layer, each ending in assertions.
+//!
+//! Compiled for tests and by cargo-fuzz (`--cfg fuzzing`) only. A body panics where the library is wrong, and nowhere
+//! else; the tests below run each on arbitrary bytes too, so that none rots between two fuzzings.
+
+#![expect(clippy::panic, clippy::expect_used, reason = "a body reports what is wrong by a panic")]
+
+mod decode;
+mod defrag;
+mod file;
+mod frames;
+mod http_head;
+mod midstream;
+mod reassembly;
+mod script;
+mod whole;
+
+pub use decode::decode;
+pub use defrag::defrag;
+pub use file::file;
+pub use frames::frames;
+pub use http_head::http_head;
+pub use midstream::midstream;
+pub use reassembly::reassembly;
+pub use whole::analyzer;
+
+use crate::limits::Limits;
+use std::time::Duration;
+
+/// A target: takes any bytes, panics if the library is wrong.
+pub type Body = fn(&[u8]);
+
+/// All targets by name, in the order of the layers.
+pub const TARGETS: [(&str, Body); 8] = [
+    ("file", file),
+    ("decode", decode),
+    ("defrag", defrag),
+    ("reassembly", reassembly),
+    ("http_head", http_head),
+    ("frames", frames),
+    ("midstream", midstream),
+    ("analyzer", analyzer),
+];
+
+/// Bytes read from a file at a time: zeroing large buffers would be most of the work.
+const READ_BYTES: usize = 2_048;
+
+/// Caps so small that an input of a few kilobytes reaches each of them.
+fn small_limits() -> Limits {
+    Limits {
+        packet_bytes: 4_096,
+        interfaces: 4,
+        secrets_bytes: 256,
+        zstd_window_bytes: 1 << 20,
+        encapsulation_depth: 4,
+        encapsulations: 4,
+        fragment_datagrams: 3,
+        fragment_bytes: 2_048,
+        fragment_timeout: Duration::from_millis(50),
+        connections: 4,
+        stream_numbers: 6,
+        out_of_order_bytes: 1_024,
+        out_of_order_segments: 8,
+        out_of_order_total_bytes: 1_536,
+        gap_patience_packets: 8,
+        http_head_bytes: 512,
+        http_messages: 6,
+        pings_pending: 2,
+        ping_samples: 2,
+        close_reason_bytes: 16,
+        icmp_errors: 2,
+        ..Limits::default()
+    }
+}
+
+/// Takes an input apart. Past its end it gives zeros.
+struct Bytes<'a>(&'a [u8]);
+
+impl<'a> Bytes<'a> {
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn byte(&mut self) -> u8 {
+        self.take(1).first().copied().unwrap_or(0)
+    }
+
+    fn u16(&mut self) -> u16 {
+        u16::from_be_bytes([self.byte(), self.byte()])
+    }
+
+    /// The next `count` bytes, fewer at the end.
+    fn take(&mut self, count: usize) -> &'a [u8] {
+        let (taken, rest) = self.0.split_at_checked(count).unwrap_or((self.0, &[]));
+        self.0 = rest;
+        taken
+    }
+
+    fn rest(self) -> &'a [u8] {
+        self.0
+    }
+}
+
+/// A pseudo-random sequence (an xorshift), so that one byte of input decides many cuts.
+struct Cuts(u32);
+
+impl Cuts {
+    fn new(seed: u8) -> Self {
+        Cuts(u32::from(seed).wrapping_mul(0x9e37_79b9) | 1)
+    }
+
+    /// A number of 1 to `most`.
+    fn next(&mut self, most: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 17;
+        self.0 ^= self.0 << 5;
+        1 + (self.0 >> 8) as usize % most.max(1)
+    }
+
+    /// `bytes` in pieces of at most `most`.
+    fn pieces(mut self, bytes: &[u8], most: usize) -> Vec<&[u8]> {
+        let mut rest = bytes;
+        let mut pieces = Vec::new();
+        while !rest.is_empty() {
+            let (piece, after) = rest.split_at(self.next(most).min(rest.len()));
+            pieces.push(piece);
+            rest = after;
+        }
+        pieces
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(200) })]
+
+        #[test]
+        fn every_body_holds_for_arbitrary_bytes(input in proptest::collection::vec(any::<u8>(), 0..600)) {
+            for (name, body) in TARGETS {
+                let outcome = std::panic::catch_unwind(|| body(&input));
+                prop_assert!(outcome.is_ok(), "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn pieces_put_together_are_the_whole() {
+        let bytes: Vec<u8> = (0..200).collect();
+        assert_eq!(Cuts::new(7).pieces(&bytes, 9).concat(), bytes);
+    }
+}

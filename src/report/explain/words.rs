@@ -1,0 +1,235 @@
+//! The words of a verdict that are no codes, and how to take a key log.
+
+use crate::websocket::close_code::CloseCode;
+use serde::Serialize;
+use std::str::FromStr;
+
+/// A word of a verdict: a kind, a cause, or what hid the end.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub struct Word {
+    /// The word as reports have it.
+    pub word: &'static str,
+    /// What it is a word for: `kind`, `cause` or `blind`.
+    pub field: &'static str,
+    /// What it means.
+    pub meaning: &'static str,
+    /// The packets that show it.
+    pub evidence: &'static str,
+    /// What to do about it.
+    pub fix: &'static str,
+}
+
+/// One way to make a program write a TLS key log.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub struct KeyLogRecipe {
+    /// The program or language.
+    pub of: &'static str,
+    /// A command, or a line of code.
+    pub how: &'static str,
+}
+
+/// Something that can be explained.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Topic {
+    /// A close code.
+    Code(CloseCode),
+    /// A word of a verdict.
+    Word(&'static Word),
+    /// How to take a key log, so that wsclose can read what is encrypted.
+    KeyLog,
+}
+
+impl FromStr for Topic {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Topic, String> {
+        if text == "keylog" {
+            return Ok(Topic::KeyLog);
+        }
+        if let Some(word) = WORDS.iter().find(|word| word.word == text) {
+            return Ok(Topic::Word(word));
+        }
+        text.parse().map(Topic::Code).map_err(|_| {
+            let words: Vec<&str> = WORDS.iter().map(|word| word.word).collect();
+            format!(
+                "expected a close code from 0 to 65535, keylog, or a word of a verdict ({})",
+                words.join(", ")
+            )
+        })
+    }
+}
+
+/// Every kind, every cause and everything that may hide an end.
+pub static WORDS: &[Word] = &[
+    Word {
+        word: "coded",
+        field: "kind",
+        meaning: "A Close frame was on the wire; the label is the code of the first one.",
+        evidence: "a Close frame that its sender sent before it had received the other side's FIN or RST",
+        fix: "explain the code itself",
+    },
+    Word {
+        word: "abnormal",
+        field: "kind",
+        meaning: "The connection was open, it ended, and no Close was sent: applications report 1006.",
+        evidence: "the end of TCP, and all bytes of both sides before it",
+        fix: "explain its cause: fin, rst or timeout",
+    },
+    Word {
+        word: "refused",
+        field: "kind",
+        meaning: "The opening handshake failed: there never was a WebSocket. Browsers report it as 1006.",
+        evidence: "an answer other than a valid 101, an end of TCP before the answer, or a SYN refused or unanswered",
+        fix: "read the status: 401 and 403 are authentication or Origin, 404 the path, 400 and 426 a proxy that drops \
+              the Upgrade header, 502 to 504 the server behind it; without an answer, see that the server listens \
+              and that no firewall stands between",
+    },
+    Word {
+        word: "open",
+        field: "kind",
+        meaning: "The capture ended, and the connection had not.",
+        evidence: "no Close, no FIN, no reset, and no side that had stopped answering",
+        fix: "capture longer",
+    },
+    Word {
+        word: "unknown",
+        field: "kind",
+        meaning: "The connection ended, but a Close may have passed unseen, so that no code can be claimed.",
+        evidence: "what hid it stands in verdict.blind: gap, encrypted, truncated, one-sided, started-late, \
+                   desynchronized, evicted or dropped",
+        fix: "explain that word",
+    },
+    Word {
+        word: "fin",
+        field: "cause",
+        meaning: "One end closed TCP in order but without a closing handshake: the program closed the socket, \
+                  exited, crashed or was killed. On the wire these look alike.",
+        evidence: "a FIN, and no Close before it",
+        fix: "look at the end that sent the FIN, at that time: process exit, exception, deployment, idle timeout of \
+              a proxy. Close with a code, and on shutdown send 1001 or 1012 to every client",
+    },
+    Word {
+        word: "rst",
+        field: "cause",
+        meaning: "TCP was reset: a program aborted, or closed or died with data unread, or something between the \
+                  ends cut the connection.",
+        evidence: "a reset that its receiver must accept",
+        fix: "see who sent it: verdict.closed_by is network where it came from neither end, and then a firewall, \
+              NAT or load balancer is to be asked; else look at the process that sent it",
+    },
+    Word {
+        word: "timeout",
+        field: "cause",
+        meaning: "One end, or the path to it, had stopped answering: a cable pulled, a host asleep, a NAT or \
+                  firewall that forgot the connection. What the other end did then is only how it gave up.",
+        evidence: "the same bytes sent at least three times, or three keepalive probes, without any answer",
+        fix: "send WebSocket pings more often than the shortest idle limit on the path, and reconnect when a pong \
+              stays out",
+    },
+    Word {
+        word: "gap",
+        field: "blind",
+        meaning: "The capture lacks packets where a Close may have stood.",
+        evidence: "bytes that their receiver acknowledged and the capture does not hold",
+        fix: "capture with a larger buffer (tcpdump -B) or a capture filter",
+    },
+    Word {
+        word: "encrypted",
+        field: "blind",
+        meaning: "The bytes are encrypted, and the keys are missing. verdict.probable holds what lengths and times \
+                  allow to be said; a code can't be told from them.",
+        evidence: "TLS records without a matching line in a key log",
+        fix: "take a key log (wsclose explain keylog), or capture behind the TLS terminator",
+    },
+    Word {
+        word: "truncated",
+        field: "blind",
+        meaning: "The snaplen cut packets where a Close may have stood.",
+        evidence: "packets shorter in the capture than on the wire",
+        fix: "capture whole packets (tcpdump -s 0)",
+    },
+    Word {
+        word: "one-sided",
+        field: "blind",
+        meaning: "Only one direction was captured.",
+        evidence: "no packet of one side, or none behind the other's FIN",
+        fix: "capture on one of the ends, or where both directions pass",
+    },
+    Word {
+        word: "started-late",
+        field: "blind",
+        meaning: "The capture began in the midst of a frame.",
+        evidence: "no opening handshake, and no frame boundary before the end",
+        fix: "start the capture earlier",
+    },
+    Word {
+        word: "desynchronized",
+        field: "blind",
+        meaning: "Frame boundaries were lost and not found again before the end.",
+        evidence: "bytes behind a hole, or sent twice with different content, that are no frames",
+        fix: "as for gap",
+    },
+    Word {
+        word: "evicted",
+        field: "blind",
+        meaning: "The connection was dropped to keep memory within its limits.",
+        evidence: "the anomaly flow_evicted",
+        fix: "analyse fewer connections in one run, or with --filter",
+    },
+    Word {
+        word: "dropped",
+        field: "blind",
+        meaning: "The capture says that it lost packets at that time.",
+        evidence: "drop counters in the capture",
+        fix: "as for gap",
+    },
+];
+
+/// How to make programs write a key log. Whoever has it can read the traffic.
+pub static KEY_LOG_RECIPES: &[KeyLogRecipe] = &[
+    KeyLogRecipe {
+        of: "Chromium",
+        how: "chromium --ssl-key-log-file=keys.log (no other instance may be running)",
+    },
+    KeyLogRecipe { of: "Firefox", how: "SSLKEYLOGFILE=keys.log firefox" },
+    KeyLogRecipe { of: "Node", how: "node --tls-keylog=keys.log app.js (as a client and as a server)" },
+    KeyLogRecipe {
+        of: "Python",
+        how: "SSLKEYLOGFILE=keys.log python app.py; for a context made by hand: context.keylog_filename = \"keys.log\"",
+    },
+    KeyLogRecipe { of: "curl", how: "SSLKEYLOGFILE=keys.log curl wss://example.org/" },
+    KeyLogRecipe {
+        of: "Java",
+        how: "java -javaagent:extract-tls-secrets.jar=keys.log -jar app.jar (an agent to be had from its project)",
+    },
+    KeyLogRecipe { of: "Go", how: "tls.Config{KeyLogWriter: file}" },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::filter;
+
+    #[test]
+    fn every_word_of_a_verdict_is_explained_and_no_other() {
+        let listed = |field: &str| -> Vec<&str> {
+            WORDS.iter().filter(|word| word.field == field).map(|word| word.word).collect()
+        };
+        assert_eq!(listed("kind"), ["coded", "abnormal", "refused", "open", "unknown"]);
+        assert!(filter::KINDS.iter().all(|word| listed("kind").contains(word)));
+        assert!(filter::CAUSES.iter().all(|word| listed("cause").contains(word)));
+        assert!(filter::BLINDS.iter().all(|word| listed("blind").contains(word)));
+        assert_eq!(WORDS.len(), filter::KINDS.len() + filter::CAUSES.len() + filter::BLINDS.len());
+    }
+
+    #[test]
+    fn a_topic_is_a_code_a_word_or_keylog() {
+        assert_eq!("1006".parse(), Ok(Topic::Code(CloseCode(1006))));
+        assert_eq!("keylog".parse(), Ok(Topic::KeyLog));
+        assert!(matches!("rst".parse(), Ok(Topic::Word(word)) if word.field == "cause"));
+        for wrong in ["", "RST", "70000", "-1", "closed"] {
+            let error = wrong.parse::<Topic>().unwrap_err();
+            assert!(error.contains("keylog") && error.contains("timeout"), "{wrong}: {error}");
+        }
+    }
+}

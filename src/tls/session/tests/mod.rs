@@ -1,0 +1,315 @@
+//! Sessions, byte by byte.
+
+mod rfc8448;
+
+use super::*;
+use crate::tls::testing::hex;
+use rfc8448::{RESUMED_0_RTT, SIMPLE_1_RTT, Trace};
+
+/// Content as a sink got it: a hole is `_`.
+#[derive(Default)]
+struct Content {
+    bytes: PerSide<Vec<u8>>,
+    order: Vec<Side>,
+    gaps: Vec<(Side, Gap)>,
+    wires: Vec<(Side, u64, u64)>,
+}
+
+impl StreamSink for Content {
+    fn stream(&mut self, side: Side, event: StreamEvent<'_>) {
+        self.order.push(side);
+        match event {
+            StreamEvent::Data { bytes, offset, wire, .. } => {
+                self.bytes.get_mut(side).extend_from_slice(bytes);
+                self.wires.push((side, offset, wire.end));
+            }
+            StreamEvent::Gap(gap) => {
+                self.bytes.get_mut(side).push(b'_');
+                self.gaps.push((side, gap));
+            }
+        }
+    }
+}
+
+struct Script {
+    session: Session,
+    keys: KeyLog,
+    more_keys: bool,
+    limits: Limits,
+    content: Content,
+    sent: PerSide<u64>,
+}
+
+fn key_log(trace: &Trace) -> KeyLog {
+    let mut keys = KeyLog::default();
+    for (label, secret) in trace.secrets {
+        let line = format!("{label} {} {secret}\n", trace.random);
+        assert_eq!(keys.read(line.as_bytes(), &Limits::default()).secrets, 1);
+    }
+    keys
+}
+
+impl Script {
+    fn new(keys: KeyLog) -> Script {
+        let limits = Limits::default();
+        Script {
+            session: Session::new(true, &limits),
+            keys,
+            more_keys: false,
+            limits,
+            content: Content::default(),
+            sent: PerSide::default(),
+        }
+    }
+
+    fn of(trace: &Trace) -> Script {
+        Script::new(key_log(trace))
+    }
+
+    fn event(&mut self, side: Side, event: StreamEvent<'_>) {
+        let context = Context { limits: &self.limits, keys: &self.keys, more_keys: self.more_keys };
+        self.session.stream(side, event, context, &mut self.content);
+    }
+
+    fn send(&mut self, side: Side, bytes: &[u8]) {
+        let offset = self.sent[side];
+        let end = offset + bytes.len() as u64;
+        *self.sent.get_mut(side) = end;
+        let wire = Wire { end, peer_acked: Some(self.sent[side.other()]) };
+        self.event(side, StreamEvent::Data { at: Moment::default(), offset, bytes, wire });
+    }
+
+    fn lose(&mut self, side: Side, len: u64) {
+        let offset = self.sent[side];
+        *self.sent.get_mut(side) = offset + len;
+        let gap = Gap { at: Moment::default(), offset, len, cause: GapCause::Lost, unsent_at: None };
+        self.event(side, StreamEvent::Gap(gap));
+    }
+
+    fn play(&mut self, trace: &Trace) {
+        for (side, record) in trace.records {
+            self.send(*side, &hex(record));
+        }
+    }
+}
+
+/// What both sides of the traces send as application data: 0, 1, ... 49.
+fn fifty() -> Vec<u8> {
+    (0..50).collect()
+}
+
+fn bytes_of(trace: &Trace, side: Side) -> Vec<u8> {
+    trace.records.iter().filter(|(from, _)| *from == side).flat_map(|(_, record)| hex(record)).collect()
+}
+
+#[test]
+fn the_simple_handshake_of_rfc_8448_is_decrypted() {
+    let mut script = Script::of(&SIMPLE_1_RTT);
+    script.play(&SIMPLE_1_RTT);
+    assert_eq!((script.content.bytes.client, script.content.bytes.server), (fifty(), fifty()));
+    let facts = &script.session.facts;
+    assert_eq!(facts.version, Some(ProtocolVersion::TLS_1_3));
+    assert_eq!(facts.suite.unwrap().name(), "TLS_AES_128_GCM_SHA256");
+    assert_eq!(facts.server_name.as_deref(), Some(&b"server"[..]));
+    assert!(facts.close_notify.client.is_some() && facts.close_notify.server.is_some());
+    assert!(facts.is_decrypted() && facts.finished.client && facts.finished.server);
+    assert_eq!(script.session.anomalies, AnomalySet::default());
+}
+
+#[test]
+fn early_data_of_rfc_8448_come_before_what_follows_the_handshake() {
+    let mut script = Script::of(&RESUMED_0_RTT);
+    script.play(&RESUMED_0_RTT);
+    assert_eq!(script.content.bytes.client, [&b"ABCDEF"[..], &fifty()].concat());
+    assert_eq!(script.content.bytes.server, fifty());
+}
+
+#[test]
+fn early_data_without_their_key_cost_only_themselves() {
+    let trace = Trace { secrets: &RESUMED_0_RTT.secrets[1..], ..RESUMED_0_RTT };
+    let mut script = Script::of(&trace);
+    script.play(&trace);
+    assert_eq!(script.content.bytes.server, fifty());
+    assert!(!script.content.bytes.client.starts_with(b"ABCDEF"));
+}
+
+#[test]
+fn records_cut_and_joined_in_every_way_give_the_same_content() {
+    for size in 1..120 {
+        let mut script = Script::of(&SIMPLE_1_RTT);
+        for (side, record) in SIMPLE_1_RTT.records {
+            for part in hex(record).chunks(size) {
+                script.send(*side, part);
+            }
+        }
+        assert_eq!(
+            (&script.content.bytes.client, &script.content.bytes.server),
+            (&fifty(), &fifty()),
+            "{size}"
+        );
+    }
+}
+
+#[test]
+fn content_has_the_place_of_its_record_in_tcp() {
+    let mut script = Script::of(&SIMPLE_1_RTT);
+    script.play(&SIMPLE_1_RTT);
+    let before: usize = [0, 3].map(|record| hex(SIMPLE_1_RTT.records[record].1).len()).iter().sum();
+    let (start, end) = (before as u64, before as u64 + 72);
+    assert_eq!(script.content.wires[0], (Side::Client, start, end));
+}
+
+#[test]
+fn a_client_seen_before_the_server_waits_for_its_hello() {
+    let mut script = Script::of(&SIMPLE_1_RTT);
+    let [hello, ..] = SIMPLE_1_RTT.records else { panic!("no records") };
+    let client = bytes_of(&SIMPLE_1_RTT, Side::Client);
+    script.send(Side::Client, &client);
+    assert!(client.len() > hello.1.len() / 2 && script.content.order.is_empty());
+    script.send(Side::Server, &bytes_of(&SIMPLE_1_RTT, Side::Server));
+    assert_eq!((&script.content.bytes.client, &script.content.bytes.server), (&fifty(), &fifty()));
+}
+
+#[test]
+fn records_wait_for_keys_that_are_still_to_come() {
+    let mut script = Script::new(KeyLog::default());
+    script.more_keys = true;
+    for (side, record) in &SIMPLE_1_RTT.records[..7] {
+        script.send(*side, &hex(record));
+    }
+    assert!(script.content.order.is_empty());
+    script.keys = key_log(&SIMPLE_1_RTT);
+    for (side, record) in &SIMPLE_1_RTT.records[7..] {
+        script.send(*side, &hex(record));
+    }
+    assert_eq!((&script.content.bytes.client, &script.content.bytes.server), (&fifty(), &fifty()));
+}
+
+#[test]
+fn without_keys_nothing_is_given_and_nothing_waits() {
+    let mut script = Script::new(KeyLog::default());
+    script.play(&SIMPLE_1_RTT);
+    assert!(script.content.order.is_empty());
+    let facts = &script.session.facts;
+    assert_eq!((facts.decryption, facts.is_opaque()), (Decryption::NoKeys, true));
+    let seen = facts.records.as_ref().unwrap();
+    let lengths: Vec<_> = seen.last.iter().map(|record| (record.side, record.length)).collect();
+    assert_eq!(lengths[lengths.len() - 2..], [(Side::Client, 19), (Side::Server, 19)]);
+    assert_eq!((seen.count.client, seen.count.server), (3, 4));
+}
+
+#[test]
+fn keys_of_one_side_alone_leave_the_other_a_hole() {
+    let one = [SIMPLE_1_RTT.secrets[0], SIMPLE_1_RTT.secrets[2]];
+    let mut keys = KeyLog::default();
+    for (label, secret) in one {
+        keys.read(format!("{label} {} {secret}", SIMPLE_1_RTT.random).as_bytes(), &Limits::default());
+    }
+    let mut script = Script::new(keys);
+    script.play(&SIMPLE_1_RTT);
+    assert_eq!(
+        (&script.content.bytes.client[..], &script.content.bytes.server[..]),
+        (&fifty()[..], &b"_"[..])
+    );
+}
+
+#[test]
+fn keys_of_another_session_are_named_as_such() {
+    let secrets = RESUMED_0_RTT.secrets;
+    let mut script = Script::of(&Trace { secrets: &secrets[1..], ..SIMPLE_1_RTT });
+    script.play(&SIMPLE_1_RTT);
+    assert_eq!(script.session.facts.decryption, Decryption::WrongKeys);
+    assert!(script.session.anomalies.contains(Anomaly::TlsKeysWrong));
+    assert!(script.content.bytes.client.iter().all(|byte| *byte == b'_'));
+}
+
+#[test]
+fn traffic_secrets_alone_are_enough_for_the_content() {
+    let mut script = Script::of(&Trace { secrets: &SIMPLE_1_RTT.secrets[2..], ..SIMPLE_1_RTT });
+    script.play(&SIMPLE_1_RTT);
+    assert_eq!((&script.content.bytes.client, &script.content.bytes.server), (&fifty(), &fifty()));
+}
+
+#[test]
+fn a_lost_record_is_a_hole_and_the_next_one_is_found() {
+    // Without the client's Finished its keys must be found by trial, and with its ticket the server's sequence.
+    for lost in [3, 4] {
+        let mut script = Script::of(&SIMPLE_1_RTT);
+        for (place, (side, record)) in SIMPLE_1_RTT.records.iter().enumerate() {
+            if place == lost {
+                script.lose(*side, hex(record).len() as u64);
+            } else {
+                script.send(*side, &hex(record));
+            }
+        }
+        let side = SIMPLE_1_RTT.records[lost].0;
+        assert_eq!(script.content.bytes[side], [b"_", &fifty()[..]].concat(), "{lost}");
+        assert_eq!(script.content.bytes[side.other()], fifty());
+        assert!(script.session.anomalies.contains(Anomaly::TlsResynchronized));
+        assert!(script.session.facts.close_notify[side].is_some());
+    }
+}
+
+#[test]
+fn bytes_lost_inside_a_record_cost_that_record() {
+    let mut script = Script::of(&SIMPLE_1_RTT);
+    for (place, (side, record)) in SIMPLE_1_RTT.records.iter().enumerate() {
+        let record = hex(record);
+        if place == 5 {
+            script.send(*side, &record[..20]);
+            script.lose(*side, 10);
+            script.send(*side, &record[30..]);
+        } else {
+            script.send(*side, &record);
+        }
+    }
+    assert_eq!(script.content.bytes.client, b"_");
+    assert!(script.session.facts.close_notify.client.is_some(), "the record behind it is read");
+}
+
+#[test]
+fn what_is_never_found_again_is_blind_and_says_so() {
+    let mut script = Script::of(&SIMPLE_1_RTT);
+    for (side, record) in &SIMPLE_1_RTT.records[..6] {
+        script.send(*side, &hex(record));
+    }
+    script.lose(Side::Client, 500);
+    script.session.finish(Moment::default(), &mut script.content);
+    assert_eq!(script.content.bytes.client, [&fifty()[..], b"_"].concat());
+    assert_eq!(script.content.gaps[0].1.cause, GapCause::Lost);
+}
+
+#[test]
+fn a_record_that_was_tampered_with_ends_the_sight_of_its_side_only() {
+    let mut script = Script::of(&SIMPLE_1_RTT);
+    for (place, (side, record)) in SIMPLE_1_RTT.records.iter().enumerate() {
+        let mut record = hex(record);
+        if place == 5 {
+            record[10] ^= 1;
+        }
+        script.send(*side, &record);
+    }
+    assert_eq!(script.content.bytes.client, b"_");
+    assert_eq!(script.content.gaps[0].1.cause, GapCause::Encrypted);
+    assert_eq!(script.content.bytes.server, fifty());
+}
+
+#[test]
+fn a_record_without_its_end_hides_no_more_than_it_could_hold() {
+    let mut script = Script::of(&SIMPLE_1_RTT);
+    for (side, record) in &SIMPLE_1_RTT.records[..5] {
+        script.send(*side, &hex(record));
+    }
+    script.send(Side::Client, &hex(SIMPLE_1_RTT.records[5].1)[..40]);
+    script.session.finish(Moment::default(), &mut script.content);
+    assert_eq!((script.content.gaps[0].1.len, script.content.gaps[0].1.cause), (50, GapCause::Encrypted));
+}
+
+#[test]
+fn what_is_no_record_ends_the_reading_of_its_side() {
+    let mut script = Script::of(&SIMPLE_1_RTT);
+    script.send(Side::Client, &hex(SIMPLE_1_RTT.records[0].1));
+    script.send(Side::Client, b"GET / HTTP/1.1\r\n\r\n");
+    assert!(script.session.anomalies.contains(Anomaly::TlsRecordMalformed));
+    assert!(script.content.order.is_empty());
+}
