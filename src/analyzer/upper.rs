@@ -205,6 +205,7 @@ impl Upper {
             HttpEvent::Request(request) => {
                 self.is_websocket = true;
                 *self.handshake = Handshake::default();
+                self.note_head(request.has_control_characters);
                 self.handshake.set_request(request);
                 let Phase::Http(http) = std::mem::replace(&mut self.phase, Phase::Ignored) else {
                     return side;
@@ -271,6 +272,7 @@ impl Upper {
 
     /// The Upgrade request was answered.
     fn answer(&mut self, response: Response) {
+        self.note_head(response.has_control_characters);
         let Phase::Upgrading(upgrading) = std::mem::replace(&mut self.phase, Phase::Ignored) else { return };
         let Upgrading { http, mut session, .. } = *upgrading;
         if response.status == 101 && response.is_websocket {
@@ -282,6 +284,12 @@ impl Upper {
         } else {
             self.handshake.set_response(response);
             self.phase = Phase::Http(http);
+        }
+    }
+
+    fn note_head(&mut self, has_control_characters: bool) {
+        if has_control_characters {
+            self.anomalies.insert(Anomaly::HttpControlCharacter);
         }
     }
 

@@ -31,6 +31,8 @@ pub struct Request {
     pub extensions: Option<Vec<u8>>,
     /// Does a header say that a proxy forwarded it?
     pub was_forwarded: bool,
+    /// Does it hold control characters, which no head may (RFC 9110 §5.5)? In headers they stand as 0xFF.
+    pub has_control_characters: bool,
     /// Does it ask for an upgrade to `websocket`?
     pub wants_websocket: bool,
 }
@@ -52,6 +54,8 @@ pub struct Response {
     pub extensions: Option<Vec<u8>>,
     /// Names of all its headers, as written, joined by `,`; kept of a `101` only.
     pub header_names: Vec<u8>,
+    /// Does it hold control characters, which no head may (RFC 9110 §5.5)? In headers they stand as 0xFF.
+    pub has_control_characters: bool,
     /// Does it name `websocket` as the protocol switched to?
     pub is_websocket: bool,
 }
