@@ -23,6 +23,7 @@ mod hostile;
 mod layering;
 mod limits;
 mod metamorphic;
+mod properties;
 mod scenarios;
 mod schema;
 mod support;
