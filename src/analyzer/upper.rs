@@ -334,8 +334,8 @@ impl Upper {
                 Some(side.other())
             }
             Trial::Proved => {
-                let session = std::mem::take(&mut joining.session);
-                self.phase = Phase::Open(session);
+                let joining = std::mem::replace(&mut **joining, Joining::new());
+                self.phase = Phase::Open(joining.into_session(limits));
                 self.is_websocket = true;
                 self.joined = true;
                 None

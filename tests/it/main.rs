@@ -24,6 +24,7 @@ mod inject_keys;
 mod layering;
 mod limits;
 mod metamorphic;
+mod properties;
 mod scenarios;
 mod schema;
 mod support;
