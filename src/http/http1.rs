@@ -201,6 +201,8 @@ impl Http1 {
         // Blank lines between messages are ignored (RFC 9112 §2.2).
         let blank = input.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
         let Some(input) = input.get(blank..).filter(|rest| !rest.is_empty()) else {
+            // A PROXY header stands before everything, also before blank lines.
+            self.halves.get_mut(side).state = State::Head;
             return (input.len(), None);
         };
         // The first line is looked at when its end comes, not again with each byte.
@@ -416,6 +418,18 @@ mod tests {
                 let rest = [&preamble[cut..], REQUEST].concat();
                 assert!(asks_for_websocket(&feed(&mut http, Side::Client, &rest)), "cut at {cut}");
             }
+        }
+    }
+
+    #[test]
+    fn a_proxy_header_behind_blank_lines_is_none_however_they_are_cut() {
+        for cut in 0..4 {
+            let mut http = Http1::default();
+            let bytes = b"\r\r\r\rPROXY TC\n";
+            let first = feed(&mut http, Side::Client, &bytes[..cut]);
+            assert!(first.iter().all(|(_, event)| event.is_none()));
+            let second = feed(&mut http, Side::Client, &bytes[cut..]);
+            assert!(matches!(second.last(), Some((_, Some(HttpEvent::NotHttp)))), "cut at {cut}");
         }
     }
 
