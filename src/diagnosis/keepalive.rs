@@ -4,6 +4,7 @@ use super::facts::{End, Facts, How};
 use super::finding::{Confidence, Diagnosis, Id};
 use super::idle::ended;
 use super::words::{duration, seconds_of};
+use crate::moment::Moment;
 use crate::side::Side;
 use crate::verdict::verdict::{Cause, Kind, packet};
 use crate::websocket::close_code::CloseCode;
@@ -41,12 +42,14 @@ fn unanswered(facts: &Facts<'_>, end: &End, side: Side, pings: &Pings, word: &st
     let since = pings.unanswered_since().filter(|_| is_heartbeat && end.by == side)?;
     let late = end.at.at.seconds_since(since.at);
     let usual = pings.round_trips.median().map_or(0.0, seconds_of);
-    if late < LATE_SECONDS.max(LATE_ROUND_TRIPS * usual) || is_own_choice(facts, end, late) {
+    let patience = LATE_SECONDS.max(LATE_ROUND_TRIPS * usual);
+    let peer = side.other();
+    // A peer that sends long after it must have read the ping is at work, and just gives no pongs.
+    let spoke =
+        facts.vitals.sides[peer].last_frame.filter(|frame| frame.at.seconds_since(since.at) >= patience);
+    if late < patience || is_own_choice(facts, end, late, spoke.is_some()) {
         return None;
     }
-    let peer = side.other();
-    let last = facts.teardown.last[peer];
-    let alive = last.is_some_and(|last| last > since);
     let mut text = format!(
         "{side}'s {word} in {} was never answered, and {side} {} in {}, {} later",
         packet(since),
@@ -54,44 +57,90 @@ fn unanswered(facts: &Facts<'_>, end: &End, side: Side, pings: &Pings, word: &st
         packet(end.at),
         duration(late)
     );
-    let mut packets = vec![since, end.at];
-    if let Some(last) = last {
-        text += &if alive {
-            format!("; {peer}'s TCP still acknowledged ({}), so its application did not answer", packet(last))
-        } else {
-            format!("; {peer}'s last sign of life is {} at {}", packet(last), last.at.time_of_day())
-        };
-        packets.push(last);
-    }
+    let sign = Sign::of(spoke, facts.teardown.last[peer], since);
+    text += &sign.text(peer);
     Some(Diagnosis {
         id: Id::PingUnanswered,
         confidence: confidence(facts, end, pings, late),
         text,
-        advice: Some(if alive {
-            format!(
-                "see what keeps {peer} from reading: a blocked event loop, a suspended tab, a full receive buffer"
-            )
-        } else {
-            format!(
-                "look for why {peer} or the path to it vanished then; let the client reconnect with backoff"
-            )
-        }),
-        title: if alive {
-            format!("ended by {side} because the application at {peer} did not answer a {word}")
-        } else {
-            format!("ended by {side} because {peer} had vanished and did not answer a {word}")
+        advice: Some(sign.advice(peer)),
+        title: match sign {
+            Sign::Frame(_) | Sign::Acknowledgment(_) => {
+                format!("ended by {side} because the application at {peer} did not answer a {word}")
+            }
+            Sign::None(_) => {
+                format!("ended by {side} because {peer} had vanished and did not answer a {word}")
+            }
         },
-        packets,
+        packets: [Some(since), Some(end.at), sign.at()].into_iter().flatten().collect(),
     })
 }
 
-/// Is the end one that an application decides on, or says something else about?
-fn is_own_choice(facts: &Facts<'_>, end: &End, late: f64) -> bool {
+/// What was seen last of an end that did not answer.
+#[derive(Clone, Copy)]
+enum Sign {
+    /// A frame, long after the ping.
+    Frame(Moment),
+    /// A packet after the ping.
+    Acknowledgment(Moment),
+    /// Nothing after the ping; the packet before it.
+    None(Option<Moment>),
+}
+
+impl Sign {
+    fn of(frame: Option<Moment>, last: Option<Moment>, since: Moment) -> Sign {
+        match (frame, last) {
+            (Some(frame), _) => Sign::Frame(frame),
+            (None, Some(last)) if last > since => Sign::Acknowledgment(last),
+            (None, last) => Sign::None(last),
+        }
+    }
+
+    fn at(self) -> Option<Moment> {
+        match self {
+            Sign::Frame(at) | Sign::Acknowledgment(at) => Some(at),
+            Sign::None(at) => at,
+        }
+    }
+
+    fn text(self, peer: Side) -> String {
+        match self {
+            Sign::Frame(at) => format!("; {peer} went on sending ({}), but no answer", packet(at)),
+            Sign::Acknowledgment(at) => {
+                format!(
+                    "; {peer}'s TCP still acknowledged ({}), so its application did not answer",
+                    packet(at)
+                )
+            }
+            Sign::None(Some(at)) => {
+                format!("; {peer}'s last sign of life is {} at {}", packet(at), at.at.time_of_day())
+            }
+            Sign::None(None) => String::new(),
+        }
+    }
+
+    fn advice(self, peer: Side) -> String {
+        match self {
+            Sign::Frame(_) => {
+                format!("see whether {peer} reads what it is sent while it sends, and answers pings at all")
+            }
+            Sign::Acknowledgment(_) => format!(
+                "see what keeps {peer} from reading: a blocked event loop, a suspended tab, a full receive buffer"
+            ),
+            Sign::None(_) => format!(
+                "look for why {peer} or the path to it vanished then; let the client reconnect with backoff"
+            ),
+        }
+    }
+}
+
+/// Is the end one that an application decides on, or says something else about? `spoke`: the peer went on sending.
+fn is_own_choice(facts: &Facts<'_>, end: &End, late: f64, spoke: bool) -> bool {
     match end.how {
         How::Fin | How::Rst => false,
         How::Close(Some(code)) if code == CloseCode(1011) || code == CloseCode(1002) => false,
-        // Another code is an application's way to end it; only a long wait speaks for the ping.
-        How::Close(_) => !reason_names_ping(facts) && late < 10.0,
+        // Another code is an application's way to end it; only a long wait for a silent peer speaks for the ping.
+        How::Close(_) => !reason_names_ping(facts) && (spoke || late < 10.0),
     }
 }
 

@@ -265,6 +265,37 @@ fn a_ping_without_a_pong_explains_1011() {
     assert_eq!(outcome.finding("ping-unanswered").map(|finding| finding.count), Some(1));
 }
 
+/// A client's pings, none of which is answered by a server that answers its messages; then the client's Close.
+fn pings_ignored(code: u16, reason: &str) -> Outcome {
+    let mut conn = opened_at(1, 0.0);
+    for _ in 0..3 {
+        conn.wait(seconds(10.0)).client_sends(&wire::ping(Side::Client, b"p")).server_acks();
+        talk(conn.wait(seconds(3.0)));
+    }
+    conn.client_sends(&wire::close(Side::Client, code, reason)).server_sends(&wire::close(
+        Side::Server,
+        code,
+        "",
+    ));
+    conn.fin(Side::Server).fin(Side::Client).server_acks();
+    analyze(&[conn])
+}
+
+#[test]
+fn pings_that_a_working_peer_ignores_explain_no_ordinary_close() {
+    assert!(!pings_ignored(1000, "").has("ping-unanswered"));
+}
+
+#[test]
+fn a_peer_that_sends_but_gives_no_pong_is_not_called_blocked() {
+    let outcome = pings_ignored(1011, "keepalive ping timeout");
+    let text = outcome.text("ping-unanswered");
+    assert!(text.contains("server went on sending") && !text.contains("acknowledged"), "{text}");
+    let finding = outcome.finding("ping-unanswered").expect("the finding is made");
+    let advice = finding.advice.as_str();
+    assert!(advice.contains("answers pings at all") && !advice.contains("blocked"), "{advice}");
+}
+
 #[test]
 fn an_answered_ping_explains_nothing() {
     assert!(!server_pings(true).has("ping-unanswered"));
