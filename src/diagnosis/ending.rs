@@ -42,7 +42,9 @@ fn status_advice(status: u16) -> &'static str {
         300..=399 => {
             "give the client the address that the answer redirects to: many clients follow no redirect"
         }
-        502..=504 => "the server behind the proxy is down or slow: see it and the proxy's log",
+        502..=504 => {
+            "the server, or the one behind a proxy, is down or overloaded: see its log and the proxy's"
+        }
         _ => "see the server's log for the reason",
     }
 }
@@ -70,9 +72,10 @@ fn unanswered(facts: &Facts<'_>) -> (String, &'static str) {
 /// A FIN without a Close, and nothing that explains it.
 pub(super) fn no_close(facts: &Facts<'_>, out: &mut Vec<Diagnosis>) {
     let Some(end) = facts.end().filter(|end| end.how == How::Fin) else { return };
-    if facts.abnormal() != Some(Cause::Fin) {
+    if !end.is_tls && facts.abnormal() != Some(Cause::Fin) {
         return;
     }
+    let closed = if end.is_tls { "ended TLS" } else { "closed TCP" };
     let side = end.by;
     let suspects = if *facts.is_proxy.get(side) {
         "it was stopped, a limit of its own ran out, or whoever stands behind it dropped the connection"
@@ -82,7 +85,7 @@ pub(super) fn no_close(facts: &Facts<'_>, out: &mut Vec<Diagnosis>) {
     out.push(Diagnosis {
         id: Id::NoClose,
         confidence: Confidence::Possible,
-        text: format!("{} closed TCP in {} without a Close: {suspects}", facts.who(side), packet(end.at)),
+        text: format!("{} {closed} in {} without a Close: {suspects}", facts.who(side), packet(end.at)),
         advice: Some(format!(
             "let {side} send a Close before it ends, 1001 on shutdown; see its log at {}",
             end.at.at.time_of_day()

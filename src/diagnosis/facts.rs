@@ -60,6 +60,8 @@ pub struct End {
     pub by: Side,
     /// The packet.
     pub at: Moment,
+    /// Was it a `close_notify` or an alert of TLS, ahead of what then ended TCP? Counts as in order.
+    pub is_tls: bool,
 }
 
 /// How an end began.
@@ -99,16 +101,29 @@ impl<'a> Facts<'a> {
     /// The event that began the end.
     #[must_use]
     pub fn end(&self) -> Option<End> {
-        let close =
-            self.first_close().map(|(by, close)| End { how: How::Close(close.code), by, at: close.at });
+        let close = self.first_close().map(|(by, close)| End {
+            how: How::Close(close.code),
+            by,
+            at: close.at,
+            is_tls: false,
+        });
         let tcp = self.teardown.tcp_end().map(|end| {
             let how = match end.kind {
                 TcpEndKind::Fin => How::Fin,
                 TcpEndKind::Rst => How::Rst,
             };
-            End { how, by: end.by, at: end.at }
+            End { how, by: end.by, at: end.at, is_tls: false }
         });
-        close.or(tcp)
+        close.or_else(|| self.tls_end()).or(tcp)
+    }
+
+    /// The good-bye of TLS by which the verdict says that the end began, whoever then dropped TCP first.
+    fn tls_end(&self) -> Option<End> {
+        let (by, at) = self.teardown.tls.as_deref()?.end()?;
+        let is_first = self.teardown.tcp_end().is_some_and(|end| at <= end.at);
+        let is_judged = self.abnormal().is_some_and(|cause| cause != Cause::Timeout)
+            && self.verdict.closed_by == Some(by.into());
+        (is_first && is_judged).then_some(End { how: How::Fin, by, at, is_tls: true })
     }
 
     /// The moment the connection ended, or was last seen.

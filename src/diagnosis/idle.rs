@@ -140,6 +140,7 @@ fn lifetime(facts: &Facts<'_>, end: &End, confidence: Confidence, limits: &[&Lim
 /// `sent FIN`, `sent Close 1000`, ...
 pub(super) fn ended(end: &End) -> String {
     match end.how {
+        How::Fin if end.is_tls => "ended TLS".to_owned(),
         How::Fin => "sent FIN".to_owned(),
         How::Rst => "sent RST".to_owned(),
         How::Close(Some(code)) => format!("sent Close {}", code.0),

@@ -528,6 +528,17 @@ fn show_draws_one_connection_packet_by_packet() {
 }
 
 #[test]
+fn advice_on_an_end_within_tls_goes_to_the_side_that_the_verdict_names() {
+    let recorded =
+        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/tls/1.3-aes128-gcm.pcapng");
+    let report = json(&[&recorded.to_string_lossy()]);
+    let lost = &report["connections"][2];
+    assert_eq!(lost["verdict"]["closed_by"], "client");
+    let text = lost["diagnosis"][0]["text"].as_str().unwrap();
+    assert!(text.starts_with("client ended TLS in packet 65 without a Close"), "{text}");
+}
+
+#[test]
 fn the_report_is_the_same_on_one_thread_and_on_two() {
     let captures: Vec<String> =
         fixture::all().iter().step_by(4).map(|fixture| fixture.path.to_string_lossy().into_owned()).collect();
