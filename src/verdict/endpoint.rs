@@ -256,8 +256,8 @@ fn with_close(
         }
         None => return rejected(teardown, side, close, reach),
     };
-    if close.code.is_some_and(|code| !code.is_valid_on_wire()) {
-        return reserved(teardown, side, close, reach, told);
+    if !close.is_well_framed || close.code.is_some_and(|code| !code.is_valid_on_wire()) {
+        return unacceptable(teardown, side, close, reach, told);
     }
     if let Some(failed) = failed(teardown, side, close, told, reach) {
         return failed;
@@ -317,8 +317,9 @@ pub fn refuses(answer: &CloseFrame, close: &CloseFrame) -> bool {
     fails && answer.code != close.code
 }
 
-/// The Close carries a code that may not stand there (rule 3, row 21): some receivers reject it, some pass it on.
-fn reserved(
+/// The Close carries a code that may not stand there, or is framed as no control frame may be (rule 3, row 21): some
+/// receivers reject it, some pass it on.
+fn unacceptable(
     teardown: &Teardown,
     side: Side,
     close: &CloseFrame,
@@ -330,8 +331,9 @@ fn reserved(
         (Some(answer), true) if refuses(answer, close) => base,
         (Some(answer), true) if answer.code == close.code => {
             let why = format!(
-                "{} sent the reserved code {told} in {}, and {side} accepted it with its echo in {}",
+                "{} sent {} {told} in {}, and {side} accepted it with its echo in {}",
                 side.other(),
+                if close.is_well_framed { "the reserved code" } else { "a Close framed against the rules," },
                 packet(close.at),
                 packet(answer.at)
             );

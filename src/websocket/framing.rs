@@ -324,7 +324,7 @@ impl Framing {
         mask::apply(header.mask, &mut control.payload);
         let is_whole = control.is_whole || control.payload.len() as u64 > CONTROL_PAYLOAD_MAX;
         if header.opcode == Opcode::CLOSE {
-            let close = CloseFrame::read(at, wire, &control.payload, is_whole, limits);
+            let close = CloseFrame::read(at, wire, &header, &control.payload, is_whole, limits);
             out(FrameEvent::Close { header, close });
         } else {
             out(FrameEvent::Control { at, header, payload: &control.payload });

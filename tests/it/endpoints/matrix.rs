@@ -173,6 +173,26 @@ fn row_21_reserved_code_on_the_wire() {
 }
 
 #[test]
+fn row_21_a_close_framed_as_no_control_frame_may_be() {
+    let body = [&1000_u16.to_be_bytes()[..], &[b'C'; 124]].concat();
+    let sent = |frame: wire::Frame, answer: Option<u16>| {
+        let mut conn = Conversation::opened();
+        conn.server_sends(&frame.bytes()).client_acks();
+        if let Some(code) = answer {
+            conn.client_sends(&close(Client, code)).server_acks();
+        }
+        conn.fin(Client).fin(Server).client_acks();
+        said(&record(&conn), Client)
+    };
+    let long = || wire::Frame::new(Server, 8, &body);
+    let allowed = wire::Frame::new(Server, 8, &body[..125]);
+    assert_eq!(sent(allowed, None), certain(1000));
+    assert_eq!(sent(long(), None), either(1006, 1000));
+    assert_eq!(sent(long(), Some(1002)), likely(1006));
+    assert_eq!(sent(long(), Some(1000)), likely(1000));
+}
+
+#[test]
 fn row_22_uwebsockets_takes_3001_for_invalid() {
     let mut conn = opened_between("", "uWebSockets: 20\r\n");
     conn.client_sends(&close(Client, 3001)).sends_and_fin(Server, &wire::close_empty(Server));
