@@ -7,6 +7,7 @@ use crate::moment::Moment;
 use crate::side::{PerSide, Side};
 use crate::tcp::connection::Connection;
 use crate::tcp::stream_event::{Gap, StreamEvent, StreamSink};
+use crate::websocket::close::CloseFrame;
 use crate::websocket::frame::FrameHeader;
 use crate::websocket::framing::{FrameEvent, Framing};
 use std::collections::VecDeque;
@@ -28,6 +29,8 @@ pub struct Ladder {
     record: ConnectionRecord,
     tcp: Connection,
     frames: Frames,
+    /// What the record knows of packets whose bytes tell nothing here.
+    landmarks: Vec<(Moment, Side, String)>,
     rungs: VecDeque<Rung>,
     kept: usize,
     left_out: u64,
@@ -40,6 +43,8 @@ struct Frames {
     /// The packet whose head comes before that side's frames.
     heads: PerSide<Option<Moment>>,
     words: Vec<String>,
+    /// TLS records are no frames. The ladder does not decrypt them a second time.
+    is_encrypted: bool,
     limits: Limits,
 }
 
@@ -56,8 +61,10 @@ impl Ladder {
             None => Framing::lost(),
         });
         let tcp = Connection::new(record.opened);
-        let frames = Frames { framings, heads, words: Vec::new(), limits: limits.clone() };
-        Ladder { record, tcp, frames, rungs: VecDeque::new(), kept, left_out: 0 }
+        let is_encrypted = record.tls.is_some();
+        let frames = Frames { framings, heads, words: Vec::new(), is_encrypted, limits: limits.clone() };
+        let landmarks = landmarks(&record);
+        Ladder { record, tcp, frames, landmarks, rungs: VecDeque::new(), kept, left_out: 0 }
     }
 
     /// Takes a segment, which need not be the connection's.
@@ -77,8 +84,9 @@ impl Ladder {
         if segment.payload_len() > 0 {
             what = format!("{what}, {} bytes", segment.payload_len());
         }
-        for frame in self.frames.words.drain(..) {
-            what = format!("{what}; {frame}");
+        let known = self.landmarks.iter().filter(|(at, of, _)| *at == segment.at && *of == side);
+        for word in known.map(|(_, _, word)| word.clone()).chain(self.frames.words.drain(..)) {
+            what = format!("{what}; {word}");
         }
         self.rungs.push_back(Rung { at: segment.at, from: side, what });
         if self.rungs.len() > self.kept {
@@ -101,7 +109,10 @@ impl Ladder {
 
 impl StreamSink for Frames {
     fn stream(&mut self, side: Side, event: StreamEvent<'_>) {
-        let Frames { framings, heads, words, limits } = self;
+        let Frames { framings, heads, words, is_encrypted, limits } = self;
+        if *is_encrypted {
+            return;
+        }
         let framing = framings.get_mut(side);
         let mut note = |event: FrameEvent<'_>| words.push(frame_text(&event));
         match event {
@@ -116,6 +127,18 @@ impl StreamSink for Frames {
             StreamEvent::Gap(gap) => framing.gap(gap, limits, &mut note),
         }
     }
+}
+
+/// The heads of the opening handshake, and within TLS the Closes.
+fn landmarks(record: &ConnectionRecord) -> Vec<(Moment, Side, String)> {
+    let opening = &record.teardown.opening;
+    let request = opening.request.map(|at| (at, Side::Client, "Upgrade request".to_owned()));
+    let response =
+        opening.response.map(|answer| (answer.at, Side::Server, format!("status {}", answer.status)));
+    let of_close =
+        |side| record.teardown.close[side].as_ref().map(|close| (close.at, side, close_text(close)));
+    let closes = Side::BOTH.into_iter().filter(|_| record.tls.is_some()).filter_map(of_close);
+    request.into_iter().chain(response).chain(closes).collect()
 }
 
 /// What follows the blank line that ends a head.
@@ -140,13 +163,17 @@ fn frame_text(event: &FrameEvent<'_>) -> String {
     };
     match event {
         FrameEvent::Data { header, .. } | FrameEvent::Control { header, .. } => named(header),
-        FrameEvent::Close { close, .. } => match close.code {
-            Some(code) => format!("Close {} {:?}", code.0, String::from_utf8_lossy(&close.reason)),
-            None => "Close without a code".to_owned(),
-        },
+        FrameEvent::Close { close, .. } => close_text(close),
         FrameEvent::Resynchronized(_) => "frames found again".to_owned(),
         FrameEvent::Lost(Gap { len, .. }) => {
             format!("{len} bytes are missing, and with them the frame boundary")
         }
+    }
+}
+
+fn close_text(close: &CloseFrame) -> String {
+    match close.code {
+        Some(code) => format!("Close {} {:?}", code.0, String::from_utf8_lossy(&close.reason)),
+        None => "Close without a code".to_owned(),
     }
 }

@@ -539,6 +539,23 @@ fn advice_on_an_end_within_tls_goes_to_the_side_that_the_verdict_names() {
 }
 
 #[test]
+fn show_takes_no_tls_record_for_a_frame_and_finds_the_keys() {
+    let recorded =
+        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/tls/1.3-aes128-gcm.pcapng");
+    let text = stdout(&run(&["show", &recorded.to_string_lossy(), "--stream", "1"]));
+    for part in ["Upgrade request", "status 101", "Close 1001 \"going away\"", "1001, by server"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    assert!(!text.contains("opcode") && !text.contains("more follows"), "{text}");
+    let folder = Folder::new();
+    let keys = folder.with("keys.log", b"nothing\n");
+    let without = run(&["show", &recorded.to_string_lossy(), "--stream", "1", "--keylog", &keys]);
+    assert!(without.status.success() && stderr(&without).contains("no secret of a TLS session in it"));
+    let missing = run(&["show", &recorded.to_string_lossy(), "--stream", "1", "--keylog", "/nowhere"]);
+    assert_eq!(missing.status.code(), Some(2));
+}
+
+#[test]
 fn the_report_is_the_same_on_one_thread_and_on_two() {
     let captures: Vec<String> =
         fixture::all().iter().step_by(4).map(|fixture| fixture.path.to_string_lossy().into_owned()).collect();

@@ -220,6 +220,9 @@ pub(crate) struct ShowArgs {
     /// Show its last so many packets
     #[arg(long, value_name = "N", default_value_t = 40)]
     pub(crate) last: usize,
+    /// Key log to decrypt TLS with; may be given more than once. The file that SSLKEYLOGFILE names is read besides
+    #[arg(long, value_name = "FILE")]
+    pub(crate) keylog: Vec<PathBuf>,
     /// Server ports that carry WebSockets, even where none was seen to open
     #[arg(long, value_name = "PORT", value_delimiter = ',')]
     pub(crate) ws_port: Vec<u16>,

@@ -1,6 +1,7 @@
 //! `wsclose show`: one connection as a ladder of its last packets, with the verdict under it.
 
 use crate::args::ShowArgs;
+use crate::keys::KeyLogs;
 use anyhow::{Result, bail};
 use std::io::{self, Write};
 use std::path::Path;
@@ -15,6 +16,7 @@ use wsclose::decode::segment::Decoded;
 use wsclose::limits::Limits;
 use wsclose::report::escape::terminal;
 use wsclose::side::Side;
+use wsclose::verdict::endpoint::Certainty;
 
 pub(crate) fn run(args: &ShowArgs) -> Result<ExitCode> {
     let records = records(args)?;
@@ -28,8 +30,9 @@ pub(crate) fn run(args: &ShowArgs) -> Result<ExitCode> {
 
 /// The connections that Wireshark gives this number; several, where addresses and ports are shared.
 fn records(args: &ShowArgs) -> Result<Vec<ConnectionRecord>> {
-    let mut analyzer =
-        Analyzer::new(Options { ws_ports: args.ws_port.clone(), encrypted: true, ..Options::default() });
+    let mut options = Options { ws_ports: args.ws_port.clone(), encrypted: true, ..Options::default() };
+    KeyLogs::new(&args.keylog).fill(&mut options, std::slice::from_ref(&args.file))?;
+    let mut analyzer = Analyzer::new(options);
     each_block(&args.file, |block| analyzer.handle_block(block))?;
     analyzer.finish();
     let mut found = Vec::new();
@@ -103,8 +106,12 @@ fn write(out: &mut impl Write, ladder: &Ladder) -> io::Result<()> {
     writeln!(out, "{}", terminal(&record.verdict.why))?;
     for side in Side::BOTH {
         let told = &record.endpoints[side];
-        let code = told.code.map_or_else(|| "no code that can be told".to_owned(), |code| code.0.to_string());
-        writeln!(out, "{side} was told {code} ({}): {}", told.certainty.name(), terminal(&told.why))?;
+        let code = match (told.code, told.certainty) {
+            (Some(code), certainty) => format!("{code} ({})", certainty.name()),
+            (None, Certainty::Unknown) => "a code that the packets do not tell".to_owned(),
+            (None, _) => "no code".to_owned(),
+        };
+        writeln!(out, "{side} was told {code}: {}", terminal(&told.why))?;
     }
     writeln!(out)
 }
