@@ -556,6 +556,15 @@ fn show_takes_no_tls_record_for_a_frame_and_finds_the_keys() {
 }
 
 #[test]
+fn a_key_log_that_is_no_file_is_refused_rather_than_taken_for_empty() {
+    let folder = Folder::new();
+    let path = folder.capture("a.pcap", &closed(1000));
+    let output = run(&[&path, "--keylog", folder.0.path().to_str().expect("UTF-8")]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("not a regular file"), "{}", stderr(&output));
+}
+
+#[test]
 fn the_report_is_the_same_on_one_thread_and_on_two() {
     let captures: Vec<String> =
         fixture::all().iter().step_by(4).map(|fixture| fixture.path.to_string_lossy().into_owned()).collect();

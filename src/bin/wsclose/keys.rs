@@ -3,9 +3,9 @@
 use anyhow::{Context as _, Result};
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{Read as _, Seek as _, SeekFrom};
+use std::io::{ErrorKind, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
-use wsclose::analyzer::{Analyzer, Options};
+use wsclose::analyzer::Options;
 use wsclose::capture::secrets::{can_look_ahead, look_ahead};
 use wsclose::report::escape::terminal;
 use wsclose::tls::keylog::{KeyLog, Reading};
@@ -43,6 +43,7 @@ impl KeyLogs {
     }
 
     /// Are there none?
+    #[cfg(feature = "live")]
     pub(crate) fn is_empty(&self) -> bool {
         self.files.is_empty()
     }
@@ -74,7 +75,8 @@ impl KeyLogs {
     }
 
     /// Hands what has been written since to `analyzer`.
-    pub(crate) fn follow(&mut self, analyzer: &mut Analyzer) {
+    #[cfg(feature = "live")]
+    pub(crate) fn follow(&mut self, analyzer: &mut wsclose::analyzer::Analyzer) {
         for file in &mut self.files {
             // A file that has gone has no more keys.
             let _ = file.read_on(true, |text| analyzer.add_keys(text));
@@ -102,7 +104,12 @@ impl KeyLogFile {
     ) -> std::io::Result<Reading> {
         let mut file = File::open(&self.path)?;
         let mut all = Reading::default();
-        if file.metadata()?.len() == self.read {
+        let metadata = file.metadata()?;
+        if !metadata.is_file() {
+            // A pipe's length is 0, which would pass for a key log without keys.
+            return Err(std::io::Error::new(ErrorKind::InvalidInput, "not a regular file: copy it into one"));
+        }
+        if metadata.len() == self.read {
             return Ok(all);
         }
         loop {
