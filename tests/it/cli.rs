@@ -565,6 +565,12 @@ fn a_key_log_that_is_no_file_is_refused_rather_than_taken_for_empty() {
 }
 
 #[test]
+fn a_command_that_explain_shows_is_not_cut_at_a_hyphen() {
+    let text = stdout(&run(&["explain", "keylog"]));
+    assert!(text.contains("with-keys.pcapng") && !text.lines().any(|line| line.ends_with("with-")), "{text}");
+}
+
+#[test]
 fn the_report_is_the_same_on_one_thread_and_on_two() {
     let captures: Vec<String> =
         fixture::all().iter().step_by(4).map(|fixture| fixture.path.to_string_lossy().into_owned()).collect();

@@ -1,7 +1,7 @@
 //! Lines, paragraphs and columns that keep to a width.
 
 use std::io::{self, Write};
-use textwrap::Options;
+use textwrap::{Options, WordSplitter};
 
 /// Columns of a label, its distance from the text included.
 const LABEL: usize = 13;
@@ -49,8 +49,8 @@ impl<'a, W: Write> Page<'a, W> {
     /// A label, and two texts side by side.
     pub(super) fn columns(&mut self, label: &str, left: &str, right: &str) -> io::Result<()> {
         let column = self.column();
-        let left = textwrap::wrap(left, column);
-        let right = textwrap::wrap(right, column);
+        let left = textwrap::wrap(left, unsplit(column));
+        let right = textwrap::wrap(right, unsplit(column));
         for row in 0..left.len().max(right.len()) {
             let label = if row == 0 { label } else { "" };
             let left = left.get(row).map_or("", AsRef::as_ref);
@@ -67,10 +67,15 @@ impl<'a, W: Write> Page<'a, W> {
     }
 
     fn wrapped(&mut self, text: &str, first: &str, next: &str) -> io::Result<()> {
-        let options = Options::new(self.width).initial_indent(first).subsequent_indent(next);
+        let options = unsplit(self.width).initial_indent(first).subsequent_indent(next);
         for line in textwrap::wrap(text, options) {
             writeln!(self.out, "{}", line.trim_end())?;
         }
         Ok(())
     }
+}
+
+/// Lines that end between words, never at a hyphen: a command is to be copied whole.
+fn unsplit<'a>(width: usize) -> Options<'a> {
+    Options::new(width).word_splitter(WordSplitter::NoHyphenation)
 }

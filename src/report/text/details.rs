@@ -62,7 +62,8 @@ fn code(endpoint: &Endpoint) -> String {
             let codes: Vec<String> = std::iter::once(&code).chain(alternatives).map(u16::to_string).collect();
             format!("{} ({certainty})", codes.join(" or "))
         }
-        None => "no code that can be told".to_owned(),
+        None if certainty == "unknown" => "a code that the packets do not tell".to_owned(),
+        None => "no code".to_owned(),
     };
     let rfc = one(endpoint.code, &endpoint.alternatives, &endpoint.certainty);
     match &endpoint.reported_as {
