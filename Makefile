@@ -15,8 +15,8 @@ LAB_PACKAGES   := tcpdump wireshark-common iproute2 nftables conntrack ethtool p
 FUZZ_PACKAGES  := g++
 
 # The scenarios that the demo shows: of each, one recorded capture, by preference the server's.
-DEMO_SCENARIOS := close-codes close-crossed close-empty-by-client close-unanswered-by-server close-then-reset \
-                  fin-by-server reset-by-server sigkill-server network-drop-ping handshake-refused still-open
+DEMO_SCENARIOS := close-crossed close-empty-by-client close-unanswered-by-server close-then-reset fin-by-server \
+                  reset-by-server sigkill-server network-drop-ping handshake-refused still-open
 captures_of     = $(sort $(wildcard fixtures/captures/$(1)/*.server.pcap*)) $(sort $(wildcard fixtures/captures/$(1)/*.pcap*))
 DEMO_CAPTURES  := $(foreach scenario,$(DEMO_SCENARIOS),$(firstword $(call captures_of,$(scenario))))
 
@@ -30,6 +30,9 @@ demo: cargo
 	cargo build --locked --release
 	@# One by one: they share addresses and ports, and as one capture they would be one host's reused ports.
 	@for capture in $(DEMO_CAPTURES); do echo; $(TARGET)/release/wsclose analyze "$$capture" || exit; done
+	@echo
+	@echo "next: $(TARGET)/release/wsclose analyze YOUR.pcap; wsclose explain 1006; one connection packet by packet:"
+	@echo "      $(TARGET)/release/wsclose show $(lastword $(DEMO_CAPTURES)) --stream 0"
 
 ## Run every test. Needs no root.
 test: deps

@@ -82,6 +82,8 @@ anomalies! {
     // -- http
     /// An HTTP head longer than the limit.
     HttpHeadTooLong = "http_head_too_long",
+    /// A control character in an HTTP head (RFC 9110 §5.5); what stands around it was read.
+    HttpControlCharacter = "http_control_character",
     /// A `101` whose `Sec-WebSocket-Accept` does not match the request's key (RFC 6455 §4.1).
     AcceptInvalid = "accept_invalid",
     /// A `101` that names a subprotocol the client did not offer.

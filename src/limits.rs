@@ -1,142 +1,410 @@
 //! Every cap and timeout in one place, so that nothing an input does can grow without bound.
 
+use std::fmt;
 use std::time::Duration;
 
-/// The caps and timeouts of an analysis. Reaching a cap is a counted anomaly that the report shows.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Limits {
+/// What a limit's number counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// Bytes.
+    Bytes,
+    /// Things.
+    Count,
+    /// Time.
+    Time,
+}
+
+/// The memory that a limit bounds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Memory {
+    /// None that matters.
+    Nothing,
+    /// As many bytes as it says.
+    Once,
+    /// Twice as many: a buffer that grows is copied.
+    Twice,
+    /// So many bytes for each.
+    Each(usize),
+    /// So many bytes for each, in each connection.
+    EachOfConnection(usize),
+    /// What it bounds counts against `connection_bytes`.
+    InConnectionBytes,
+    /// What it bounds counts against `out_of_order_total_bytes`.
+    InTotal,
+}
+
+/// One of the limits, described.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limit {
+    /// Its name, a field of [`Limits`].
+    pub name: &'static str,
+    /// What it bounds and why so.
+    pub about: &'static str,
+    /// What its number counts.
+    pub unit: Unit,
+    /// What it may cost.
+    pub memory: Memory,
+}
+
+/// Why a limit can't be set so.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LimitError {
+    /// There is none of this name.
+    #[error("there is no limit {0:?}")]
+    Unknown(String),
+    /// The value is none of its kind.
+    #[error("{name} takes {expected}, not {value:?}")]
+    Value {
+        /// The limit.
+        name: &'static str,
+        /// What it takes.
+        expected: &'static str,
+        /// What was given.
+        value: String,
+    },
+}
+
+macro_rules! limits {
+    ($( $(#[doc = $doc:literal])+ $name:ident: $kind:ty = $default:expr, $unit:ident, $memory:expr; )+) => {
+        /// The caps and timeouts of an analysis. Reaching a cap is a counted anomaly that the report shows.
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub struct Limits {
+            $( $(#[doc = $doc])+ pub $name: $kind, )+
+        }
+
+        impl Default for Limits {
+            fn default() -> Self {
+                Limits { $( $name: $default, )+ }
+            }
+        }
+
+        impl Limits {
+            /// All limits, in the order of the layers.
+            pub const ALL: &[Limit] = &{
+                use Memory::*;
+                [$( Limit {
+                    name: stringify!($name),
+                    about: concat!($($doc),+),
+                    unit: Unit::$unit,
+                    memory: $memory,
+                } ),+]
+            };
+
+            /// Sets the limit `name`. Bytes may end in K, M or G (of 1024), times in ms, s, m or h.
+            ///
+            /// # Errors
+            /// There is no such limit, or it takes no such value.
+            pub fn set(&mut self, name: &str, value: &str) -> Result<(), LimitError> {
+                match name {
+                    $( stringify!($name) => {
+                        let expected = Unit::$unit.expected();
+                        self.$name = Value::read(value, Unit::$unit).ok_or_else(|| LimitError::Value {
+                            name: stringify!($name), expected, value: value.to_owned(),
+                        })?;
+                    } )+
+                    _ => return Err(LimitError::Unknown(name.to_owned())),
+                }
+                Ok(())
+            }
+
+            /// The value of the limit `name`, as [`Limits::set`] takes it.
+            #[must_use]
+            pub fn show(&self, name: &str) -> Option<String> {
+                match name {
+                    $( stringify!($name) => Some(self.$name.show(Unit::$unit)), )+
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+limits! {
     // -- capture
     /// Largest packet record accepted, in bytes. A larger claim is a corrupt file. libpcap's own bound is 256 KiB;
     /// BIG TCP and USB captures reach further.
-    pub packet_bytes: u32,
+    packet_bytes: u32 = 16 << 20, Bytes, Twice;
     /// Interfaces kept for one pcapng section.
-    pub interfaces: usize,
+    interfaces: usize = 65_536, Count, Each(128);
     /// Decryption secrets taken from one file, in bytes. A key log line has some 200 bytes.
-    pub secrets_bytes: usize,
+    secrets_bytes: usize = 16 << 20, Bytes, Once;
     /// Memory a zstd frame may ask for as its window, in bytes: what the zstd tool itself accepts.
-    pub zstd_window_bytes: u64,
+    zstd_window_bytes: u64 = 128 << 20, Bytes, Once;
     // -- decode
     /// Nested encapsulations (tunnels, VLAN stacks, MPLS stacks count one each) inside one packet.
-    pub encapsulation_depth: usize,
+    encapsulation_depth: usize = 8, Count, Nothing;
     /// Distinct encapsulations told apart in one capture.
-    pub encapsulations: usize,
+    encapsulations: usize = 65_536, Count, Each(320);
     /// IP datagrams under reassembly at a time.
-    pub fragment_datagrams: usize,
+    fragment_datagrams: usize = 4_096, Count, Each(256);
     /// Bytes held for IP datagrams under reassembly.
-    pub fragment_bytes: usize,
+    fragment_bytes: usize = 16 << 20, Bytes, Twice;
     /// Age at which an incomplete IP datagram is given up (RFC 791 and RFC 8200 say 60 s).
-    pub fragment_timeout: Duration,
+    fragment_timeout: Duration = Duration::from_secs(60), Time, Nothing;
     // -- flow and tcp
     /// TCP connections held at a time.
-    pub connections: usize,
+    connections: usize = 2 << 20, Count, InConnectionBytes;
+    /// Memory for the TCP connections held, in bytes: some 2,000 for an open WebSocket, and heads that are not whole yet.
+    connection_bytes: usize = 4 << 30, Bytes, Once;
+    /// Failed TCP connections kept until it is known whether their server carries WebSockets.
+    candidates: usize = 65_536, Count, Each(2_500);
+    /// Addresses and ports remembered as carrying WebSockets.
+    servers: usize = 65_536, Count, Each(64);
+    /// Judged connections held back because another with the same handshake key is still followed.
+    held_legs: usize = 65_536, Count, Each(2_500);
     /// TCP conversations whose Wireshark stream number is remembered.
-    pub stream_numbers: usize,
+    stream_numbers: usize = 4 << 20, Count, Each(64);
     /// Memory for out-of-order segments of one direction, in bytes: their payload, and 128 for each.
-    pub out_of_order_bytes: usize,
+    out_of_order_bytes: usize = 4 << 20, Bytes, InTotal;
     /// Out-of-order segments held for one direction.
-    pub out_of_order_segments: usize,
+    out_of_order_segments: usize = 4_096, Count, InTotal;
     /// Memory for out-of-order segments over all connections, in bytes.
-    pub out_of_order_total_bytes: usize,
+    out_of_order_total_bytes: usize = 256 << 20, Bytes, Once;
     /// Packets of a connection after which bytes that were acknowledged but not seen count as lost by the capture
     /// rather than out of order.
-    pub gap_patience_packets: u32,
+    gap_patience_packets: u32 = 64, Count, Nothing;
     /// Time after which they do.
-    pub gap_patience: Duration,
+    gap_patience: Duration = Duration::from_secs(5), Time, Nothing;
     /// How long a connection whose TCP has ended is kept for its stragglers.
-    pub linger: Duration,
+    linger: Duration = Duration::from_secs(10), Time, Nothing;
     /// Sendings of the same bytes, or keepalive probes, without any answer, that prove a dead peer.
-    pub unanswered_sendings: u32,
+    unanswered_sendings: u32 = 3, Count, Nothing;
     /// Longest delay between two copies of one packet in a capture, where the IP identification shows it.
-    pub copy_window: Duration,
+    copy_window: Duration = Duration::from_millis(500), Time, Nothing;
     /// Longest delay between two copies of one packet where IP has no identification (zero, or IPv6).
-    pub copy_window_anonymous: Duration,
+    copy_window_anonymous: Duration = Duration::from_millis(5), Time, Nothing;
     // -- tls
-    /// Bytes read of one key log.
-    pub key_log_bytes: u64,
-    /// TLS sessions whose secrets are kept: some 500 bytes each.
-    pub key_log_sessions: usize,
+    /// TLS sessions whose secrets are kept.
+    key_log_sessions: usize = 1 << 20, Count, Each(500);
     /// Longest hello message read, in bytes; certificates and the like are passed over by their length.
-    pub tls_hello_bytes: usize,
+    tls_hello_bytes: usize = 64 << 10, Bytes, InConnectionBytes;
     /// Records of one connection held until their keys come, in bytes: keys follow within a round trip or so.
-    pub tls_held_bytes: usize,
+    tls_held_bytes: usize = 64 << 10, Bytes, InConnectionBytes;
     /// Sequence numbers tried for a record behind a hole: as many records may have been lost at a time.
-    pub tls_resync_records: u64,
+    tls_resync_records: u64 = 1_024, Count, Nothing;
     /// Bytes searched for a record behind one hole: the next one begins within 18 KiB, unless more is lost.
-    pub tls_search_bytes: usize,
-    /// Records noted at the begin and at the end of a connection that is not decrypted: 32 bytes each.
-    pub tls_records_seen: usize,
+    tls_search_bytes: usize = 256 << 10, Bytes, InConnectionBytes;
     /// Bytes deciphered on trial for one connection, to find its records again behind holes.
-    pub tls_trial_bytes: usize,
+    tls_trial_bytes: usize = 32 << 20, Bytes, Nothing;
     // -- http
     /// Longest HTTP head read, in bytes.
-    pub http_head_bytes: usize,
+    http_head_bytes: usize = 64 << 10, Bytes, InConnectionBytes;
     /// Messages of a connection that is not (yet) a WebSocket after which HTTP is no longer followed.
-    pub http_messages: u32,
+    http_messages: u32 = 100_000, Count, Nothing;
     // -- websocket
     /// Consecutive valid frames that show a WebSocket joined in mid-stream.
-    pub midstream_frames: u32,
+    midstream_frames: u32 = 3, Count, Nothing;
     /// Segments of one direction looked at for them.
-    pub midstream_segments: u32,
+    midstream_segments: u32 = 16, Count, Nothing;
     /// Pings of one side that wait for their pong.
-    pub pings_pending: usize,
+    pings_pending: usize = 16, Count, EachOfConnection(24);
     /// Durations kept for a median (round trips, ping intervals): the latest ones.
-    pub ping_samples: usize,
+    ping_samples: usize = 16, Count, EachOfConnection(8);
     /// Longest Close reason kept, in bytes (RFC 6455 allows 123).
-    pub close_reason_bytes: usize,
+    close_reason_bytes: usize = 1_024, Bytes, EachOfConnection(1);
     // -- verdict and diagnosis
     /// ICMP errors kept for one connection.
-    pub icmp_errors: usize,
+    icmp_errors: usize = 8, Count, EachOfConnection(96);
     /// Connections remembered for what only many together show (idle limits, restarts, reconnects): some 200 bytes
     /// each.
-    pub surveyed_connections: usize,
+    surveyed_connections: usize = 1 << 20, Count, Each(200);
     /// Connections that one finding lists by number.
-    pub finding_connections: usize,
+    finding_connections: usize = 1_000, Count, Nothing;
     /// Packets that one diagnosis or finding names.
-    pub finding_packets: usize,
+    finding_packets: usize = 8, Count, Nothing;
 }
 
-impl Default for Limits {
-    fn default() -> Self {
+impl Limits {
+    /// The largest limits that together keep to `memory` bytes, up to the default ones.
+    ///
+    /// What may grow with the input shares the memory; a little is left to what does not. Beyond its share the
+    /// connections' table drops the one that was idle the longest, whose verdict is then `unknown` (`evicted`).
+    #[must_use]
+    pub fn within(memory: u64) -> Limits {
+        let most = Limits::default();
+        let share = |parts: u64| usize::try_from(memory / 64 * parts).unwrap_or(usize::MAX);
+        let bytes = |parts, most: usize| share(parts).min(most);
+        let count = |parts, each: usize, most: usize| (share(parts) / each).clamp(1, most);
+        let out_of_order_total_bytes = bytes(8, most.out_of_order_total_bytes);
         Limits {
-            packet_bytes: 16 << 20,
-            interfaces: 65_536,
-            secrets_bytes: 16 << 20,
-            zstd_window_bytes: 128 << 20,
-            encapsulation_depth: 8,
-            encapsulations: 65_536,
-            fragment_datagrams: 4_096,
-            fragment_bytes: 16 << 20,
-            fragment_timeout: Duration::from_secs(60),
-            connections: 2 << 20,
-            stream_numbers: 4 << 20,
-            out_of_order_bytes: 4 << 20,
-            out_of_order_segments: 4_096,
-            out_of_order_total_bytes: 256 << 20,
-            gap_patience_packets: 64,
-            gap_patience: Duration::from_secs(5),
-            linger: Duration::from_secs(10),
-            unanswered_sendings: 3,
-            copy_window: Duration::from_millis(500),
-            copy_window_anonymous: Duration::from_millis(5),
-            key_log_bytes: 1 << 30,
-            key_log_sessions: 1 << 20,
-            tls_hello_bytes: 64 << 10,
-            tls_held_bytes: 64 << 10,
-            tls_resync_records: 1_024,
-            tls_search_bytes: 256 << 10,
-            tls_records_seen: 32,
-            tls_trial_bytes: 32 << 20,
-            http_head_bytes: 64 << 10,
-            http_messages: 100_000,
-            midstream_frames: 3,
-            midstream_segments: 16,
-            pings_pending: 16,
-            ping_samples: 16,
-            close_reason_bytes: 1_024,
-            icmp_errors: 8,
-            surveyed_connections: 1 << 20,
-            finding_connections: 1_000,
-            finding_packets: 8,
+            connection_bytes: bytes(24, most.connection_bytes),
+            connections: count(24, 1_024, most.connections),
+            out_of_order_bytes: most.out_of_order_bytes.min(out_of_order_total_bytes / 2),
+            out_of_order_total_bytes,
+            stream_numbers: count(6, 64, most.stream_numbers),
+            surveyed_connections: count(4, 200, most.surveyed_connections),
+            candidates: count(3, 2_500, most.candidates),
+            held_legs: count(2, 2_500, most.held_legs),
+            servers: count(1, 64, most.servers),
+            key_log_sessions: count(2, 500, most.key_log_sessions),
+            encapsulations: count(1, 320, most.encapsulations),
+            interfaces: count(1, 128, most.interfaces),
+            secrets_bytes: bytes(1, most.secrets_bytes),
+            fragment_bytes: bytes(1, most.fragment_bytes),
+            packet_bytes: u32::try_from(bytes(1, most.packet_bytes as usize))
+                .unwrap_or(u32::MAX)
+                .max(262_144),
+            zstd_window_bytes: (memory / 64 * 8).min(most.zstd_window_bytes),
+            ..most
         }
+    }
+}
+
+/// Reads a number of bytes: `4096`, `64K`, `16M`, `2G`.
+#[must_use]
+pub fn read_bytes(text: &str) -> Option<u64> {
+    let split = text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at_checked(split)?;
+    let shift = match unit.to_ascii_uppercase().as_str() {
+        "" | "B" => 0,
+        "K" | "KB" | "KIB" => 10,
+        "M" | "MB" | "MIB" => 20,
+        "G" | "GB" | "GIB" => 30,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(1 << shift)
+}
+
+/// What a limit's value may be.
+trait Value: Sized {
+    fn read(text: &str, unit: Unit) -> Option<Self>;
+    fn show(&self, unit: Unit) -> String;
+}
+
+macro_rules! number {
+    ($($kind:ty),+) => { $(
+        impl Value for $kind {
+            fn read(text: &str, unit: Unit) -> Option<Self> {
+                let number = if unit == Unit::Bytes { read_bytes(text)? } else { text.parse().ok()? };
+                number.try_into().ok()
+            }
+
+            fn show(&self, unit: Unit) -> String {
+                let of = |shift: u32, letter| (*self >> shift << shift == *self).then(|| format!("{}{letter}", *self >> shift));
+                match unit {
+                    Unit::Bytes if *self >= 1 << 10 => {
+                        let large = of(30, 'G').filter(|_| *self >= 1 << 30).or_else(|| of(20, 'M').filter(|_| *self >= 1 << 20));
+                        large.or_else(|| of(10, 'K')).unwrap_or_else(|| self.to_string())
+                    }
+                    _ => self.to_string(),
+                }
+            }
+        }
+    )+ };
+}
+
+number!(u32, u64, usize);
+
+impl Value for Duration {
+    fn read(text: &str, _: Unit) -> Option<Self> {
+        let split = text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len());
+        let (number, unit) = text.split_at_checked(split)?;
+        let millis = match unit {
+            "ms" => 1,
+            "s" | "" => 1_000,
+            "m" => 60_000,
+            "h" => 3_600_000,
+            _ => return None,
+        };
+        number.parse::<u64>().ok()?.checked_mul(millis).map(Duration::from_millis)
+    }
+
+    fn show(&self, _: Unit) -> String {
+        if self.subsec_millis() == 0 {
+            format!("{}s", self.as_secs())
+        } else {
+            format!("{}ms", self.as_millis())
+        }
+    }
+}
+
+impl Unit {
+    const fn expected(self) -> &'static str {
+        match self {
+            Unit::Bytes => "a number of bytes (64K, 16M, 2G)",
+            Unit::Count => "a number",
+            Unit::Time => "a time (500ms, 10s, 5m)",
+        }
+    }
+}
+
+impl fmt::Display for Unit {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Unit::Bytes => "bytes",
+            Unit::Count => "number",
+            Unit::Time => "time",
+        })
+    }
+}
+
+impl fmt::Display for Memory {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Memory::Nothing => out.write_str("-"),
+            Memory::Once => out.write_str("itself"),
+            Memory::Twice => out.write_str("twice itself"),
+            Memory::Each(bytes) => write!(out, "{bytes} bytes each"),
+            Memory::EachOfConnection(bytes) => write!(out, "{bytes} bytes each, a connection"),
+            Memory::InConnectionBytes => out.write_str("in connection_bytes"),
+            Memory::InTotal => out.write_str("in out_of_order_total_bytes"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_limit_can_be_set_to_what_it_shows() {
+        let mut limits = Limits::default();
+        for limit in Limits::ALL {
+            let shown = limits.show(limit.name).unwrap();
+            limits.set(limit.name, &shown).unwrap();
+            assert_eq!(limits, Limits::default(), "{} = {shown}", limit.name);
+            let other = if limit.unit == Unit::Time { "7s" } else { "7" };
+            limits.set(limit.name, other).unwrap();
+            assert_eq!(limits.show(limit.name).unwrap(), other, "{}", limit.name);
+            assert_ne!(limits, Limits::default());
+            limits = Limits::default();
+        }
+    }
+
+    #[test]
+    fn values_have_units_and_nonsense_is_refused() {
+        let mut limits = Limits::default();
+        limits.set("out_of_order_bytes", "64K").unwrap();
+        limits.set("linger", "250ms").unwrap();
+        assert_eq!((limits.out_of_order_bytes, limits.linger), (65_536, Duration::from_millis(250)));
+        assert!(matches!(limits.set("nope", "1"), Err(LimitError::Unknown(_))));
+        for (name, value) in
+            [("connections", "64K"), ("packet_bytes", "5G"), ("linger", "5 s"), ("linger", "-1s")]
+        {
+            assert!(matches!(limits.set(name, value), Err(LimitError::Value { .. })), "{name}={value}");
+        }
+    }
+
+    #[test]
+    fn what_shares_the_memory_keeps_to_it() {
+        for memory in [32 << 20, 64 << 20, 256 << 20, 1 << 30, 64 << 30] {
+            let limits = Limits::within(memory);
+            let each = |count: usize, bytes: usize| count * bytes;
+            let sum = limits.connection_bytes
+                + limits.out_of_order_total_bytes
+                + each(limits.stream_numbers, 64)
+                + each(limits.surveyed_connections, 200)
+                + each(limits.candidates + limits.held_legs, 2_500)
+                + each(limits.servers, 64)
+                + each(limits.encapsulations, 320)
+                + each(limits.interfaces, 128)
+                + limits.secrets_bytes
+                + 2 * limits.fragment_bytes
+                + 2 * limits.packet_bytes as usize
+                + usize::try_from(limits.zstd_window_bytes).unwrap();
+            assert!(sum as u64 <= memory, "{sum} of {memory}");
+        }
+        let plenty = Limits { connections: Limits::within(1 << 40).connections, ..Limits::default() };
+        assert_eq!(Limits::within(1 << 40), plenty, "never more than the defaults");
     }
 }

@@ -1,6 +1,7 @@
 //! One TCP connection with what runs on it, from its first packet to its verdict.
 
 use super::Options;
+use super::opaque;
 use super::record::ConnectionRecord;
 use super::upper::Upper;
 use crate::anomaly::{Anomaly, AnomalySet};
@@ -25,8 +26,8 @@ use crate::websocket::vitals::{Vitals, fnv1a};
 /// A TCP connection and the protocol on top of it.
 ///
 /// ```text
-///  Conversation, 816 bytes in the flow table
-///  +- tcp 656 ----------------------------+- upper 40 -+- addresses, serial, idle 80 -+
+///  Conversation, 832 bytes in the flow table
+///  +- tcp 672 ----------------------------+- upper 40 -+- addresses, serial, idle 80 -+
 ///  | client's half | server's half | ...  | phase, ... |                              |
 ///  +--|---------------|-------------------+--|------|--+------------------------------+
 ///     +-> reset, recovery: only if any       |      +-> Handshake 368 + its values
@@ -44,6 +45,8 @@ pub(super) struct Conversation {
     /// Payload seen before the latest event that could end TCP.
     idle_since: Option<Moment>,
     server_told: bool,
+    /// Has ended, and its stragglers are waited for.
+    lingers: bool,
     /// At the end of observation that side's frame (or head) was still incomplete.
     in_frame: PerSide<bool>,
     /// ICMP errors about it, the first few.
@@ -96,6 +99,7 @@ impl Conversation {
             serial,
             idle_since: None,
             server_told: false,
+            lingers: false,
             in_frame: PerSide::default(),
             icmp: Vec::new(),
             key: None,
@@ -180,12 +184,35 @@ impl Conversation {
         }
     }
 
+    /// May the next packet change its memory?
+    pub(super) fn may_grow(&self) -> bool {
+        !self.upper.has_settled()
+    }
+
+    /// Memory it takes in all, out-of-order segments left out, in bytes.
+    pub(super) fn memory(&self) -> usize {
+        size_of::<Self>() + self.upper.memory()
+    }
+
     pub(super) fn held_bytes(&self) -> usize {
         self.tcp.held_bytes()
     }
 
     pub(super) fn has_ended(&self) -> bool {
         self.tcp.has_ended()
+    }
+
+    /// Has it ended? True once, however often a reset turns out to be none.
+    pub(super) fn begins_to_linger(&mut self) -> bool {
+        let begins = !self.lingers && self.has_ended();
+        self.lingers |= begins;
+        begins
+    }
+
+    /// Its stragglers have had their time. False: what had ended it turned out to be no end.
+    pub(super) fn ends_to_linger(&mut self) -> bool {
+        self.lingers = false;
+        self.has_ended()
     }
 
     fn has_tcp_end(&self) -> bool {
@@ -195,8 +222,13 @@ impl Conversation {
         })
     }
 
-    pub(super) fn last_at(&self) -> Timestamp {
-        self.tcp.last_at()
+    /// How long it has been idle, in nanoseconds, where the longest is to be dropped first. One that never carried a byte
+    /// counts as idle many times as long: a flood of SYNs must not push out those that have something to tell.
+    pub(super) fn idle(&self, now: Timestamp) -> i64 {
+        const NEVER_SPOKE: i64 = 64;
+        let idle = now.nanos_since(self.tcp.last_at()).max(0);
+        let spoke = self.tcp.last_payload.is_some();
+        if spoke { idle } else { idle.saturating_mul(NEVER_SPOKE) }
     }
 
     pub(super) fn serial(&self) -> u64 {
@@ -237,6 +269,11 @@ impl Conversation {
         self.upper.is_opaque()
     }
 
+    /// Is it TLS, which is not followed?
+    pub(super) fn is_unread_tls(&self) -> bool {
+        self.upper.passed_tls
+    }
+
     /// Could it have failed before any HTTP?
     pub(super) fn may_have_failed(&self) -> bool {
         self.tcp.halves.client.syn.is_some() && self.upper.is_before_http()
@@ -269,6 +306,7 @@ impl Conversation {
         }
         let teardown = Box::new(self.teardown(observed, limits));
         let verdict = judge(&teardown);
+        let probable = self.upper.tls().and_then(|tls| opaque::probable(&tls.facts, &teardown));
         let vantage = vantage.map_or_else(|| vantage::estimate(&teardown), vantage::given);
         let endpoints = endpoints(&teardown, verdict.kind, &vantage);
         let reported = PerSide::from_fn(|side| {
@@ -302,7 +340,7 @@ impl Conversation {
             teardown,
             verdict,
             vantage,
-            probable: None,
+            probable,
             endpoints,
             reported,
             other_leg: None,
@@ -321,7 +359,9 @@ impl Conversation {
             if unseen { lost(Blind::OneSided, None, 0, None) } else { Sight::Full }
         });
         let mut last_message = PerSide::default();
+        let mut nonsense_frame = PerSide::default();
         if let Some(session) = session {
+            nonsense_frame = PerSide::from_fn(|side| session.nonsense_frame(side));
             last_message = PerSide::from_fn(|side| last_message_of(&session.sides[side]));
             for side in Side::BOTH {
                 let direction = session.sides.get_mut(side);
@@ -345,21 +385,14 @@ impl Conversation {
                 *sight.get_mut(side) = lost(Blind::Gap, Some(reset.at), halves[side].next, None);
             }
         }
-        let in_frame = self.in_frame;
-        let mut unseen_fin = PerSide::from_fn(|side| halves[side].unseen_fin().filter(|_| !in_frame[side]));
-        for side in Side::BOTH {
-            let by_peer = unseen_fin[side.other()];
-            if by_peer.is_some() && halves[side].last == by_peer && halves[side].has_hidden_fin() {
-                *unseen_fin.get_mut(side) = by_peer;
-            }
-        }
         Teardown {
             opening,
             close,
             fin: PerSide::from_fn(|side| halves[side].fin),
-            unseen_fin,
+            unseen_fin: self.unseen_fins(),
             reset: PerSide::from_fn(|side| halves[side].reset.as_deref().copied()),
             sight,
+            nonsense_frame,
             acked: PerSide::from_fn(|side| halves[side].acked),
             unanswered: PerSide::from_fn(|side| halves[side].unanswered),
             last: PerSide::from_fn(|side| halves[side].last),
@@ -369,6 +402,19 @@ impl Conversation {
             observed,
             unanswered_limit: limits.unanswered_sendings,
         }
+    }
+
+    /// FINs that only their acknowledgments show.
+    fn unseen_fins(&self) -> PerSide<Option<Moment>> {
+        let (halves, in_frame) = (&self.tcp.halves, self.in_frame);
+        let mut unseen = PerSide::from_fn(|side| halves[side].unseen_fin().filter(|_| !in_frame[side]));
+        for side in Side::BOTH {
+            let by_peer = unseen[side.other()];
+            if by_peer.is_some() && halves[side].last == by_peer && halves[side].has_hidden_fin() {
+                *unseen.get_mut(side) = by_peer;
+            }
+        }
+        unseen
     }
 
     fn opening(&self) -> Opening {
@@ -426,8 +472,8 @@ mod tests {
 
     #[test]
     fn a_connection_takes_no_more_memory_than_its_layout_says() {
-        assert_eq!(size_of::<Conversation>(), 816);
-        assert_eq!(size_of::<Connection>(), 656);
+        assert_eq!(size_of::<Conversation>(), 832);
+        assert_eq!(size_of::<Connection>(), 672);
         assert_eq!((size_of::<Upper>(), size_of::<Session>(), size_of::<Handshake>()), (40, 640, 368));
     }
 

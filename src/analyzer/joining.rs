@@ -1,8 +1,9 @@
 //! Is a connection whose handshake is not in the capture a WebSocket?
 
 use crate::limits::Limits;
+use crate::moment::Moment;
 use crate::side::{PerSide, Side};
-use crate::tcp::stream_event::StreamEvent;
+use crate::tcp::stream_event::{StreamEvent, Wire};
 use crate::websocket::plausible;
 use crate::websocket::session::Session;
 
@@ -17,6 +18,24 @@ pub(super) struct Joining {
     segments: PerSide<u32>,
     /// Segments that should have begun with a frame and did not.
     unframed: PerSide<u32>,
+    /// A segment that is a frame's header and nothing else, as senders write it that hand header and payload to TCP one
+    /// by one: looked at together with the segment behind it.
+    header: PerSide<Option<HeaderAlone>>,
+}
+
+/// A segment that holds a frame's header and nothing else.
+#[derive(Clone, Debug)]
+struct HeaderAlone {
+    at: Moment,
+    offset: u64,
+    bytes: Vec<u8>,
+    wire: Wire,
+}
+
+impl HeaderAlone {
+    fn event(&self) -> StreamEvent<'_> {
+        StreamEvent::Data { at: self.at, offset: self.offset, bytes: &self.bytes, wire: self.wire }
+    }
 }
 
 /// What a segment makes of the trial.
@@ -39,15 +58,53 @@ impl Joining {
             frames: PerSide::default(),
             segments: PerSide::default(),
             unframed: PerSide::default(),
+            header: PerSide::default(),
         }
     }
 
     /// Takes what `side` sent.
     pub(super) fn stream(&mut self, side: Side, event: StreamEvent<'_>, limits: &Limits) -> Trial {
+        let header = self.header.get_mut(side).take();
+        let StreamEvent::Data { at, offset, bytes, wire } = event else {
+            return self.take(side, event, limits);
+        };
+        if let Some(header) = header.filter(|header| header.wire.end == offset) {
+            let joined = [header.bytes.as_slice(), bytes].concat();
+            let event = StreamEvent::Data { at, offset: header.offset, bytes: &joined, wire };
+            let trial = self.take(side, event, limits);
+            if trial == Trial::RolesReversed {
+                // The segment in hand will come again, from the other side.
+                *self.header.get_mut(side.other()) = Some(header);
+            }
+            return trial;
+        }
+        if self.is_at_boundary(side) && plausible::is_header_alone(bytes) {
+            *self.header.get_mut(side) = Some(HeaderAlone { at, offset, bytes: bytes.to_vec(), wire });
+            return Trial::Undecided;
+        }
+        self.take(side, event, limits)
+    }
+
+    /// Hands on what was held back, once the trial is over.
+    pub(super) fn into_session(self, limits: &Limits) -> Box<Session> {
+        let mut session = self.session;
+        for side in Side::BOTH {
+            if let Some(header) = self.header.get(side) {
+                session.stream(side, header.event(), limits);
+            }
+        }
+        session
+    }
+
+    fn is_at_boundary(&self, side: Side) -> bool {
+        self.session.is_lost(side) || self.session.is_at_boundary(side)
+    }
+
+    fn take(&mut self, side: Side, event: StreamEvent<'_>, limits: &Limits) -> Trial {
         if let StreamEvent::Data { bytes, .. } = event {
             let segments = self.segments.get_mut(side);
             *segments = segments.saturating_add(1);
-            let at_boundary = self.session.is_lost(side) || self.session.is_at_boundary(side);
+            let at_boundary = self.is_at_boundary(side);
             match plausible::chain(bytes)
                 .filter(|chain| at_boundary && (chain.beyond == 0 || chain.frames > 1))
             {
@@ -55,6 +112,7 @@ impl Joining {
                     if self.frames == PerSide::default() {
                         self.segments.swap();
                         self.unframed.swap();
+                        self.header.swap();
                         return Trial::RolesReversed;
                     }
                     self.forget();

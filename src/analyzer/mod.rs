@@ -3,6 +3,7 @@
 mod conversation;
 mod facts;
 mod joining;
+mod opaque;
 pub mod ladder;
 mod pairing;
 pub mod record;
@@ -10,6 +11,9 @@ mod secured;
 mod settling;
 mod tracker;
 mod upper;
+
+#[cfg(test)]
+mod growth;
 
 use crate::anomaly::AnomalyCounts;
 use crate::capture::{Block, PacketRef};
@@ -42,6 +46,8 @@ pub struct Options {
     pub keys: KeyLog,
     /// Keys may come later than the packets they are for, which then wait for them.
     pub more_keys: bool,
+    /// List connections in TLS that can't be decrypted, where they look like a WebSocket.
+    pub encrypted: bool,
     /// Where the capture was taken; `None`: it is estimated for each connection.
     pub vantage: Option<Vantage>,
 }
@@ -64,7 +70,7 @@ pub struct Follower {
 impl Options {
     /// Is there any use in following TLS: keys, or ports whose connections are listed even without?
     fn follows_tls(&self) -> bool {
-        !self.keys.is_empty() || self.more_keys || !self.ws_ports.is_empty()
+        !self.keys.is_empty() || self.more_keys || self.encrypted || !self.ws_ports.is_empty()
     }
 }
 
@@ -179,10 +185,22 @@ impl Follower {
         &self.decoder
     }
 
+    /// TLS connections of which nothing could be decrypted.
+    #[must_use]
+    pub fn encrypted_connections(&self) -> u64 {
+        self.tracker.encrypted_connections()
+    }
+
     /// TCP connections followed now.
     #[must_use]
     pub fn open_connections(&self) -> usize {
         self.tracker.open_connections()
+    }
+
+    /// Memory of the connections followed now, as estimated, in bytes; out-of-order segments left out.
+    #[must_use]
+    pub fn connection_bytes(&self) -> usize {
+        self.tracker.memory()
     }
 
     /// Memory for out-of-order payload now, over all connections, in bytes.
@@ -277,10 +295,22 @@ impl Analyzer {
         self.follower.open_connections()
     }
 
+    /// Memory of the connections followed now, as estimated, in bytes; out-of-order segments left out.
+    #[must_use]
+    pub fn connection_bytes(&self) -> usize {
+        self.follower.connection_bytes()
+    }
+
     /// Memory for out-of-order payload now, over all connections, in bytes.
     #[must_use]
     pub fn held_bytes(&self) -> usize {
         self.follower.held_bytes()
+    }
+
+    /// TLS connections of which nothing could be decrypted.
+    #[must_use]
+    pub fn encrypted_connections(&self) -> u64 {
+        self.follower.encrypted_connections()
     }
 
     /// TCP connections that carried no WebSocket.

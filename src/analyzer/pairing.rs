@@ -20,6 +20,8 @@ const HELD_MAX: usize = 8;
 #[derive(Debug, Default)]
 pub(super) struct Pairing {
     keys: HashMap<u64, Group>,
+    /// Records held, over all keys.
+    held: usize,
 }
 
 #[derive(Debug, Default)]
@@ -36,17 +38,27 @@ impl Pairing {
     }
 
     /// A connection with this key was judged; gives those that need wait no longer.
-    pub(super) fn finish(&mut self, key: u64, record: Box<ConnectionRecord>) -> Vec<Box<ConnectionRecord>> {
+    ///
+    /// With `most` held over all keys, no more are: their legs go unrelated.
+    pub(super) fn finish(
+        &mut self,
+        key: u64,
+        record: Box<ConnectionRecord>,
+        most: usize,
+    ) -> Vec<Box<ConnectionRecord>> {
         let Some(group) = self.keys.get_mut(&key) else { return vec![record] };
         group.followed = group.followed.saturating_sub(1);
-        if group.held.len() >= HELD_MAX && group.followed > 0 {
-            return vec![record];
-        }
-        group.held.push(record);
         if group.followed > 0 {
+            if group.held.len() >= HELD_MAX || self.held >= most {
+                return vec![record];
+            }
+            group.held.push(record);
+            self.held += 1;
             return Vec::new();
         }
         let mut held = self.keys.remove(&key).map(|group| group.held).unwrap_or_default();
+        self.held = self.held.saturating_sub(held.len());
+        held.push(record);
         relate(&mut held);
         held
     }

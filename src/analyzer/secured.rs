@@ -33,7 +33,7 @@ impl Secured {
     fn is_of_no_use(&self) -> bool {
         let is_over =
             matches!(self.inner, Phase::Ignored) || (self.tls.is_blind() && !self.tls.facts.is_decrypted());
-        is_over && self.tls.facts.records.is_none()
+        is_over && self.tls.facts.shape.is_none()
     }
 }
 
@@ -52,12 +52,12 @@ impl StreamSink for Content<'_> {
 impl Upper {
     /// Do these bytes, which are no HTTP, begin TLS? If so, it has begun.
     pub(super) fn begins_tls(&mut self, side: Side, bytes: &[u8], options: &Options) -> bool {
-        let begins = side == Side::Client
-            && self.depth < DEPTH_MAX
-            && options.follows_tls()
-            && may_be_client_hello(bytes);
+        let is_hello = side == Side::Client && self.depth < DEPTH_MAX && may_be_client_hello(bytes);
+        let begins = is_hello && options.follows_tls();
+        self.passed_tls |= is_hello && !begins;
         if begins {
-            let tls = Session::new(!options.ws_ports.is_empty(), &options.limits);
+            // Whatever its keys: another connection to the same server may show that WebSockets are to be had there.
+            let tls = Session::new(true, &options.limits);
             self.phase = Phase::Tls(Box::new(Secured { tls, inner: Phase::Http(Box::default()) }));
         }
         begins

@@ -8,15 +8,11 @@ use super::pairing::Pairing;
 use super::record::ConnectionRecord;
 use crate::decode::segment::Endpoint;
 use crate::limits::Limits;
+use crate::tls::shape::Score;
 use crate::verdict::teardown::Observed;
 use crate::verdict::vantage::Vantage;
 use crate::verdict::verdict::Kind;
 use std::collections::{HashSet, VecDeque};
-
-/// Failed TCP connections kept until it is known whether their server carries WebSockets.
-const CANDIDATES_MAX: usize = 65_536;
-/// Addresses and ports remembered as carrying WebSockets.
-const SERVERS_MAX: usize = 65_536;
 
 /// What following packets yields, in the order in which it came to light.
 #[derive(Debug)]
@@ -40,7 +36,9 @@ pub struct Settler {
     limits: Limits,
     vantage: Option<Vantage>,
     ws_ports: Vec<u16>,
-    /// Failed TCP connections to servers that have not (yet) carried a WebSocket.
+    /// Encrypted connections that look like a WebSocket are listed.
+    encrypted: bool,
+    /// Failed and encrypted TCP connections to servers that have not (yet) carried a WebSocket.
     candidates: VecDeque<Box<ConnectionRecord>>,
     /// Servers that carried one.
     servers: HashSet<Endpoint>,
@@ -55,6 +53,7 @@ impl Settler {
             limits: options.limits.clone(),
             vantage: options.vantage,
             ws_ports: options.ws_ports.clone(),
+            encrypted: options.encrypted,
             candidates: VecDeque::new(),
             servers: HashSet::new(),
             pairing: Pairing::default(),
@@ -67,7 +66,7 @@ impl Settler {
     pub fn take(&mut self, followed: Followed) {
         match followed.0 {
             Event::Opened(Opened { server, key }) => {
-                if self.servers.len() < SERVERS_MAX {
+                if self.servers.len() < self.limits.servers {
                     self.servers.insert(server);
                 }
                 if let Some(key) = key {
@@ -84,17 +83,17 @@ impl Settler {
         let is_websocket = conversation.is_websocket();
         let server = conversation.server();
         let is_named = self.ws_ports.contains(&server.port);
-        let is_hidden = conversation.is_opaque() && is_named;
+        let is_hidden = conversation.is_opaque();
         let key = conversation.key();
         let mut record = Box::new(conversation.finish(observed, self.vantage, &self.limits));
         record.encapsulation_names = encapsulation;
         if is_websocket {
             match key {
-                Some(key) => self.settled.extend(self.pairing.finish(key, record)),
+                Some(key) => self.settled.extend(self.pairing.finish(key, record, self.limits.held_legs)),
                 None => self.settled.push_back(record),
             }
         } else if is_hidden {
-            self.settled.push_back(record);
+            self.take_hidden(record, is_named);
         } else if record.verdict.kind != Kind::Refused {
             self.other_connections += 1;
         } else if is_named || self.servers.contains(&server) {
@@ -104,8 +103,23 @@ impl Settler {
         }
     }
 
+    /// An encrypted connection is listed if its port is named, if it looks like a WebSocket and such are asked for, or
+    /// if it may be one and its server is known, or becomes known, to carry them.
+    fn take_hidden(&mut self, record: Box<ConnectionRecord>, is_named: bool) {
+        let score = record.probable.as_ref().map(|probable| &probable.websocket);
+        let is_asked_for = self.encrypted && score.is_some_and(Score::is_probable);
+        let is_possible = score.is_some_and(Score::is_possible);
+        if is_named || is_asked_for || (is_possible && self.servers.contains(&record.server)) {
+            self.settled.push_back(record);
+        } else if is_possible {
+            self.keep_candidate(record);
+        } else {
+            self.other_connections += 1;
+        }
+    }
+
     fn keep_candidate(&mut self, record: Box<ConnectionRecord>) {
-        if self.candidates.len() >= CANDIDATES_MAX {
+        if self.candidates.len() >= self.limits.candidates.max(1) {
             self.candidates.pop_front();
             self.other_connections += 1;
         }

@@ -12,6 +12,7 @@ use crate::flow::table::{FlowId, FlowTable};
 use crate::time::Timestamp;
 use crate::tls::keylog::Reading;
 use crate::verdict::teardown::Observed;
+use crate::work;
 use std::collections::VecDeque;
 
 /// Connections looked at to find one to evict.
@@ -30,9 +31,12 @@ pub(super) struct Tracker {
     events: VecDeque<Event>,
     anomalies: AnomalyCounts,
     held_bytes: usize,
+    /// Memory of the connections in the table, in bytes.
+    memory: usize,
     eviction_cursor: usize,
     opened: u64,
     other_connections: u64,
+    encrypted_connections: u64,
     now: Timestamp,
     /// Once the input is over: what is still to be judged, by serial number, the next one last.
     left: Vec<(u64, FlowId)>,
@@ -59,9 +63,11 @@ impl Tracker {
             events: VecDeque::new(),
             anomalies: AnomalyCounts::default(),
             held_bytes: 0,
+            memory: 0,
             eviction_cursor: 0,
             opened: 0,
             other_connections: 0,
+            encrypted_connections: 0,
             now: Timestamp::MIN,
             left: Vec::new(),
             options,
@@ -116,32 +122,45 @@ impl Tracker {
         }
         let Some(id) = self.conversation_of(located) else { return };
         let Some((_, conversation)) = self.table.get_mut(id) else { return };
+        let memory = conversation.may_grow().then(|| conversation.memory());
         let is_plain = conversation.handle_plain(segment, &self.options);
-        let before =
-            if is_plain { None } else { Some((conversation.held_bytes(), conversation.has_ended())) };
+        let before = if is_plain { None } else { Some(conversation.held_bytes()) };
         if !is_plain {
             conversation.handle_segment(segment, &self.options);
         }
         if let Some(opened) = conversation.take_opening() {
             self.events.push_back(Event::Opened(opened));
         }
-        if let Some((held, had_ended)) = before {
-            self.account(id, held, had_ended);
+        if let Some(memory) = memory {
+            self.memory = (self.memory + conversation.memory()).saturating_sub(memory);
+        }
+        if let Some(held) = before {
+            self.account(id, held);
+        }
+        self.keep_to_memory();
+    }
+
+    /// Drops the longest idle until the rest keep to the memory they are allowed.
+    fn keep_to_memory(&mut self) {
+        while self.memory > self.options.limits.connection_bytes && self.table.len() > 1 {
+            self.evict();
         }
     }
 
-    /// Notes what a segment changed: `held` bytes were held before it, and TCP `had_ended` or not.
-    fn account(&mut self, id: FlowId, held: usize, had_ended: bool) {
+    /// Notes what a segment changed: `held` bytes were held before it.
+    fn account(&mut self, id: FlowId, held: usize) {
         let limits = &self.options.limits;
         let Some((_, conversation)) = self.table.get_mut(id) else { return };
-        if !had_ended && conversation.has_ended() {
+        if conversation.begins_to_linger() {
             self.lingering.push_back((self.now.saturating_add(limits.linger), id));
         }
         self.held_bytes = (self.held_bytes + conversation.held_bytes()).saturating_sub(held);
         if self.held_bytes > limits.out_of_order_total_bytes {
             self.held_bytes = self.held_bytes.saturating_sub(conversation.held_bytes());
             self.anomalies.count(Anomaly::TcpOutOfOrderLimit);
+            let before = conversation.memory();
             conversation.flush(&self.options);
+            self.memory = (self.memory + conversation.memory()).saturating_sub(before);
         }
     }
 
@@ -176,12 +195,22 @@ impl Tracker {
         &self.anomalies
     }
 
+    /// TLS connections of which nothing could be decrypted.
+    pub(super) fn encrypted_connections(&self) -> u64 {
+        self.encrypted_connections
+    }
+
     pub(super) fn open_connections(&self) -> usize {
         self.table.len()
     }
 
     pub(super) fn held_bytes(&self) -> usize {
         self.held_bytes
+    }
+
+    /// Memory of the connections followed, out-of-order segments left out, in bytes.
+    pub(super) fn memory(&self) -> usize {
+        self.memory
     }
 
     /// TCP connections that surely carried no WebSocket.
@@ -217,13 +246,15 @@ impl Tracker {
         }
         self.opened += 1;
         let conversation = Conversation::begin(segment, stream, self.opened, self.options.no_midstream);
+        self.memory += conversation.memory();
         self.table.insert(key, conversation)
     }
 
-    /// Drops the longest idle of a sample of connections.
+    /// Drops the longest idle of a sample of connections ([`Conversation::idle`]).
     fn evict(&mut self) {
+        work::steps(EVICTION_SAMPLE);
         let sample = self.table.sample(self.eviction_cursor, EVICTION_SAMPLE);
-        let oldest = sample.min_by_key(|(_, conversation)| conversation.last_at()).map(|(id, _)| id);
+        let oldest = sample.max_by_key(|(_, conversation)| conversation.idle(self.now)).map(|(id, _)| id);
         self.eviction_cursor = self.eviction_cursor.wrapping_add(EVICTION_SAMPLE);
         if let Some(id) = oldest {
             self.anomalies.count(Anomaly::FlowEvicted);
@@ -238,7 +269,7 @@ impl Tracker {
                 break;
             }
             self.lingering.pop_front();
-            if self.table.get_mut(id).is_some_and(|(_, conversation)| conversation.has_ended()) {
+            if self.table.get_mut(id).is_some_and(|(_, conversation)| conversation.ends_to_linger()) {
                 self.finish_conversation(id, Observed::Whole);
             }
         }
@@ -247,6 +278,7 @@ impl Tracker {
     fn finish_conversation(&mut self, id: FlowId, observed: Observed) {
         let Some((_, mut conversation)) = self.table.remove(id) else { return };
         self.held_bytes = self.held_bytes.saturating_sub(conversation.held_bytes());
+        self.memory = self.memory.saturating_sub(conversation.memory());
         conversation.flush(&self.options);
         conversation.finish_tls(&self.options);
         self.events.extend(conversation.take_opening().map(Event::Opened));
@@ -254,8 +286,8 @@ impl Tracker {
         for anomaly in anomalies.iter() {
             self.anomalies.count(anomaly);
         }
-        let is_hidden =
-            conversation.is_opaque() && self.options.ws_ports.contains(&conversation.server().port);
+        let is_hidden = conversation.is_opaque();
+        self.encrypted_connections += u64::from(is_hidden || conversation.is_unread_tls());
         if !conversation.is_websocket() && !is_hidden && !conversation.may_have_failed() {
             self.other_connections += 1;
             return;

@@ -57,6 +57,8 @@ pub(super) struct Upper {
     /// The roles turned out reversed while a segment was being delivered; TCP has still to be told.
     pub reversed: bool,
     may_join: bool,
+    /// It is TLS, which is not followed.
+    pub passed_tls: bool,
     /// Layers of TLS that the phase in hand lies in.
     pub depth: u8,
 }
@@ -81,6 +83,28 @@ impl<'a> Run<'a> {
     }
 }
 
+impl Phase {
+    /// Memory it takes besides itself, in bytes.
+    fn memory(&self) -> usize {
+        match self {
+            Phase::Tls(secured) => {
+                let shape = secured.tls.facts.shape.as_ref().map_or(0, |shape| shape.memory());
+                size_of::<Secured>() + secured.tls.held_bytes() + shape + secured.inner.memory()
+            }
+            Phase::Http(http) => size_of::<Http1>() + http.held_bytes(),
+            Phase::Upgrading(upgrading) => {
+                size_of::<Upgrading>()
+                    + size_of::<Http1>()
+                    + size_of::<Session>()
+                    + upgrading.http.held_bytes()
+            }
+            Phase::Joining(_) => size_of::<Joining>() + size_of::<Session>(),
+            Phase::Open(_) => size_of::<Session>(),
+            Phase::Ignored => 0,
+        }
+    }
+}
+
 impl Upper {
     /// `from_start`: the connection's SYN was seen.
     pub(super) fn new(from_start: bool, no_midstream: bool) -> Self {
@@ -98,8 +122,20 @@ impl Upper {
             joined: false,
             reversed: false,
             may_join,
+            passed_tls: false,
             depth: 0,
         }
+    }
+
+    /// Is nothing more to come that its memory would grow by?
+    pub(super) fn has_settled(&self) -> bool {
+        matches!(self.phase, Phase::Open(_) | Phase::Ignored)
+    }
+
+    /// Memory it takes besides itself, in bytes; signs of life and unfinished control frames, a few hundred bytes, left
+    /// out.
+    pub(super) fn memory(&self) -> usize {
+        size_of::<Handshake>() + self.handshake.memory() + self.phase.memory()
     }
 
     /// See [`Session::touch`].
@@ -169,6 +205,7 @@ impl Upper {
             HttpEvent::Request(request) => {
                 self.is_websocket = true;
                 *self.handshake = Handshake::default();
+                self.note_head(request.has_control_characters);
                 self.handshake.set_request(request);
                 let Phase::Http(http) = std::mem::replace(&mut self.phase, Phase::Ignored) else {
                     return side;
@@ -235,6 +272,7 @@ impl Upper {
 
     /// The Upgrade request was answered.
     fn answer(&mut self, response: Response) {
+        self.note_head(response.has_control_characters);
         let Phase::Upgrading(upgrading) = std::mem::replace(&mut self.phase, Phase::Ignored) else { return };
         let Upgrading { http, mut session, .. } = *upgrading;
         if response.status == 101 && response.is_websocket {
@@ -246,6 +284,12 @@ impl Upper {
         } else {
             self.handshake.set_response(response);
             self.phase = Phase::Http(http);
+        }
+    }
+
+    fn note_head(&mut self, has_control_characters: bool) {
+        if has_control_characters {
+            self.anomalies.insert(Anomaly::HttpControlCharacter);
         }
     }
 
@@ -290,8 +334,8 @@ impl Upper {
                 Some(side.other())
             }
             Trial::Proved => {
-                let session = std::mem::take(&mut joining.session);
-                self.phase = Phase::Open(session);
+                let joining = std::mem::replace(&mut **joining, Joining::new());
+                self.phase = Phase::Open(joining.into_session(limits));
                 self.is_websocket = true;
                 self.joined = true;
                 None

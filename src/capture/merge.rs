@@ -8,12 +8,16 @@
 //! lanes   (open, one block each)    a: 1 2 4 4 |    whole block of a is before b's and c's next: handed through
 //!                                   b: 4 6 7        otherwise copied packet by packet into the caller's block
 //! ```
+//!
+//! Lanes and waiting files are kept in order, so that thousands of open files cost a packet no more than a few steps.
 
 use super::file::{FileSource, READ_BYTES};
 use super::info::InputInfo;
 use super::{Block, CaptureError, Losses, More, PacketRef, Source};
 use crate::limits::Limits;
 use crate::time::Timestamp;
+use crate::work;
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -33,7 +37,11 @@ pub enum MergeInput {
 /// Order within a file is kept as it is, even where its clock steps back. A damaged file ends at its damage and the
 /// others go on; its error is in its [`InputInfo`], and `read_block` never fails for it.
 pub struct MergedSource {
-    lanes: Vec<Lane>,
+    /// Files being read, by the place of their next packet in the merged order.
+    lanes: BTreeMap<Rank, Box<Lane>>,
+    /// Those of them whose block has been handed on whole: to be filled before anything else.
+    #[expect(clippy::vec_box, reason = "lanes go to and fro between here and the map")]
+    spent: Vec<Box<Lane>>,
     /// Files not due yet, the next one last.
     waiting: Vec<Waiting>,
     /// One per input, in the order given.
@@ -41,6 +49,9 @@ pub struct MergedSource {
     total_bytes: Option<u64>,
     limits: Limits,
 }
+
+/// The place of a packet in the merged order: its time and, of equal times, its file's number.
+type Rank = (Timestamp, u16);
 
 /// A file that is being read.
 struct Lane {
@@ -96,7 +107,7 @@ impl Lane {
     }
 
     /// The place of its next packet in the merged order.
-    fn rank(&self) -> (Timestamp, u16) {
+    fn rank(&self) -> Rank {
         (self.first_at().unwrap_or(Timestamp::MAX), self.index)
     }
 }
@@ -108,7 +119,8 @@ impl MergedSource {
     #[must_use]
     pub fn new(inputs: Vec<MergeInput>, limits: &Limits) -> MergedSource {
         let mut merged = MergedSource {
-            lanes: Vec::new(),
+            lanes: BTreeMap::new(),
+            spent: Vec::new(),
             waiting: Vec::new(),
             infos: Vec::new(),
             total_bytes: Some(0),
@@ -116,8 +128,10 @@ impl MergedSource {
         };
         let single = inputs.len() == 1;
         for (index, input) in inputs.into_iter().enumerate() {
-            let index = u16::try_from(index).unwrap_or(u16::MAX);
-            merged.add(input, index, single);
+            match u16::try_from(index) {
+                Ok(index) => merged.add(input, index, single),
+                Err(_) => merged.leave_out(&input),
+            }
         }
         merged.waiting.sort_by_key(|waiting| std::cmp::Reverse((waiting.first_at, waiting.index)));
         merged
@@ -164,7 +178,7 @@ impl MergedSource {
             Held::Open(lane) => Some(lane.as_ref()),
             Held::Closed(_) => None,
         });
-        self.lanes.iter().chain(held)
+        self.lanes.values().chain(&self.spent).map(Box::as_ref).chain(held)
     }
 
     fn add(&mut self, input: MergeInput, index: u16, single: bool) {
@@ -184,10 +198,22 @@ impl MergedSource {
             self.total_bytes.zip(source.total_bytes()).map(|(sum, bytes)| sum.saturating_add(bytes));
         let lane = Lane::new(source, index);
         if single {
-            self.lanes.push(lane);
+            self.spent.push(Box::new(lane));
         } else {
             self.hold(lane, path);
         }
+    }
+
+    /// Packets name their file by 16 bits.
+    fn leave_out(&mut self, input: &MergeInput) {
+        let path = match input {
+            MergeInput::Path(path) => path.to_string_lossy().into_owned(),
+            MergeInput::Reader(_, name) => name.clone(),
+        };
+        let mut info = InputInfo { path, ..InputInfo::default() };
+        let reason = "at most 65536 files are read as one".to_owned();
+        info.end(Some(&CaptureError::Unrecognized { reason }));
+        self.infos.push(info);
     }
 
     /// Looks up when `lane` is due, and closes it until then if it can be opened again.
@@ -211,17 +237,17 @@ impl MergedSource {
     fn wake(&mut self, secrets: &mut Vec<Vec<u8>>) {
         while let Some(next) = self.waiting.last() {
             let due = (next.first_at, next.index);
-            if self.lanes.iter().any(|lane| lane.rank() < due) {
+            if self.lanes.first_key_value().is_some_and(|(rank, _)| *rank < due) {
                 return;
             }
             let Some(waiting) = self.waiting.pop() else { return };
             let lane = match waiting.input {
                 Held::Open(mut lane) => {
                     secrets.append(&mut lane.block.secrets);
-                    Ok(*lane)
+                    Ok(lane)
                 }
                 Held::Closed(path) => FileSource::open(&path, waiting.index, &self.limits)
-                    .map(|source| Lane::new(source, waiting.index)),
+                    .map(|source| Box::new(Lane::new(source, waiting.index))),
             };
             match lane {
                 Ok(lane) => self.start(lane, secrets),
@@ -230,9 +256,9 @@ impl MergedSource {
         }
     }
 
-    fn start(&mut self, mut lane: Lane, secrets: &mut Vec<Vec<u8>>) {
+    fn start(&mut self, mut lane: Box<Lane>, secrets: &mut Vec<Vec<u8>>) {
         if lane.fill(secrets) {
-            self.lanes.push(lane);
+            self.lanes.insert(lane.rank(), lane);
         } else {
             self.retire(&lane);
         }
@@ -253,31 +279,23 @@ impl MergedSource {
 
     /// Fills lanes that have been handed on whole, and removes those that have ended.
     fn refill(&mut self, secrets: &mut Vec<Vec<u8>>) {
-        let mut lanes = std::mem::take(&mut self.lanes);
-        lanes.retain_mut(|lane| {
-            let goes_on = lane.fill(secrets);
-            if !goes_on {
-                self.retire(lane);
-            }
-            goes_on
-        });
-        self.lanes = lanes;
+        while let Some(lane) = self.spent.pop() {
+            self.start(lane, secrets);
+        }
     }
 
-    /// The lane with the earliest next packet, and the place in the order before which it may go on.
-    fn earliest(&mut self) -> Option<(&mut Lane, (Timestamp, u16))> {
+    /// The lane with the earliest next packet, taken out, and the place in the order before which it may go on.
+    fn earliest(&mut self) -> Option<(Box<Lane>, Rank)> {
+        let (_, lane) = self.lanes.pop_first()?;
         let waiting = self.waiting.last().map(|waiting| (waiting.first_at, waiting.index));
-        let place = (0..self.lanes.len()).min_by_key(|place| self.lanes.get(*place).map(Lane::rank))?;
-        let others = self.lanes.iter().enumerate().filter(|(other, _)| *other != place);
-        let until =
-            others.map(|(_, lane)| lane.rank()).chain(waiting).min().unwrap_or((Timestamp::MAX, u16::MAX));
-        Some((self.lanes.get_mut(place)?, until))
+        let next = self.lanes.first_key_value().map(|(rank, _)| *rank);
+        Some((lane, next.into_iter().chain(waiting).min().unwrap_or((Timestamp::MAX, u16::MAX))))
     }
 
     /// A single file: nothing to merge.
     fn read_single(&mut self, block: &mut Block) -> Option<More> {
-        let [lane] = self.lanes.as_mut_slice() else { return None };
-        if !self.waiting.is_empty() || !lane.rest().is_empty() || lane.ended {
+        let [lane] = self.spent.as_mut_slice() else { return None };
+        if !self.waiting.is_empty() || !self.lanes.is_empty() || lane.ended {
             return None;
         }
         lane.ended = !matches!(lane.source.read_block(block), Ok(More::Yes));
@@ -287,21 +305,28 @@ impl MergedSource {
     /// Moves packets into `block` until it is full, or a lane has to be filled.
     fn merge(&mut self, block: &mut Block) -> More {
         let mut used = 0;
-        while let Some((lane, until)) = self.earliest() {
+        while let Some((mut lane, until)) = self.earliest() {
             let index = lane.index;
             let before = |packet: &&PacketRef| (packet.at.at, index) <= until;
             let run = lane.rest().iter().take_while(before).count().max(1);
+            work::steps(run);
             if lane.next == 0 && used == 0 && run == lane.block.packets.len() {
                 std::mem::swap(&mut block.bytes, &mut lane.block.bytes);
                 std::mem::swap(&mut block.packets, &mut lane.block.packets);
                 lane.block.packets.clear();
+                self.spent.push(lane);
                 return More::Yes;
             }
             for packet in lane.rest().iter().take(run) {
                 copy(packet, lane.block.packet_bytes(packet), block, &mut used);
             }
             lane.next = lane.next.saturating_add(run);
-            if lane.rest().is_empty() || used >= READ_BYTES {
+            if lane.rest().is_empty() {
+                self.spent.push(lane);
+                return More::Yes;
+            }
+            self.lanes.insert(lane.rank(), lane);
+            if used >= READ_BYTES {
                 return More::Yes;
             }
             self.wake(&mut block.secrets);

@@ -7,6 +7,7 @@ mod pcap_format;
 mod interface;
 mod pcapng_format;
 mod unrecognized;
+pub mod secrets;
 mod info;
 pub mod file;
 pub mod merge;

@@ -158,7 +158,8 @@ impl Layout {
     ) -> Result<Progress, CaptureError> {
         let mut at = input.at;
         loop {
-            let Some(header) = from(input.bytes, at).first_chunk::<16>() else {
+            let rest = from(input.bytes, at);
+            let Some(header) = rest.first_chunk::<16>().filter(|_| rest.len() >= self.record_header) else {
                 return Ok(Progress { at, needed: self.record_header });
             };
             let [seconds, fraction, first, second] = self.words(*header);

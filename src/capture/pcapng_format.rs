@@ -34,7 +34,7 @@ const BYTE_ORDER: u32 = 0x1a2b_3c4d;
 /// Secrets type: a TLS key log.
 pub(super) const TLS_KEY_LOG: u32 = 0x544c_534b;
 /// Type and both lengths of a block.
-const OVERHEAD: usize = 12;
+pub(super) const OVERHEAD: usize = 12;
 /// Bytes of options and padding that a block may have besides its packet.
 const OPTION_BYTES: usize = 1 << 20;
 
@@ -215,14 +215,9 @@ impl PcapngFormat {
         Ok(())
     }
 
-    /// ```text
-    /// | type | total | secrets type | secrets length | secrets ... | options | total |
-    /// ```
     /// Secrets that don't parse are passed over: the packets are sound without them.
     fn secrets(&mut self, order: ByteOrder, block: &[u8], sink: &mut Sink<'_>) {
-        let word = |at| from(block, at).first_chunk().map(|bytes| order.u32(*bytes));
-        let (Some(TLS_KEY_LOG), Some(length)) = (word(8), word(12)) else { return };
-        if let Some(secrets) = block.get(16..block.len() - 4).and_then(|body| body.get(..length as usize)) {
+        if let Some(secrets) = tls_key_log(order, block) {
             self.secrets_bytes = self.secrets_bytes.saturating_add(secrets.len());
             sink.secrets.push(secrets.to_vec());
         }
@@ -264,6 +259,17 @@ impl PcapngFormat {
         sink.push(Record { at, link_type, fcs_len, range, original_len: fields.original });
         Ok(())
     }
+}
+
+/// The key log in a Decryption Secrets Block, if that is what it holds.
+///
+/// ```text
+/// | type | total | secrets type | secrets length | secrets ... | options | total |
+/// ```
+pub(super) fn tls_key_log(order: ByteOrder, block: &[u8]) -> Option<&[u8]> {
+    let word = |at| from(block, at).first_chunk().map(|bytes| order.u32(*bytes));
+    let (Some(TLS_KEY_LOG), Some(length)) = (word(8), word(12)) else { return None };
+    block.get(16..block.len().checked_sub(4)?)?.get(..length as usize)
 }
 
 /// A whole packet block of any of the three kinds.

@@ -128,7 +128,10 @@ fn going_away(facts: &Facts<'_>, side: Side, close: &CloseFrame) -> Diagnosis {
     let (id, text) = match side {
         Side::Client if left || facts.names(Side::Client, "Mozilla/") => (
             Id::PageLeft,
-            format!("client left in {}, as a browser does when its page or tab is closed", packet(close.at)),
+            format!(
+                "client left in {}, as a browser does when its page or tab is closed; a page that is kept and comes back (BFCache) is told 1006, one that is gone nothing: the packets can't tell which",
+                packet(close.at)
+            ),
         ),
         Side::Client => (Id::PageLeft, format!("client went away in {} and said so", packet(close.at))),
         Side::Server => (

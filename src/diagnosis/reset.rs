@@ -83,7 +83,7 @@ fn features(facts: &Facts<'_>, side: Side, reset: &Reset) -> String {
     features.push(format!("window {}", reset.window));
     if reset.acked.is_some()
         && let Some(behind) =
-            reset.offset.and_then(|at| reset.sent.checked_sub_signed(at)).filter(|by| *by > 0)
+            reset.offset.and_then(|at| reset.sent.checked_add_signed(at.checked_neg()?)).filter(|by| *by > 0)
     {
         features.push(format!("it lies {behind} bytes before what {side} had sent"));
     }

@@ -15,7 +15,7 @@ pub struct Meaning {
 
 /// A service recognised by its host.
 struct Service {
-    /// Ending of the host name.
+    /// The host name, or with a dot in front the domain it lies in.
     host: &'static str,
     by: &'static str,
     first: u16,
@@ -45,6 +45,15 @@ const fn service(
     Service { host, by, first, last, name, may_reconnect }
 }
 
+impl Service {
+    /// Is it at this host? Names are compared without case (RFC 9110 §4.2.3).
+    fn is_at(&self, host: &[u8]) -> bool {
+        let start = host.len().checked_sub(self.host.len());
+        let Some((before, end)) = start.and_then(|start| host.split_at_checked(start)) else { return false };
+        end.eq_ignore_ascii_case(self.host.as_bytes()) && (before.is_empty() || self.host.starts_with('.'))
+    }
+}
+
 /// What `code` means where this subprotocol was agreed on, or at this host. `None`: the number alone tells nothing.
 #[must_use]
 pub fn meaning(code: CloseCode, subprotocol: Option<&[u8]>, host: Option<&[u8]>) -> Option<Meaning> {
@@ -58,9 +67,7 @@ pub fn meaning(code: CloseCode, subprotocol: Option<&[u8]>, host: Option<&[u8]>)
     let host = host?.split(|byte| *byte == b':').next()?;
     SERVICES
         .iter()
-        .find(|service| {
-            host.ends_with(service.host.as_bytes()) && (service.first..=service.last).contains(&code.0)
-        })
+        .find(|service| service.is_at(host) && (service.first..=service.last).contains(&code.0))
         .map(|service| Meaning { by: service.by, name: service.name, may_reconnect: service.may_reconnect })
 }
 

@@ -9,7 +9,7 @@ use crate::websocket::plausible;
 
 /// `side and flags, length, bytes | ...`, joined in mid-stream.
 ///
-/// It is taken for a WebSocket only if some segment of it is nothing but frames; sending each segment twice changes no
+/// It is taken for a WebSocket only if some segment of it is nothing but frames, or a frame's header; sending each segment twice changes no
 /// verdict.
 pub fn midstream(input: &[u8]) {
     let mut input = Bytes(input);
@@ -24,7 +24,7 @@ pub fn midstream(input: &[u8]) {
             _ => 0,
         };
         let payload = input.take(len);
-        has_frames |= plausible::chain(payload).is_some();
+        has_frames |= plausible::chain(payload).is_some() || plausible::is_header_alone(payload);
         has_frames |= payload.starts_with(b"HTTP/1.") || payload.contains(&b'\n');
         script.send(side, TcpFlags::ACK | ends, payload);
     }

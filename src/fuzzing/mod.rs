@@ -58,6 +58,7 @@ fn small_limits() -> Limits {
         fragment_bytes: 2_048,
         fragment_timeout: Duration::from_millis(50),
         connections: 4,
+        connection_bytes: 6_000,
         stream_numbers: 6,
         out_of_order_bytes: 1_024,
         out_of_order_segments: 8,

@@ -81,7 +81,9 @@ pub fn reassembly(input: &[u8]) {
         let found = segment(side, flags.copied().unwrap_or(0), place, &bytes, missing, ack, waits, at);
         // Behind a mid-stream start offsets count from what was seen first: contents can't be told there.
         ordered.is_consistent &= options & 2 == 0 && flags.is_none_or(|flags| *flags != TcpFlags::SYN);
-        tcp.handle_segment(side, &found, &limits, &mut ordered);
+        if !tcp.handle_plain(side, &found, &mut ordered) {
+            tcp.handle_segment(side, &found, &limits, &mut ordered);
+        }
         check(&tcp, &ordered);
         assert!(tcp.held_segments() <= 2 * limits.out_of_order_segments, "segments within their cap");
         assert!(tcp.held_bytes() <= 2 * limits.out_of_order_bytes, "bytes within their cap");

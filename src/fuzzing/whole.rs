@@ -52,6 +52,8 @@ fn read(input: &[u8], limits: &Limits, batched: bool) -> (Vec<ConnectionRecord>,
             analyzer.held_bytes() <= limits.out_of_order_total_bytes,
             "out-of-order bytes within their cap"
         );
+        let is_within = analyzer.connection_bytes() <= limits.connection_bytes;
+        assert!(is_within || analyzer.open_connections() <= 1, "connections' memory within its cap");
         found.extend(records(&mut analyzer, limits));
         if !matches!(more, Ok(More::Yes)) || packets >= ENOUGH {
             break;
@@ -59,6 +61,7 @@ fn read(input: &[u8], limits: &Limits, batched: bool) -> (Vec<ConnectionRecord>,
     }
     analyzer.finish();
     found.extend(records(&mut analyzer, limits));
+    assert_eq!(analyzer.connection_bytes() + analyzer.held_bytes(), 0, "what was counted in is counted out");
     (found, format!("{:?} {}", analyzer.anomalies(), analyzer.other_connections()))
 }
 

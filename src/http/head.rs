@@ -25,6 +25,51 @@ pub(super) enum Parsed<T> {
 
 /// A request head with the length of its body.
 pub(super) fn request(bytes: &[u8], at: Moment) -> Parsed<(Request, BodyLength)> {
+    let parsed = strict_request(bytes, at);
+    let (Parsed::Invalid, Some(tamed)) = (&parsed, tamed(bytes)) else { return parsed };
+    let mut lenient = strict_request(&tamed, at);
+    if let Parsed::Whole((request, _), _) = &mut lenient {
+        request.has_control_characters = true;
+        // The target keeps its own bytes.
+        let start = request.method.len() + 1;
+        if let Some(target) = bytes.get(start..start + request.target.len()) {
+            request.target = target.to_vec();
+        }
+    }
+    lenient
+}
+
+/// A response head with the length of its body, as the headers alone tell it (RFC 9112 §6.3).
+pub(super) fn response(bytes: &[u8], at: Moment) -> Parsed<(Response, BodyLength)> {
+    let parsed = strict_response(bytes, at);
+    let (Parsed::Invalid, Some(tamed)) = (&parsed, tamed(bytes)) else { return parsed };
+    let mut lenient = strict_response(&tamed, at);
+    if let Parsed::Whole((response, _), _) = &mut lenient {
+        response.has_control_characters = true;
+    }
+    lenient
+}
+
+/// The head at the start of `bytes` with harmless bytes in place of control characters; `None`: it holds none. Some
+/// servers take such heads, and their connections must not be hidden by that.
+fn tamed(bytes: &[u8]) -> Option<Vec<u8>> {
+    let end = bytes.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
+    let head = bytes.get(..end)?;
+    let follows = |at: usize| head.get(at + 1).copied();
+    let is_wrong = |at: usize, byte: u8| match byte {
+        b'\r' => follows(at) != Some(b'\n'),
+        b'\n' | b'\t' => false,
+        _ => byte.is_ascii_control(),
+    };
+    // The first line is text; its target keeps its own bytes.
+    let first_line = head.iter().position(|byte| *byte == b'\n').unwrap_or(end);
+    let stand_in = |at: usize| if at < first_line { b'_' } else { 0xff };
+    let change = |(at, byte): (usize, &u8)| if is_wrong(at, *byte) { stand_in(at) } else { *byte };
+    let tamed: Vec<u8> = head.iter().enumerate().map(change).collect();
+    (tamed != head).then_some(tamed)
+}
+
+fn strict_request(bytes: &[u8], at: Moment) -> Parsed<(Request, BodyLength)> {
     // Not filled: six kilobytes a head would cost more than reading it.
     let mut headers = [const { MaybeUninit::uninit() }; HEADERS_MAX];
     let mut parsed = httparse::Request::new(&mut []);
@@ -44,6 +89,7 @@ pub(super) fn request(bytes: &[u8], at: Moment) -> Parsed<(Request, BodyLength)>
                 subprotocols: all.joined("sec-websocket-protocol"),
                 extensions: all.joined("sec-websocket-extensions"),
                 was_forwarded: FORWARDING.iter().any(|name| all.values(name).next().is_some()),
+                has_control_characters: false,
                 wants_websocket: parsed.method == Some("GET") && all.has_token("upgrade", b"websocket"),
             };
             let body = all.body_length().unwrap_or(BodyLength::Known(0));
@@ -52,8 +98,7 @@ pub(super) fn request(bytes: &[u8], at: Moment) -> Parsed<(Request, BodyLength)>
     }
 }
 
-/// A response head with the length of its body, as the headers alone tell it (RFC 9112 §6.3).
-pub(super) fn response(bytes: &[u8], at: Moment) -> Parsed<(Response, BodyLength)> {
+fn strict_response(bytes: &[u8], at: Moment) -> Parsed<(Response, BodyLength)> {
     let mut headers = [const { MaybeUninit::uninit() }; HEADERS_MAX];
     let mut parsed = httparse::Response::new(&mut []);
     match httparse::ParserConfig::default().parse_response_with_uninit_headers(
@@ -73,6 +118,7 @@ pub(super) fn response(bytes: &[u8], at: Moment) -> Parsed<(Response, BodyLength
                 subprotocol: all.first("sec-websocket-protocol"),
                 extensions: all.joined("sec-websocket-extensions"),
                 header_names: if parsed.code == Some(101) { all.names() } else { Vec::new() },
+                has_control_characters: false,
                 is_websocket: all.has_token("upgrade", b"websocket"),
             };
             Parsed::Whole((response, all.body_length().unwrap_or(BodyLength::UntilClose)), len)

@@ -31,6 +31,8 @@ pub struct Request {
     pub extensions: Option<Vec<u8>>,
     /// Does a header say that a proxy forwarded it?
     pub was_forwarded: bool,
+    /// Does it hold control characters, which no head may (RFC 9110 §5.5)? In headers they stand as 0xFF.
+    pub has_control_characters: bool,
     /// Does it ask for an upgrade to `websocket`?
     pub wants_websocket: bool,
 }
@@ -52,6 +54,8 @@ pub struct Response {
     pub extensions: Option<Vec<u8>>,
     /// Names of all its headers, as written, joined by `,`; kept of a `101` only.
     pub header_names: Vec<u8>,
+    /// Does it hold control characters, which no head may (RFC 9110 §5.5)? In headers they stand as 0xFF.
+    pub has_control_characters: bool,
     /// Does it name `websocket` as the protocol switched to?
     pub is_websocket: bool,
 }
@@ -97,6 +101,28 @@ impl Request {
 }
 
 impl Handshake {
+    /// Memory of the values it keeps, in bytes, itself left out.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        let len = |value: &Option<Vec<u8>>| value.as_ref().map_or(0, Vec::capacity);
+        let request = self.request.as_ref().map_or(0, |request| {
+            let values = [
+                &request.host,
+                &request.origin,
+                &request.user_agent,
+                &request.key,
+                &request.subprotocols,
+                &request.extensions,
+            ];
+            request.method.capacity() + request.target.capacity() + values.map(len).iter().sum::<usize>()
+        });
+        let response = self.response.as_ref().map_or(0, |response| {
+            let values = [&response.server, &response.accept, &response.subprotocol, &response.extensions];
+            response.header_names.capacity() + values.map(len).iter().sum::<usize>()
+        });
+        request + response
+    }
+
     /// Takes an Upgrade request.
     pub fn set_request(&mut self, request: Request) {
         self.request = Some(request);

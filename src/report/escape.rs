@@ -3,13 +3,19 @@
 use std::fmt::Write as _;
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
+/// Marks without width that one character may carry: no language needs more.
+const MARKS_MAX: u32 = 4;
+
 /// `text` with everything escaped that a terminal might act on or that could deceive a reader: control characters,
 /// bidirectional and other format controls, and characters outside of what prints.
 #[must_use]
 pub fn terminal(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
+    let mut marks = 0;
     for character in text.chars() {
-        if is_harmless(character) {
+        // Without width of its own it is a mark on what stands before it; heaps of them hide text and spill over lines.
+        marks = if character.width() == Some(0) { marks + 1 } else { 0 };
+        if is_harmless(character) && marks <= MARKS_MAX && !(marks > 0 && out.is_empty()) {
             out.push(character);
         } else {
             let _ = write!(out, "\\u{{{:x}}}", u32::from(character));
@@ -80,6 +86,14 @@ mod tests {
         let hostile = "a\u{1b}[31mred\u{7}\r\n\u{202e}txt.exe\0";
         assert_eq!(terminal(hostile), "a\\u{1b}[31mred\\u{7}\\u{d}\\u{a}\\u{202e}txt.exe\\u{0}");
         assert_eq!(terminal("grüße 日本"), "grüße 日本");
+    }
+
+    #[test]
+    fn marks_without_width_are_few() {
+        assert_eq!(terminal("e\u{301}a"), "e\u{301}a");
+        let heap = format!("x{}", "\u{301}".repeat(100));
+        assert!(cell(&heap, 20).chars().count() <= 24, "{}", cell(&heap, 20).len());
+        assert_eq!(terminal("\u{301}"), "\\u{301}", "nothing stands before it");
     }
 
     #[test]

@@ -5,8 +5,9 @@ use super::model;
 use super::tls::alert_text;
 use crate::analyzer::record::ConnectionRecord;
 use crate::moment::Moment;
-use crate::side::Side;
+use crate::side::{PerSide, Side};
 use crate::tcp::reset::Reset;
+use crate::tls::shape::Probable;
 use crate::verdict::teardown::{Sight, Teardown};
 use crate::websocket::close::{CloseBody, CloseFrame};
 use std::borrow::Cow;
@@ -16,6 +17,7 @@ pub(super) fn of<'a>(record: &ConnectionRecord, context: Context<'a>) -> Vec<mod
     let mut items = opening(record);
     for side in Side::BOTH {
         ending(&record.teardown, side, &mut items);
+        items.extend(probable(record, side));
     }
     items.sort_by_key(|(at, ..)| *at);
     items
@@ -31,6 +33,15 @@ pub(super) fn of<'a>(record: &ConnectionRecord, context: Context<'a>) -> Vec<mod
 }
 
 type Item = (Moment, Side, Cow<'static, str>);
+
+/// The records that an opinion on an encrypted connection rests on.
+fn probable(record: &ConnectionRecord, side: Side) -> impl Iterator<Item = Item> {
+    let probable = record.probable.as_deref();
+    let at = |sides: fn(&Probable) -> &PerSide<Option<Moment>>| probable.and_then(|it| sides(it)[side]);
+    let close = at(|it| &it.close).map(|at| (at, side, "record of a Close's size".into()));
+    let notify = at(|it| &it.close_notify).map(|at| (at, side, "record of a close_notify's size".into()));
+    close.into_iter().chain(notify)
+}
 
 fn opening(record: &ConnectionRecord) -> Vec<Item> {
     let opening = &record.teardown.opening;
@@ -73,6 +84,9 @@ fn ending(teardown: &Teardown, side: Side, items: &mut Vec<Item>) {
     if unanswered.sendings >= teardown.unanswered_limit {
         items.push((unanswered.first, side, "bytes that were never answered".into()));
         items.push((unanswered.last, side, format!("sent for the {}th time", unanswered.sendings).into()));
+    }
+    if let Some(Some(at)) = teardown.nonsense_frame[side] {
+        items.push((at, side, "a frame begins that no sound sender writes, and never ends".into()));
     }
     if let Sight::Lost(lost) = teardown.sight[side]
         && let Some(at) = lost.at

@@ -210,10 +210,10 @@ impl Opener {
             }
             Protection::Cbc(records) => {
                 let chained = (self.version <= ProtocolVersion::TLS_1_0).then(|| self.iv.bytes());
-                let last = fragment.last_chunk::<BLOCK>().copied();
+                let next_iv = chained.and_then(|_| records.last_block(fragment));
                 let content = records.open(chained, sequence, header, fragment);
-                if let (Some(_), Some(last), true) = (&content, last, chained.is_some()) {
-                    self.iv = Secret::new(last.to_vec());
+                if let (Some(_), Some(next_iv)) = (&content, next_iv) {
+                    self.iv = Secret::new(next_iv.to_vec());
                 }
                 content.map(|content| Opened { content_type: header.content_type, content })
             }
@@ -309,6 +309,12 @@ impl CbcRecords {
         }
         *fragment = plain;
         Some(0..length)
+    }
+
+    /// The last block that the cipher made: the next record's IV in TLS 1.0.
+    fn last_block(&self, fragment: &[u8]) -> Option<[u8; BLOCK]> {
+        let behind = if self.encrypt_then_mac { self.mac.output_len() } else { 0 };
+        fragment.get(..fragment.len().checked_sub(behind)?)?.last_chunk().copied()
     }
 
     fn mac_of(&self, sequence: u64, header: RecordHeader, data: &[u8]) -> Vec<u8> {

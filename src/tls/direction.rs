@@ -63,6 +63,8 @@ pub(super) struct Direction {
     pub pending: Option<Box<Opener>>,
     /// Records that wait, oldest first.
     pub held: Vec<Record>,
+    /// Their bytes.
+    pub waiting_bytes: usize,
     /// Bytes to pass over: the rest of a record that a hole has hit, or that nobody will read.
     pub skip: u64,
     /// A hole in the content that nobody was told of, since nothing was decrypted yet.
@@ -74,12 +76,26 @@ pub(super) struct Direction {
 impl Direction {
     /// Holds a record; false: there is no more room.
     pub(super) fn hold(&mut self, record: Record, limits: &Limits) -> bool {
-        let held: usize = self.held.iter().map(|record| record.fragment.len() + HEADER_LEN).sum();
-        let fits = held + record.fragment.len() <= limits.tls_held_bytes;
+        let bytes = self.waiting_bytes + record.fragment.len() + HEADER_LEN;
+        let fits = bytes <= limits.tls_held_bytes;
         if fits {
+            self.waiting_bytes = bytes;
             self.held.push(record);
         }
         fits
+    }
+
+    /// The records that waited, which wait no more.
+    pub(super) fn release(&mut self) -> Vec<Record> {
+        self.waiting_bytes = 0;
+        std::mem::take(&mut self.held)
+    }
+
+    /// Memory for what waits to be read or decrypted, in bytes.
+    pub(super) fn held_bytes(&self) -> usize {
+        let search = self.search.as_ref().map_or(0, |search| search.buffer.capacity());
+        let records: usize = self.held.iter().map(Record::memory).sum();
+        self.deframer.held_bytes() + self.messages.held_bytes() + records + search
     }
 
     pub(super) fn is_blind(&self) -> bool {

@@ -1,10 +1,10 @@
 //! What a TLS connection tells of itself.
 
-use super::record::{ContentType, ProtocolVersion};
+use super::record::ProtocolVersion;
+use super::shape::Shape;
 use super::suite::CipherSuite;
 use crate::moment::Moment;
 use crate::side::{PerSide, Side};
-use std::collections::VecDeque;
 use std::fmt;
 
 /// What an alert says (RFC 8446 §6).
@@ -85,44 +85,6 @@ pub struct Alert {
     pub is_fatal: bool,
 }
 
-/// One record as it shows on the wire, whether it is decrypted or not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RecordSeen {
-    /// Who sent it.
-    pub side: Side,
-    /// The type in its header.
-    pub content_type: ContentType,
-    /// The length in its header.
-    pub length: u16,
-    /// The packet that its header stands in.
-    pub at: Moment,
-}
-
-/// The records of a connection: the first ones and the last ones.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RecordsSeen {
-    /// The first ones behind the handshake's clear part.
-    pub first: Vec<RecordSeen>,
-    /// The last ones; a record may be among both.
-    pub last: VecDeque<RecordSeen>,
-    /// Protected records of each side.
-    pub count: PerSide<u64>,
-}
-
-impl RecordsSeen {
-    /// Notes a record, of which `most` are kept at either end.
-    pub fn note(&mut self, seen: RecordSeen, most: usize) {
-        *self.count.get_mut(seen.side) += 1;
-        if self.first.len() < most {
-            self.first.push(seen);
-        }
-        self.last.push_back(seen);
-        if self.last.len() > most {
-            self.last.pop_front();
-        }
-    }
-}
-
 /// What of a TLS connection could be decrypted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Decryption {
@@ -157,7 +119,7 @@ impl Decryption {
 }
 
 /// What a TLS connection tells of itself.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Facts {
     /// The first `ClientHello`.
     pub client_hello: Option<Moment>,
@@ -181,8 +143,8 @@ pub struct Facts {
     pub close_notify: PerSide<Option<Moment>>,
     /// Each side's first other alert that ends the connection.
     pub alert: PerSide<Option<Alert>>,
-    /// The records, where they were asked for.
-    pub records: Option<Box<RecordsSeen>>,
+    /// What its records look like, until they are decrypted.
+    pub shape: Option<Box<Shape>>,
 }
 
 impl Facts {
@@ -195,11 +157,15 @@ impl Facts {
     /// Is it encrypted, with nothing of it decrypted, and not known to have failed before anything could be sent?
     #[must_use]
     pub fn is_opaque(&self) -> bool {
-        let is_hidden = !matches!(self.decryption, Decryption::NotNeeded | Decryption::Decrypted);
         // Up to TLS 1.2 both ends say that the handshake is done; in TLS 1.3 that is hidden, too.
         let is_legacy = self.version.is_some_and(|version| version < ProtocolVersion::TLS_1_3);
-        let has_failed = self.server_hello.is_none() || (is_legacy && !self.finished.server);
-        is_hidden && !has_failed
+        match self.decryption {
+            Decryption::NotNeeded | Decryption::Decrypted => false,
+            Decryption::NoHello => true,
+            Decryption::NoKeys | Decryption::WrongKeys | Decryption::Unsupported => {
+                !is_legacy || self.finished.server
+            }
+        }
     }
 
     /// Notes an alert in the clear: its level and its description.
@@ -252,21 +218,5 @@ mod tests {
         let mut facts = Facts { version: Some(ProtocolVersion::TLS_1_3), ..Facts::default() };
         facts.note_alert(Side::Client, Moment::default(), &[1, 90, 1, 48]);
         assert_eq!(facts.alert.client.unwrap().description, Some(AlertDescription(48)));
-    }
-
-    #[test]
-    fn the_first_and_the_last_records_are_kept() {
-        let mut seen = RecordsSeen::default();
-        for length in 0..5 {
-            let content_type = ContentType::APPLICATION_DATA;
-            seen.note(RecordSeen { side: Side::Client, content_type, length, at: Moment::default() }, 2);
-        }
-        let lengths =
-            |records: &mut dyn Iterator<Item = &RecordSeen>| records.map(|r| r.length).collect::<Vec<_>>();
-        assert_eq!(
-            (lengths(&mut seen.first.iter()), lengths(&mut seen.last.iter())),
-            (vec![0, 1], vec![3, 4])
-        );
-        assert_eq!(seen.count.client, 5);
     }
 }

@@ -124,6 +124,12 @@ pub struct Messages {
 }
 
 impl Messages {
+    /// Memory for bytes that wait for more, in bytes.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        self.buffer.capacity()
+    }
+
     /// Stands inside a message.
     #[must_use]
     pub fn is_inside(&self) -> bool {

@@ -127,6 +127,14 @@ pub struct Record {
     pub fragment: Vec<u8>,
 }
 
+impl Record {
+    /// Memory it takes, in bytes.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        size_of::<Record>() + self.fragment.capacity()
+    }
+}
+
 /// Bytes in hand, with their place.
 #[derive(Clone, Copy, Debug)]
 pub struct Run<'a> {
@@ -175,6 +183,12 @@ pub struct Hit {
 }
 
 impl Deframer {
+    /// Memory for bytes that wait for more, in bytes.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        self.buffer.capacity()
+    }
+
     /// Stands inside a record.
     #[must_use]
     pub fn is_inside(&self) -> bool {

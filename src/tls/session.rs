@@ -5,11 +5,12 @@ mod keys;
 
 use super::decrypt::Opened;
 use super::direction::{Current, Direction, Epoch, Reading};
-use super::facts::{Decryption, Facts, RecordSeen};
+use super::facts::{Decryption, Facts};
 use super::hello::{ClientHello, HandshakeType, Message, ServerHello};
 
 use super::keylog::{ClientRandom, KeyLog};
 use super::record::{ContentType, ProtocolVersion, Record, RecordHeader, Run};
+use super::shape::{Protection, RecordSeen};
 use crate::anomaly::{Anomaly, AnomalySet};
 use crate::limits::Limits;
 use crate::moment::Moment;
@@ -60,7 +61,7 @@ struct Call<'a, S> {
 }
 
 impl Session {
-    /// A connection that begins with a `ClientHello`. `observe`: its records are noted in [`Facts::records`].
+    /// A connection that begins with a `ClientHello`. `observe`: its records are noted in [`Facts::shape`].
     #[must_use]
     pub fn new(observe: bool, limits: &Limits) -> Session {
         Session {
@@ -70,9 +71,16 @@ impl Session {
             early_offered: false,
             early: Vec::new(),
             trial_bytes: limits.tls_trial_bytes,
-            facts: Facts { records: observe.then(Box::default), ..Facts::default() },
+            facts: Facts { shape: observe.then(Box::default), ..Facts::default() },
             anomalies: AnomalySet::default(),
         }
+    }
+
+    /// Memory for what waits to be read or decrypted, in bytes; the little that keys and names take left out.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        let early: usize = self.early.iter().map(Record::memory).sum();
+        Side::BOTH.iter().map(|side| self.directions[*side].held_bytes()).sum::<usize>() + early
     }
 
     /// Takes what `side` sent; `sink` gets its content.
@@ -151,7 +159,7 @@ impl Session {
                 self.search(side, run, call);
                 return;
             } else if direction.is_blind() {
-                if self.facts.records.is_none() || !self.pass_over(side, &mut run, call.context.limits) {
+                if self.facts.shape.is_none() || !self.pass_over(side, &mut run) {
                     return;
                 }
             } else {
@@ -163,6 +171,7 @@ impl Session {
                         let (at, offset) = (run.at, direction.deframer.offset());
                         self.blind(side, at, offset, call);
                         // Nothing is known of what follows, not even where records are.
+                        self.note_gap(side);
                         self.directions.get_mut(side).skip = u64::MAX;
                         return;
                     }
@@ -172,29 +181,37 @@ impl Session {
     }
 
     /// Notes a record that is not read. False: there is none.
-    fn pass_over(&mut self, side: Side, run: &mut Run<'_>, limits: &Limits) -> bool {
+    fn pass_over(&mut self, side: Side, run: &mut Run<'_>) -> bool {
         let direction = self.directions.get_mut(side);
         match direction.deframer.next_header(run) {
             Some(Ok(header)) => {
                 direction.skip = u64::from(header.length);
-                self.observe(side, header, run.at, limits);
+                self.observe(side, header, run.at, run.wire);
                 true
             }
             Some(Err(_)) => {
                 direction.skip = u64::MAX;
+                self.note_gap(side);
                 false
             }
             None => false,
         }
     }
 
-    fn observe(&mut self, side: Side, header: RecordHeader, at: Moment, limits: &Limits) {
-        if let Some(records) = &mut self.facts.records {
-            let seen = RecordSeen { side, content_type: header.content_type, length: header.length, at };
-            records.note(seen, limits.tls_records_seen);
+    fn observe(&mut self, side: Side, header: RecordHeader, at: Moment, wire: Wire) {
+        if let Some(shape) = &mut self.facts.shape {
+            let RecordHeader { content_type, length, .. } = header;
+            shape.handle_record(side, &RecordSeen { at, content_type, length, wire });
         }
         if header.content_type == ContentType::ALERT && self.directions[side].is_blind() {
             self.facts.note_hidden_alert(side, at);
+        }
+    }
+
+    /// Records of `side` may have passed unseen.
+    fn note_gap(&mut self, side: Side) {
+        if let Some(shape) = &mut self.facts.shape {
+            shape.handle_gap(side);
         }
     }
 
@@ -202,7 +219,7 @@ impl Session {
     fn record<S: StreamSink>(&mut self, side: Side, record: Record, call: &mut Call<'_, S>) {
         let limits = call.context.limits;
         if !matches!(self.directions[side].reading, Reading::Clear) {
-            self.observe(side, record.header, record.at, limits);
+            self.observe(side, record.header, record.at, record.wire);
         }
         match self.directions[side].reading {
             Reading::Clear => self.clear(side, record, call),
@@ -226,6 +243,8 @@ impl Session {
         match record.header.content_type {
             ContentType::HANDSHAKE => self.handshake(side, record.at, &content, call),
             ContentType::ALERT => self.facts.note_alert(side, record.at, &content),
+            // For middleboxes (RFC 8446 §D.4).
+            ContentType::CHANGE_CIPHER_SPEC if self.is_tls13() => {}
             _ if side == Side::Client && self.server_hello.is_none() => {
                 // Early data, or the server's hello comes late: only that will tell.
                 let record = Record { fragment: content, ..record };
@@ -287,6 +306,10 @@ impl Session {
         self.client_random = Some(hello.random);
         // The second hello of a retry announces none.
         self.early_offered = hello.early_data;
+        if let Some(shape) = &mut self.facts.shape {
+            let alpn = hello.alpn.iter().map(Vec::as_slice);
+            shape.set_client_hello(hello.server_name.as_deref(), alpn);
+        }
         self.facts.client_hello.get_or_insert(at);
         self.facts.server_name = hello.server_name.or(self.facts.server_name.take());
         self.facts.alpn_offered = hello.alpn;
@@ -294,12 +317,16 @@ impl Session {
 
     fn take_server_hello<S: StreamSink>(&mut self, hello: ServerHello, at: Moment, call: &mut Call<'_, S>) {
         if hello.is_retry_request() {
+            self.facts.version = Some(hello.version);
             self.retry(call);
             return;
         }
         self.facts.server_hello.get_or_insert(at);
         self.facts.version = Some(hello.version);
         self.facts.suite = Some(hello.suite);
+        if let Some(shape) = &mut self.facts.shape {
+            shape.set_server_hello(Protection::of(hello.version, hello.suite), hello.alpn.as_deref());
+        }
         if hello.alpn.is_some() {
             self.facts.alpn.clone_from(&hello.alpn);
         }
@@ -319,7 +346,7 @@ impl Session {
         let client = &mut self.directions.client;
         if matches!(client.reading, Reading::Waiting) {
             client.reading = Reading::Clear;
-            let held = std::mem::take(&mut client.held);
+            let held = client.release();
             for record in held {
                 if record.header.content_type == ContentType::HANDSHAKE {
                     self.record(Side::Client, record, call);

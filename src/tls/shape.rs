@@ -12,6 +12,8 @@ mod tests;
 pub use ending::{Confidence, Ending, FrameBody, Probable, SideEnd, TcpEnds, Unreadable};
 pub use score::{Score, Sign};
 
+use super::record::{ContentType, ProtocolVersion};
+use super::suite::{CipherSuite, RecordCipher};
 use crate::moment::Moment;
 use crate::side::{PerSide, Side};
 use crate::tcp::stream_event::Wire;
@@ -46,6 +48,24 @@ pub struct Protection {
 }
 
 impl Protection {
+    /// What `suite` does in `version`; `None` for a suite that is not known.
+    #[must_use]
+    pub fn of(version: ProtocolVersion, suite: CipherSuite) -> Option<Protection> {
+        let cipher = suite.record_cipher()?;
+        let tag = if matches!(cipher, RecordCipher::AesCcm8 { .. }) { 8 } else { 16 };
+        if version >= ProtocolVersion::TLS_1_3 {
+            let hash = u16::try_from(suite.key_derivation_hash().output_len()).ok()?;
+            return Some(Protection::tls13(tag, hash));
+        }
+        Some(match cipher {
+            RecordCipher::AesCbc { .. } => Protection::block(),
+            RecordCipher::ChaCha20Poly1305 => Protection::tls12(0, tag),
+            RecordCipher::AesGcm { .. } | RecordCipher::AesCcm { .. } | RecordCipher::AesCcm8 { .. } => {
+                Protection::tls12(8, tag)
+            }
+        })
+    }
+
     /// TLS 1.3 with a tag of `tag` bytes, and a hash of `hash` bytes (RFC 8446 §4.4.4, §5.2).
     #[must_use]
     pub const fn tls13(tag: u16, hash: u16) -> Self {
@@ -65,26 +85,15 @@ impl Protection {
     }
 }
 
-/// What a record's outer type says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RecordKind {
-    /// A handshake message or a change of ciphers.
-    Handshake,
-    /// An alert that shows itself as one.
-    Alert,
-    /// Application data; in TLS 1.3 whatever is encrypted.
-    ApplicationData,
-}
-
 /// A record as seen from outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RecordSeen {
-    /// The packet that completed it.
+    /// The packet that its header stands in.
     pub at: Moment,
-    /// Its outer type.
-    pub kind: RecordKind,
-    /// Its length field.
-    pub len: u16,
+    /// The type in its header; in TLS 1.3 whatever is encrypted looks like application data.
+    pub content_type: ContentType,
+    /// The length in its header.
+    pub length: u16,
     /// Its place in TCP.
     pub wire: Wire,
 }
@@ -101,7 +110,7 @@ struct Seen {
 }
 
 /// What one side sent, summed up.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Sent {
     /// Encrypted records that may still be handshake messages, in TLS 1.3.
     before_finished: u8,
@@ -124,7 +133,7 @@ struct Sent {
 }
 
 /// Tiny records at a constant interval.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Beat {
     content: u16,
     last: Option<Timestamp>,
@@ -133,14 +142,14 @@ struct Beat {
 }
 
 /// What was seen of one connection's records. Some 1,200 bytes, whatever the connection carries.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Shape {
     protection: Option<Protection>,
     hellos: Hellos,
     sent: PerSide<Sent>,
     tail: VecDeque<Seen>,
     /// Bytes were lost: the tail does not reach back to before that.
-    has_gap: bool,
+    has_gap: PerSide<bool>,
     first_data: Option<Timestamp>,
     last_data: PerSide<Option<Timestamp>>,
     /// A record of one side directly followed by one of the other whose content differs by the mask's four bytes.
@@ -150,22 +159,23 @@ pub struct Shape {
 }
 
 impl Shape {
-    /// The `ServerHello` tells how records are protected.
-    pub fn set_protection(&mut self, protection: Protection) {
-        self.protection = Some(protection);
+    /// The `ServerHello` tells how records are protected, and up to TLS 1.2 which protocol they carry.
+    pub fn set_server_hello(&mut self, protection: Option<Protection>, alpn: Option<&[u8]>) {
+        self.protection = protection;
+        self.hellos.chose_http2 = alpn == Some(b"h2");
     }
 
     /// Takes a record that `side` sent.
     pub fn handle_record(&mut self, side: Side, record: &RecordSeen) {
         let Some(Protection { hides_type, expansion, finished }) = self.protection else { return };
-        if record.kind == RecordKind::Handshake {
+        let is_alert = record.content_type == ContentType::ALERT;
+        if !is_alert && record.content_type != ContentType::APPLICATION_DATA {
             return;
         }
         if hides_type && !self.has_opened(side, record, finished) {
             return;
         }
-        let content = record.len.saturating_sub(expansion.unwrap_or(0));
-        let is_alert = record.kind == RecordKind::Alert;
+        let content = record.length.saturating_sub(expansion.unwrap_or(0));
         let seen = Seen { side, at: record.at, content, is_alert, wire: record.wire };
         if !is_alert {
             self.note_data(&seen);
@@ -185,12 +195,18 @@ impl Shape {
         }
     }
 
-    /// Bytes of `side` were lost, and with them perhaps records.
-    pub fn handle_gap(&mut self, _side: Side) {
-        self.has_gap = true;
+    /// Bytes of `side` were lost, and with them perhaps records, or the place where the next one begins.
+    pub fn handle_gap(&mut self, side: Side) {
+        *self.has_gap.get_mut(side) = true;
         while !self.tail.is_empty() {
             self.forget_oldest();
         }
+    }
+
+    /// Bytes that it takes.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        size_of::<Self>() + self.tail.capacity() * size_of::<Seen>()
     }
 
     /// What it probably was, and how it probably ended.
@@ -213,7 +229,7 @@ impl Shape {
         }
         let sent = self.sent.get_mut(side);
         sent.before_finished = sent.before_finished.saturating_add(1);
-        sent.is_open = record.len == finished || sent.before_finished >= FLIGHT;
+        sent.is_open = record.length == finished || sent.before_finished >= FLIGHT;
         false
     }
 

@@ -136,10 +136,19 @@ fn refused(teardown: &Teardown, side: Side) -> EndpointCode {
 }
 
 fn opened(teardown: &Teardown, side: Side, vantage: &VantageEstimate) -> EndpointCode {
+    if teardown.tls.as_ref().is_some_and(|secrecy| secrecy.is_hidden) {
+        return EndpointCode::unknown(
+            "the connection is encrypted, and nothing of it was decrypted".to_owned(),
+        );
+    }
     if let Some(close) = &teardown.close[side.other()] {
         return with_close(teardown, side, close, vantage);
     }
-    if let Sight::Lost(lost) = teardown.sight[side.other()] {
+    let unseen_close = match teardown.sight[side.other()] {
+        Sight::Lost(lost) => Some(lost),
+        Sight::Full => teardown.unseen_close(side.other()).filter(|_| teardown.close[side].is_none()),
+    };
+    if let Some(lost) = unseen_close {
         return unseen(teardown, side, &lost);
     }
     match teardown.observed {

@@ -193,10 +193,7 @@ fn one_sided(teardown: &Teardown) -> Option<(Side, Lost)> {
 
 /// The side, if any, of which a Close may have passed unseen.
 fn blind_side(teardown: &Teardown) -> Option<(Side, Lost)> {
-    Side::BOTH.into_iter().find_map(|side| match teardown.sight[side] {
-        Sight::Lost(lost) => Some((side, lost)),
-        Sight::Full => None,
-    })
+    Side::BOTH.into_iter().find_map(|side| teardown.unseen_close(side).map(|lost| (side, lost)))
 }
 
 /// After a FIN the peer's next packet shows how much it had sent. Without one, a Close of its own may have crossed

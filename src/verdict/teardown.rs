@@ -24,6 +24,9 @@ pub struct Teardown {
     pub reset: PerSide<Option<Reset>>,
     /// Could a Close of that side have passed unseen?
     pub sight: PerSide<Sight>,
+    /// That side's last frame begins as no sound sender's does, and never ended: a Close may stand in what counts as its
+    /// payload. Its header's packet, where that is known.
+    pub nonsense_frame: PerSide<Option<Option<Moment>>>,
     /// How far the peer acknowledged that side's stream.
     pub acked: PerSide<u64>,
     /// That side's sendings that drew no answer.
@@ -232,6 +235,21 @@ impl Teardown {
             })
         });
         unseen.chain(fins).chain(resets).min_by_key(|end| end.at)
+    }
+
+    /// What a Close of `side` may stand in, where none was seen.
+    ///
+    /// A frame of nonsense that never ended counts here, but not in `sight`: against a Close that was seen it says
+    /// nothing.
+    #[must_use]
+    pub fn unseen_close(&self, side: Side) -> Option<Lost> {
+        match (self.sight[side], self.nonsense_frame[side]) {
+            (Sight::Lost(lost), _) => Some(lost),
+            (Sight::Full, Some(at)) => {
+                Some(Lost { blind: Blind::Desynchronized, at, offset: 0, unsent_at: None })
+            }
+            (Sight::Full, None) => None,
+        }
     }
 
     /// The side whose sendings went unanswered until the end: the other one, or the path, is dead.

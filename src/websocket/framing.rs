@@ -114,6 +114,16 @@ impl Framing {
         matches!(self.state, State::Header { len: 0, .. })
     }
 
+    /// Does the direction stand inside a data frame's payload?
+    pub(super) fn is_in_payload(&self) -> bool {
+        matches!(self.state, State::Payload { .. })
+    }
+
+    /// The header of the control frame whose payload is being collected.
+    pub(super) fn open_control(&self) -> Option<&FrameHeader> {
+        if let State::Control(control) = &self.state { Some(&control.header) } else { None }
+    }
+
     /// Takes bytes that arrived in `at`, ending at `wire`; hands each frame to `out`.
     pub fn feed(
         &mut self,

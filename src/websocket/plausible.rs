@@ -37,6 +37,13 @@ pub fn is_plausible(header: &FrameHeader) -> bool {
         && header.payload_len <= PAYLOAD_MAX
 }
 
+/// Are `bytes` a plausible frame's header, whole, and nothing of its payload?
+#[must_use]
+pub fn is_header_alone(bytes: &[u8]) -> bool {
+    frame_header(bytes)
+        .is_ok_and(|(after, header)| after.is_empty() && header.payload_len > 0 && is_plausible(&header))
+}
+
 /// The chain of frames that fills `bytes`, if they are nothing but plausible frames, all masked alike.
 #[must_use]
 pub fn chain(bytes: &[u8]) -> Option<Chain> {

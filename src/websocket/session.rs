@@ -4,6 +4,7 @@ use super::close::{CloseBody, CloseFrame};
 use super::frame::{CONTROL_PAYLOAD_MAX, FrameHeader};
 use super::framing::{FrameEvent, Framing};
 use super::opcode::Opcode;
+use super::plausible::is_plausible;
 use super::vitals::Vitals;
 use crate::anomaly::{Anomaly, AnomalySet};
 use crate::limits::Limits;
@@ -65,6 +66,8 @@ pub struct Direction {
     pub earlier_bytes: u64,
     /// Did it break the protocol in a way that the frame headers show?
     pub violates: bool,
+    /// Is the header of its last data frame one that no sound sender writes?
+    is_nonsense: bool,
     /// Unreadable bytes since its last data frame: a Close may stand in them.
     pub hidden: Option<Hidden>,
 }
@@ -128,6 +131,19 @@ impl Session {
     /// Forgets where `side`'s frames stand: they begin somewhere.
     pub fn lose(&mut self, side: Side) {
         *self.framings.get_mut(side) = Framing::lost();
+    }
+
+    /// Has `side` begun a frame that no sound sender begins, whose payload has not ended? A Close may stand in what
+    /// counts as that payload. The packet of its header, where that is known.
+    ///
+    /// To be asked at the end: while bytes still come, the answer hangs on where the segments end.
+    #[must_use]
+    pub fn nonsense_frame(&self, side: Side) -> Option<Option<Moment>> {
+        let (framing, direction) = (&self.framings[side], &self.sides[side]);
+        if framing.is_in_payload() {
+            return direction.is_nonsense.then_some(direction.last_data);
+        }
+        framing.open_control().is_some_and(|header| !is_plausible(header)).then_some(None)
     }
 
     /// Takes what `side` sent.
@@ -203,6 +219,7 @@ impl Direction {
             // After a Close no data may follow: data shows that no Close stood in the hole before it.
             self.hidden = None;
         }
+        self.is_nonsense = !is_plausible(header);
         let is_continuation = header.opcode == Opcode::CONTINUATION;
         if is_continuation != self.in_message && !header.opcode.is_reserved() {
             anomalies.insert(Anomaly::FragmentationError);

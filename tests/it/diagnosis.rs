@@ -18,6 +18,7 @@ use wsclose::report::model::Connection;
 use wsclose::side::Side;
 use wsclose::time::Timestamp;
 
+mod near_misses;
 mod together;
 
 struct Outcome {

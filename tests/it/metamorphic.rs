@@ -103,7 +103,7 @@ fn most_fixtures_can_be_rewritten() {
     assert!(rewritable * 10 >= all * 9, "{rewritable} of {all}");
 }
 
-mod removal {
+pub(crate) mod removal {
     use super::*;
     use crate::support::packet::{ACK, RST, SYN};
     use crate::support::rewrite_loss;
@@ -149,7 +149,7 @@ mod removal {
     ///
     /// What a direction sent is shown by its own later sequence numbers and by the other side's acknowledgments. Where
     /// neither reaches the missing numbers, the capture is what another, shorter conversation would have left.
-    fn is_undecidable(whole: &[TcpPacket], kept: &[TcpPacket]) -> bool {
+    pub(crate) fn is_undecidable(whole: &[TcpPacket], kept: &[TcpPacket]) -> bool {
         let end = |packet: &TcpPacket| {
             packet.payload_seq().wrapping_add(packet.sequence_len() - u32::from(packet.has(SYN)))
         };
@@ -176,7 +176,7 @@ mod removal {
 
     /// Did a side send on after its own Close? Then data behind a hole does not show what RFC 6455 §5.5.1 says it shows:
     /// that no Close stood in the hole.
-    fn breaks_the_closing_rules(packets: &[TcpPacket]) -> bool {
+    pub(crate) fn breaks_the_closing_rules(packets: &[TcpPacket]) -> bool {
         let anomalies = &run::analyze_packets(packets).connections[0].anomalies;
         anomalies.iter().any(|anomaly| anomaly == "data_after_close" || anomaly == "close_repeated")
     }

@@ -4,6 +4,7 @@ use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::num::NonZeroU8;
 use std::path::PathBuf;
+use wsclose::limits::{self, Limits};
 use wsclose::report::explain::Topic;
 use wsclose::report::filter::{CLOSED_BY, Selector};
 use wsclose::time::Timestamp;
@@ -110,6 +111,9 @@ pub(crate) struct CommonArgs {
     /// The file that SSLKEYLOGFILE names is read besides
     #[arg(long, value_name = "FILE", help_heading = READING)]
     pub(crate) keylog: Vec<PathBuf>,
+    /// List connections in TLS that can't be decrypted, where they look like a WebSocket, with what lengths and times tell
+    #[arg(long, help_heading = CHOICE)]
+    pub(crate) encrypted: bool,
     /// Do not recognise WebSockets whose opening handshake is not in the capture
     #[arg(long, help_heading = CHOICE)]
     pub(crate) no_midstream: bool,
@@ -120,6 +124,44 @@ pub(crate) struct CommonArgs {
     /// Drop packets with bad IP or TCP checksums, and count them
     #[arg(long, help_heading = READING)]
     pub(crate) verify_checksums: bool,
+    /// Memory to keep to, such as 256M: connections idle the longest are dropped, and their verdict says so
+    #[arg(long, value_name = "SIZE", value_parser = parse_memory, help_heading = READING)]
+    pub(crate) memory: Option<u64>,
+    /// Set one limit, such as linger=30s; `help` lists them
+    #[arg(long, value_name = "NAME=VALUE", value_parser = parse_limit, help_heading = READING)]
+    pub(crate) limit: Vec<(String, String)>,
+}
+
+/// The least that a capture's largest packets, its reader and a few connections take.
+const MEMORY_MIN: u64 = 32 << 20;
+
+fn parse_memory(text: &str) -> Result<u64, String> {
+    let bytes = limits::read_bytes(text).ok_or("not a size such as 256M or 2G")?;
+    if bytes < MEMORY_MIN { Err("32M is the least".to_owned()) } else { Ok(bytes) }
+}
+
+/// `help` needs no file: it is answered where it is met.
+fn parse_limit(text: &str) -> Result<(String, String), String> {
+    if text == "help" {
+        anstream::print!("{}", limits_help());
+        std::process::exit(0);
+    }
+    let (name, value) = text.split_once('=').ok_or("not NAME=VALUE; `--limit help` lists the names")?;
+    Limits::default().set(name, value).map_err(|error| format!("{error}; `--limit help` lists them"))?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+fn limits_help() -> String {
+    let default = Limits::default();
+    let one = |limit: &limits::Limit| {
+        let shown = default.show(limit.name).unwrap_or_default();
+        let about = textwrap::fill(
+            limit.about.trim(),
+            textwrap::Options::new(100).initial_indent("    ").subsequent_indent("    "),
+        );
+        format!("{}={shown}  ({}; memory: {})\n{about}\n", limit.name, limit.unit, limit.memory)
+    };
+    Limits::ALL.iter().map(one).collect()
 }
 
 #[derive(Args, Clone, Debug)]

@@ -5,7 +5,7 @@ use crate::offline::is_same_file;
 use anyhow::{Context as _, Result, bail};
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use wsclose::capture::file::FileSource;
 use wsclose::capture::inject::inject;
@@ -16,6 +16,7 @@ use wsclose::limits::Limits;
 use wsclose::report::escape::terminal;
 use wsclose::report::text::counted;
 use wsclose::tls::sessions_present::SessionSearch;
+use zeroize::Zeroizing;
 
 pub(crate) fn run(args: &InjectArgs) -> Result<ExitCode> {
     let limits = Limits::default();
@@ -24,12 +25,7 @@ pub(crate) fn run(args: &InjectArgs) -> Result<ExitCode> {
             bail!("{} would be overwritten", terminal(&path.to_string_lossy()));
         }
     }
-    let mut keys = Vec::new();
-    for path in &args.keylog {
-        let lines = std::fs::read(path).with_context(|| format!("reading {}", path.display()))?;
-        keys.extend(lines);
-        keys.push(b'\n');
-    }
+    let mut keys = read_keys(&args.keylog)?;
     let search = search(&args.file, &keys, &limits)?;
     if search.found() == 0 && !args.all {
         bail!(
@@ -38,7 +34,7 @@ pub(crate) fn run(args: &InjectArgs) -> Result<ExitCode> {
         );
     }
     if !args.all {
-        keys = search.select(&keys);
+        keys = Zeroizing::new(search.select(&keys));
     }
     write(args, &keys, &limits)?;
     let found = counted(search.found() as u64, "session");
@@ -50,6 +46,22 @@ pub(crate) fn run(args: &InjectArgs) -> Result<ExitCode> {
         _ => anstream::eprintln!("wsclose: keys written; {found} in the capture"),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// All key logs, one behind the other.
+fn read_keys(paths: &[PathBuf]) -> Result<Zeroizing<Vec<u8>>> {
+    let mut logs = Vec::with_capacity(paths.len());
+    for path in paths {
+        let log = std::fs::read(path).with_context(|| format!("reading {}", path.display()))?;
+        logs.push(Zeroizing::new(log));
+    }
+    // Of the right size from the start, so that no copies stay behind in memory.
+    let mut keys = Zeroizing::new(Vec::with_capacity(logs.iter().map(|log| log.len() + 1).sum()));
+    for log in &logs {
+        keys.extend_from_slice(log);
+        keys.push(b'\n');
+    }
+    Ok(keys)
 }
 
 /// Which sessions took place in the capture? One that is damaged is read as far as it goes.

@@ -1,63 +1,141 @@
-//! Key logs: files named by the user, and the one that `SSLKEYLOGFILE` names.
+//! Key logs: the files that the user names, and the one that `SSLKEYLOGFILE` names. They may grow while they are read.
 
-use crate::args::CommonArgs;
 use anyhow::{Context as _, Result};
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::Read as _;
+use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
-use wsclose::limits::Limits;
+use wsclose::analyzer::{Analyzer, Options};
+use wsclose::capture::secrets::{can_look_ahead, look_ahead};
 use wsclose::report::escape::terminal;
 use wsclose::tls::keylog::{KeyLog, Reading};
 use zeroize::Zeroizing;
 
 /// Where programs are told to write their keys, and where they are read from.
 const VARIABLE: &str = "SSLKEYLOGFILE";
+/// Bytes read of a key log at a time.
+const READ_BYTES: u64 = 4 << 20;
 
-/// Reads all key logs there are.
-///
-/// # Errors
-/// A file that `--keylog` names can't be read. One that only the environment names may be missing.
-pub(crate) fn read(args: &CommonArgs, limits: &Limits) -> Result<KeyLog> {
-    let mut keys = KeyLog::default();
-    for path in &args.keylog {
-        let reading = read_file(path, &mut keys, limits)
-            .with_context(|| format!("can't read the key log {}", path.display()))?;
-        warn(path, &reading);
+/// The key logs of a run.
+#[derive(Debug, Default)]
+pub(crate) struct KeyLogs {
+    files: Vec<KeyLogFile>,
+}
+
+/// One of them.
+#[derive(Debug)]
+struct KeyLogFile {
+    path: PathBuf,
+    /// Named by `--keylog`, so that it must be there.
+    is_asked_for: bool,
+    /// Bytes of whole lines read so far, and how many lines that were.
+    read: u64,
+    lines: u64,
+}
+
+impl KeyLogs {
+    /// Those of `--keylog`, and the one of the environment.
+    pub(crate) fn new(named: &[PathBuf]) -> KeyLogs {
+        let file = |path: PathBuf, is_asked_for| KeyLogFile { path, is_asked_for, read: 0, lines: 0 };
+        let mut files: Vec<_> = named.iter().map(|path| file(path.clone(), true)).collect();
+        files.extend(from_environment(std::env::var_os(VARIABLE), named).map(|path| file(path, false)));
+        KeyLogs { files }
     }
-    if let Some(path) = from_environment(std::env::var_os(VARIABLE), &args.keylog)
-        && let Ok(reading) = read_file(&path, &mut keys, limits)
-    {
-        warn(&path, &reading);
+
+    /// Are there none?
+    pub(crate) fn is_empty(&self) -> bool {
+        self.files.is_empty()
     }
-    Ok(keys)
+
+    /// Reads them all, and the secrets in captures that can be read twice. Where `inputs` can't, as pipes can't, more
+    /// may come with the packets.
+    ///
+    /// # Errors
+    /// A file that `--keylog` names can't be read. One that only the environment names may be missing.
+    pub(crate) fn fill(&mut self, options: &mut Options, inputs: &[PathBuf]) -> Result<()> {
+        for file in &mut self.files {
+            let is_growing = options.more_keys;
+            let reading = file.read_on(is_growing, |text| options.keys.read(text, &options.limits));
+            match reading.with_context(|| format!("can't read the key log {}", file.path.display())) {
+                Err(error) if file.is_asked_for => return Err(error),
+                Err(_) => {}
+                Ok(reading) if reading.secrets == 0 && !options.more_keys => {
+                    let name = terminal(&file.path.to_string_lossy());
+                    anstream::eprintln!("wsclose: {name}: no secret of a TLS session in it");
+                }
+                Ok(_) => {}
+            }
+        }
+        for path in inputs {
+            read_ahead(path, &mut options.keys, &options.limits);
+        }
+        options.more_keys |= inputs.iter().any(|path| !can_look_ahead(path));
+        Ok(())
+    }
+
+    /// Hands what has been written since to `analyzer`.
+    pub(crate) fn follow(&mut self, analyzer: &mut Analyzer) {
+        for file in &mut self.files {
+            // A file that has gone has no more keys.
+            let _ = file.read_on(true, |text| analyzer.add_keys(text));
+        }
+    }
+}
+
+fn read_ahead(path: &Path, keys: &mut KeyLog, limits: &wsclose::limits::Limits) {
+    for secrets in look_ahead(path, limits) {
+        keys.read(&Zeroizing::new(secrets), limits);
+    }
 }
 
 fn from_environment(value: Option<OsString>, named: &[PathBuf]) -> Option<PathBuf> {
     value.map(PathBuf::from).filter(|path| !path.as_os_str().is_empty() && !named.contains(path))
 }
 
-fn read_file(path: &Path, keys: &mut KeyLog, limits: &Limits) -> std::io::Result<Reading> {
-    let file = File::open(path)?;
-    // Of the right size from the start, so that no copies stay behind in memory.
-    let size = file.metadata().map_or(0, |metadata| metadata.len()).min(limits.key_log_bytes);
-    let mut text = Zeroizing::new(Vec::with_capacity(usize::try_from(size).unwrap_or(0) + 1));
-    file.take(limits.key_log_bytes).read_to_end(&mut text)?;
-    Ok(keys.read(&text, limits))
-}
-
-fn warn(path: &Path, reading: &Reading) {
-    let name = terminal(&path.to_string_lossy());
-    if reading.bad > 0 {
-        let lines: Vec<String> = reading.bad_lines.iter().map(ToString::to_string).collect();
-        let more = if reading.bad > reading.bad_lines.len() as u64 { ", ..." } else { "" };
-        let count = reading.bad;
-        anstream::eprintln!(
-            "wsclose: {name}: {count} bad lines passed over (line {}{more})",
-            lines.join(", ")
-        );
+impl KeyLogFile {
+    /// Hands the lines that are new to `take`, and says which were bad. The last one is left where the file `is_growing`
+    /// and its end is still to be written.
+    fn read_on(
+        &mut self,
+        is_growing: bool,
+        mut take: impl FnMut(&[u8]) -> Reading,
+    ) -> std::io::Result<Reading> {
+        let mut file = File::open(&self.path)?;
+        let mut all = Reading::default();
+        if file.metadata()?.len() == self.read {
+            return Ok(all);
+        }
+        loop {
+            file.seek(SeekFrom::Start(self.read))?;
+            // Of the right size from the start, so that no copies stay behind in memory.
+            let mut text = Zeroizing::new(Vec::with_capacity(usize::try_from(READ_BYTES).unwrap_or(0)));
+            let read = file.by_ref().take(READ_BYTES).read_to_end(&mut text)? as u64;
+            let lines_end = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |place| place + 1);
+            let is_last = read < READ_BYTES;
+            let used = if is_last && !is_growing { text.len() } else { lines_end };
+            let reading = take(text.get(..used).unwrap_or_default());
+            self.warn(&reading);
+            self.lines +=
+                text.get(..used).unwrap_or_default().iter().filter(|byte| **byte == b'\n').count() as u64;
+            self.read += used as u64;
+            all.secrets += reading.secrets;
+            if is_last || used == 0 {
+                return Ok(all);
+            }
+        }
     }
-    if reading.secrets == 0 {
-        anstream::eprintln!("wsclose: {name}: no secret of a TLS session in it");
+
+    fn warn(&self, reading: &Reading) {
+        if reading.bad > 0 {
+            let name = terminal(&self.path.to_string_lossy());
+            let lines: Vec<String> =
+                reading.bad_lines.iter().map(|line| (line + self.lines).to_string()).collect();
+            let more = if reading.bad > reading.bad_lines.len() as u64 { ", ..." } else { "" };
+            let count = reading.bad;
+            anstream::eprintln!(
+                "wsclose: {name}: bad lines passed over: {count} (line {}{more})",
+                lines.join(", ")
+            );
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! `wsclose live`: an interface, each end as it happens.
 
 use crate::args::LiveArgs;
+use crate::keys::KeyLogs;
 use crate::offline::{EXIT_INCOMPLETE, EXIT_MATCHED, options};
 use crate::output::{Output, Selection, Totals};
 use anyhow::{Context as _, Result};
@@ -19,7 +20,11 @@ pub(crate) fn run(args: &LiveArgs) -> Result<ExitCode> {
     let stop = Arc::new(AtomicBool::new(false));
     stop_on_signals(&stop)?;
     let mut source = LiveSource::open(&live_options(args)?, Arc::clone(&stop))?;
-    let mut analyzer = Analyzer::new(options(&args.common)?);
+    let mut options = options(&args.common);
+    let mut key_logs = KeyLogs::new(&args.common.keylog);
+    options.more_keys = !key_logs.is_empty();
+    key_logs.fill(&mut options, &[])?;
+    let mut analyzer = Analyzer::new(options);
     let mut output = Output::open(&args.common, selection, &[source.info()])?.line_by_line();
     let deadline = args.duration.map(|seconds| Instant::now() + Duration::from_secs(seconds));
     let mut ended = 0;
@@ -31,6 +36,7 @@ pub(crate) fn run(args: &LiveArgs) -> Result<ExitCode> {
             failure = Some(error);
             More::No
         });
+        key_logs.follow(&mut analyzer);
         analyzer.handle_block(&block);
         if block.packets.is_empty() {
             analyzer.advance(now());
@@ -46,7 +52,11 @@ pub(crate) fn run(args: &LiveArgs) -> Result<ExitCode> {
     // Asked to stop, a live capture is whole; only an interface that failed cuts it short.
     let info = InputInfo { complete: failure.is_none(), ..source.info() };
     drain(&mut analyzer, &mut output)?;
-    let totals = Totals { other_connections: analyzer.other_connections(), anomalies: analyzer.anomalies() };
+    let totals = Totals {
+        other_connections: analyzer.other_connections(),
+        encrypted_connections: analyzer.encrypted_connections(),
+        anomalies: analyzer.anomalies(),
+    };
     output.finish(totals, &[info])?;
     if let Some(error) = failure {
         anstream::eprintln!("wsclose: {}", terminal(&error.to_string()));

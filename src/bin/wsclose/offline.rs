@@ -1,7 +1,7 @@
 //! `wsclose analyze`: saved captures.
 
 use crate::args::{AnalyzeArgs, CommonArgs};
-use crate::keys;
+use crate::keys::KeyLogs;
 use crate::output::{Output, Selection, Totals, is_read_on_terminal};
 use crate::read_ahead::for_each_block;
 use crate::reporter::{HandOver, Reporter, hand_over};
@@ -30,7 +30,8 @@ pub(crate) const EXIT_MATCHED: u8 = 3;
 const THREADS_MAX: usize = 3;
 
 pub(crate) fn run(args: &AnalyzeArgs) -> Result<ExitCode> {
-    let options = options(&args.common)?;
+    let mut options = options(&args.common);
+    KeyLogs::new(&args.common.keylog).fill(&mut options, &args.files)?;
     let mut selection = Selection::new(&args.common);
     (selection.since, selection.until) = (args.since, args.until);
     if args.files.len() > usize::from(u16::MAX) {
@@ -69,7 +70,12 @@ fn finish(reporter: &mut Reporter, follower: &Follower, infos: &[InputInfo]) -> 
     reporter.settler.finish();
     reporter.drain()?;
     let other_connections = follower.other_connections() + reporter.settler.other_connections();
-    Ok(reporter.output.finish(Totals { other_connections, anomalies: follower.anomalies() }, infos)?)
+    let totals = Totals {
+        other_connections,
+        encrypted_connections: follower.encrypted_connections(),
+        anomalies: follower.anomalies(),
+    };
+    Ok(reporter.output.finish(totals, infos)?)
 }
 
 /// Threads to use: those asked for, else as many as there are processors, up to what helps.
@@ -133,20 +139,26 @@ pub(crate) fn is_same_file(_: &Path, _: &Path) -> bool {
 }
 
 /// What the arguments ask of the analysis.
-///
-/// # Errors
-/// A key log can't be read.
-pub(crate) fn options(args: &CommonArgs) -> Result<Options> {
-    let limits = Limits::default();
-    Ok(Options {
-        keys: keys::read(args, &limits)?,
-        more_keys: false,
-        limits,
+pub(crate) fn options(args: &CommonArgs) -> Options {
+    Options {
+        limits: limits(args),
         verify_checksums: args.verify_checksums,
         no_midstream: args.no_midstream,
         ws_ports: args.ws_port.clone(),
+        encrypted: args.encrypted,
         vantage: args.vantage.map(Into::into),
-    })
+        ..Options::default()
+    }
+}
+
+/// The limits that the arguments ask for.
+pub(crate) fn limits(args: &CommonArgs) -> Limits {
+    let mut limits = args.memory.map_or_else(Limits::default, Limits::within);
+    for (name, value) in &args.limit {
+        // The arguments' parser has tried each.
+        let _ = limits.set(name, value);
+    }
+    limits
 }
 
 fn read_all(

@@ -1,13 +1,13 @@
 //! Where reports go: the chosen format, the chosen file, the chosen connections.
 
 use crate::args::{CommonArgs, Format, When};
+use crate::offline::limits;
 use anyhow::{Context as _, Result};
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal as _, Write};
 use wsclose::analyzer::record::ConnectionRecord;
 use wsclose::anomaly::{Anomaly, AnomalyCounts};
 use wsclose::capture::InputInfo;
-use wsclose::limits::Limits;
 use wsclose::report::build::{self, Context};
 use wsclose::report::diagnosis::Diagnoser;
 use wsclose::report::filter::Selector;
@@ -80,6 +80,8 @@ impl Writer {
 pub(crate) struct Totals {
     /// TCP connections that carried no WebSocket.
     pub(crate) other_connections: u64,
+    /// TLS connections of which nothing could be decrypted.
+    pub(crate) encrypted_connections: u64,
     pub(crate) anomalies: AnomalyCounts,
 }
 
@@ -116,7 +118,7 @@ impl Output {
             files,
             redact: args.redact,
             summary: Summary::default(),
-            diagnoser: Diagnoser::new(Limits::default()),
+            diagnoser: Diagnoser::new(limits(args)),
             next_id: 1,
             as_they_end: false,
             has_failed: false,
@@ -148,6 +150,7 @@ impl Output {
     /// Writes the totals.
     pub(crate) fn finish(&mut self, totals: Totals, infos: &[InputInfo]) -> io::Result<()> {
         self.summary.other_tcp_connections = totals.other_connections;
+        self.summary.encrypted_connections = totals.encrypted_connections;
         let inputs: Vec<Input> = infos.iter().map(build::input).collect();
         self.summary.findings = self.diagnoser.findings(Context { files: &self.files, redact: self.redact });
         let mut anomalies = totals.anomalies;

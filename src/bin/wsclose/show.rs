@@ -28,7 +28,8 @@ pub(crate) fn run(args: &ShowArgs) -> Result<ExitCode> {
 
 /// The connections that Wireshark gives this number; several, where addresses and ports are shared.
 fn records(args: &ShowArgs) -> Result<Vec<ConnectionRecord>> {
-    let mut analyzer = Analyzer::new(Options { ws_ports: args.ws_port.clone(), ..Options::default() });
+    let mut analyzer =
+        Analyzer::new(Options { ws_ports: args.ws_port.clone(), encrypted: true, ..Options::default() });
     each_block(&args.file, |block| analyzer.handle_block(block))?;
     analyzer.finish();
     let mut found = Vec::new();

@@ -47,6 +47,16 @@ fn pcap_cut_at_every_byte_gives_all_whole_packets() {
 }
 
 #[test]
+fn a_record_header_cut_in_its_last_bytes_is_cut_short_and_not_corrupt() {
+    // The modified format's has 24 bytes; what stands in the first 16 is not believed before the rest is there.
+    let mut file = pcap_header(Order::Le, 0xa1b2_cd34, [2, 4], 1);
+    file.extend([[0; 8], [0xff; 8]].concat());
+    for outcome in [read(&file), trickle(&file)] {
+        assert!(matches!(outcome.error, Some(CaptureError::Truncated { offset: 24, .. })));
+    }
+}
+
+#[test]
 fn pcapng_cut_at_every_byte_gives_all_whole_packets() {
     let (file, ends) = pcapng_file();
     cut_everywhere(&file, &ends, &|record| record == 2 || record == 4);

@@ -28,6 +28,7 @@ pub(super) fn write(
              that look like a WebSocket",
             counted(summary.encrypted_connections, "TLS connection")
         )?;
+        writeln!(out, "What failed before any HTTP to a WebSocket's port is listed with --ws-port PORT.")?;
     }
     if summary.connections == 0 && summary.other_tcp_connections > summary.encrypted_connections && !narrowed
     {

@@ -59,6 +59,7 @@ impl Session {
     /// A hole over the place where the next record begins.
     fn lose<S: StreamSink>(&mut self, side: Side, gap: Gap, call: &mut Call<'_, S>) {
         let is_tls13 = self.is_tls13();
+        self.note_gap(side);
         let direction = self.directions.get_mut(side);
         direction.messages.reset();
         if let (Reading::Clear, Some(opener)) = (&direction.reading, direction.pending.take()) {

@@ -126,7 +126,7 @@ impl Session {
     }
 
     pub(super) fn replay<S: StreamSink>(&mut self, side: Side, call: &mut Call<'_, S>) {
-        for record in std::mem::take(&mut self.directions.get_mut(side).held) {
+        for record in self.directions.get_mut(side).release() {
             self.record(side, record, call);
         }
     }

@@ -9,7 +9,7 @@
 //! A message and its echo make the same pair. They differ in what follows: after a closing handshake both ends know
 //! that it is over, so the one that replied ends without having been told to.
 
-use super::{ALERT_LEN, Seen, Shape, TAIL};
+use super::{ALERT_LEN, Seen, Shape};
 use crate::moment::Moment;
 use crate::side::{PerSide, Side};
 use crate::time::Timestamp;
@@ -195,13 +195,19 @@ fn unreadable(shape: &Shape) -> Option<Unreadable> {
         Some(Unreadable::BlockCipher)
     } else if Side::BOTH.into_iter().any(is_padded) {
         Some(Unreadable::Padded)
-    } else if shape.has_gap && shape.tail.len() < TAIL {
+    } else if Side::BOTH.into_iter().any(|side| is_hidden_by_gap(shape, side)) {
         Some(Unreadable::Gap)
     } else if shape.tail.is_empty() {
         Some(Unreadable::NoData)
     } else {
         None
     }
+}
+
+/// Did `side` lose bytes, with too few records behind them to speak of its end?
+fn is_hidden_by_gap(shape: &Shape, side: Side) -> bool {
+    const ENOUGH: usize = 4;
+    shape.has_gap[side] && shape.tail.iter().filter(|seen| seen.side == side).count() < ENOUGH
 }
 
 /// Each side's close_notify. In TLS 1.3 an alert, an empty frame of a server, and its empty Close look alike: what a

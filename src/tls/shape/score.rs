@@ -5,6 +5,8 @@ use crate::side::Side;
 
 /// Points from which on it probably is.
 const PROBABLE: u8 = 50;
+/// Points from which on it may be one.
+const POSSIBLE: u8 = 40;
 
 /// Something that speaks for or against a WebSocket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -55,7 +57,7 @@ impl Sign {
     const fn points(self) -> i16 {
         match self {
             Sign::HandshakeSizes | Sign::OffersHttp11Only => 15,
-            Sign::TinyClientRecords => 25,
+            Sign::TinyClientRecords => 30,
             Sign::MaskedTwin | Sign::Heartbeat => 20,
             Sign::MaskedTwins | Sign::ServerPushes | Sign::LongLived | Sign::ServerName => 10,
             Sign::OffersNoProtocol => 5,
@@ -94,6 +96,12 @@ pub struct Score {
 }
 
 impl Score {
+    /// Does nothing speak against it? Pages and other requests have fewer points.
+    #[must_use]
+    pub const fn is_possible(&self) -> bool {
+        self.points >= POSSIBLE
+    }
+
     /// Is it rather a WebSocket than not?
     #[must_use]
     pub const fn is_probable(&self) -> bool {
@@ -128,11 +136,6 @@ impl Shape {
             self.hellos.offers_http2 |= protocol == b"h2";
         }
         self.hellos.was_seen = true;
-    }
-
-    /// The protocol that the server chose, where that is in clear (TLS 1.2).
-    pub fn set_chosen_protocol(&mut self, protocol: &[u8]) {
-        self.hellos.chose_http2 = protocol == b"h2";
     }
 
     fn shows(&self, sign: Sign) -> bool {

@@ -17,7 +17,7 @@ struct Script {
 impl Script {
     fn new(protection: Protection) -> Self {
         let mut shape = Shape::default();
-        shape.set_protection(protection);
+        shape.set_server_hello(Some(protection), None);
         let tcp = TcpEnds { round_trip: Duration::from_millis(20), ..TcpEnds::default() };
         Script { shape, tcp, sent: PerSide::default(), heard: PerSide::default(), now: 0, packet: 0 }
     }
@@ -45,23 +45,23 @@ impl Script {
         Moment::new(Timestamp::from_nanos(self.now), self.packet, 0)
     }
 
-    fn record(&mut self, side: Side, kind: RecordKind, len: u16) -> &mut Self {
+    fn record(&mut self, side: Side, content_type: ContentType, length: u16) -> &mut Self {
         let at = self.next(side);
-        *self.sent.get_mut(side) += 5 + u64::from(len);
+        *self.sent.get_mut(side) += 5 + u64::from(length);
         let wire = Wire { end: self.sent[side], peer_acked: Some(self.heard[side]) };
-        self.shape.handle_record(side, &RecordSeen { at, kind, len, wire });
+        self.shape.handle_record(side, &RecordSeen { at, content_type, length, wire });
         self
     }
 
     fn data(&mut self, side: Side, lens: &[u16]) -> &mut Self {
         for len in lens {
-            self.record(side, RecordKind::ApplicationData, *len);
+            self.record(side, ContentType::APPLICATION_DATA, *len);
         }
         self
     }
 
     fn alert(&mut self, side: Side, len: u16) -> &mut Self {
-        self.record(side, RecordKind::Alert, len)
+        self.record(side, ContentType::ALERT, len)
     }
 
     fn end(&mut self, side: Side, is_reset: bool) -> &mut Self {
@@ -124,6 +124,19 @@ fn each_suite_has_its_own_lengths() {
     let mut ccm8 = Script::new(Protection::tls13(8, 32));
     ccm8.data(Server, &[800, 45]).data(Client, &[45, 300]).data(Server, &[199, 13]).data(Client, &[17]);
     assert_eq!(ccm8.fin(Server).ending(), (SERVER_FIRST, Confidence::High));
+}
+
+#[test]
+fn a_suite_s_protection_is_that_of_its_cipher_and_version() {
+    let of = |version, suite| Protection::of(version, CipherSuite(suite));
+    let (new, old) = (ProtocolVersion::TLS_1_3, ProtocolVersion::TLS_1_2);
+    assert_eq!(of(new, 0x1302), Some(Protection::tls13(16, 48)));
+    assert_eq!(of(new, 0x1305), Some(Protection::tls13(8, 32)));
+    assert_eq!(of(old, 0xc02f), Some(Protection::tls12(8, 16)));
+    assert_eq!(of(old, 0xcca8), Some(Protection::tls12(0, 16)));
+    assert_eq!(of(old, 0xc0a2), Some(Protection::tls12(8, 8)));
+    assert_eq!(of(old, 0xc014), Some(Protection::block()));
+    assert_eq!(of(old, 0x0005), None);
 }
 
 #[test]
@@ -241,7 +254,7 @@ fn a_chat_scores_as_a_websocket() {
         script.data(Client, &[31]).data(Server, &[27]);
     }
     let score = script.probable().websocket;
-    assert!(score.is_probable() && score.points == 95, "{score:?}");
+    assert!(score.is_probable() && score.points == 100, "{score:?}");
 }
 
 #[test]
@@ -254,7 +267,7 @@ fn pages_and_http2_do_not_score_as_websockets() {
     assert!(http.probable().websocket.points < 20, "{:?}", http.probable().websocket);
     let mut http2 = Script::new(Protection::tls12(8, 16));
     http2.shape.set_client_hello(None, [&b"h2"[..], b"http/1.1"].into_iter());
-    http2.shape.set_chosen_protocol(b"h2");
+    http2.shape.set_server_hello(Some(Protection::tls12(8, 16)), Some(b"h2"));
     http2.data(Client, &[88, 33, 37, 300]).data(Server, &[57, 33, 800, 3_000]).data(Client, &[37, 41]);
     assert!(http2.probable().websocket.points == 0, "{:?}", http2.probable().websocket);
 }

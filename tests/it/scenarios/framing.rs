@@ -91,6 +91,62 @@ fn a_length_with_its_top_bit_set_ends_nothing_but_that_direction() {
     assert!(has_anomaly(&check(&conn, "coded:1002 by client"), "non_minimal_length"));
 }
 
+/// Headers that no sound sender writes, each with a payload longer than what follows.
+fn nonsense_headers() -> Vec<Vec<u8>> {
+    vec![
+        vec![0xf2, 126, 0xff, 0xff],                      // reserved bits
+        vec![0x83, 126, 0x40, 0x00],                      // reserved opcode
+        vec![0x8b, 126, 0x40, 0x00],                      // reserved control opcode, and too long
+        vec![0x89, 126, 0x40, 0x00],                      // a Ping of 16 KB
+        vec![0x88, 126, 0x40, 0x00],                      // a Close of 16 KB
+        vec![0x82, 127, 0, 0, 0, 0, 0, 0, 1, 0],          // a length longer than it need be
+        vec![0x82, 127, 0, 0, 1, 0, 0, 0, 0, 0],          // a terabyte
+        vec![0x82, 127, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0], // more than 2^63
+    ]
+}
+
+#[test]
+fn a_close_may_stand_in_a_frame_of_nonsense_that_never_ends() {
+    for header in nonsense_headers() {
+        for cut in 0..=header.len() {
+            let mut conn = busy();
+            let bytes = [header.clone(), wire::text(Server, "x"), wire::close(Server, 1001, "")].concat();
+            conn.sends_cut(Server, &bytes, if cut == 0 { &[] } else { std::slice::from_ref(&cut) })
+                .client_acks();
+            both_fins(&mut conn, Server);
+            let outcome = check(&conn, "unknown:unknown by unknown");
+            assert_eq!(outcome.only().verdict.blind.as_deref(), Some("desynchronized"), "{header:?}");
+        }
+    }
+}
+
+#[test]
+fn a_close_of_the_other_side_stands_against_a_frame_of_nonsense() {
+    for header in nonsense_headers() {
+        let mut conn = busy();
+        conn.server_sends(&header).client_acks();
+        conn.client_sends(&wire::close(Client, 1002, ""));
+        both_fins(&mut conn, Client);
+        check(&conn, "coded:1002 by client");
+    }
+}
+
+#[test]
+fn a_frame_of_nonsense_that_ends_hides_no_close() {
+    let frames = [
+        Frame { rsv: 0b111, ..Frame::new(Server, 2, b"x") },
+        Frame::new(Server, 3, b"reserved"),
+        Frame::new(Server, 9, &[b'x'; 300]),
+        Frame { length_form: LengthForm::SixtyFour, ..Frame::new(Server, 2, b"x") },
+    ];
+    for frame in frames {
+        let mut conn = busy();
+        conn.server_sends(&frame.bytes()).client_acks();
+        both_fins(&mut conn, Server);
+        check(&conn, "abnormal:1006:fin by server");
+    }
+}
+
 #[test]
 fn a_frame_that_the_end_cuts_short_hides_no_close() {
     let message = wire::binary(Server, &[7; 1_000]);

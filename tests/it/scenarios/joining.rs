@@ -36,6 +36,49 @@ fn a_websocket_joined_in_mid_stream_is_recognised_and_judged() {
 }
 
 #[test]
+fn headers_in_segments_of_their_own_are_recognised() {
+    let header_len = |side| if side == Client { 6 } else { 2 };
+    for split in [&[Server][..], &[Client], &[Client, Server]] {
+        for first in [Client, Server] {
+            let mut conn = Conversation::opened();
+            let handshake = conn.packets().len();
+            let says = |conn: &mut Conversation, side: Side, bytes: &[u8]| {
+                let cut = [header_len(side)];
+                conn.sends_cut(side, bytes, if split.contains(&side) { &cut } else { &[] })
+                    .acks(side.other());
+            };
+            for _ in 0..3 {
+                says(&mut conn, first, &wire::text(first, "question"));
+                says(&mut conn, first.other(), &wire::text(first.other(), "answer"));
+            }
+            says(&mut conn, Server, &wire::close(Server, 1012, "restart"));
+            says(&mut conn, Client, &wire::close(Client, 1012, ""));
+            both_fins(&mut conn, Server);
+            let outcome = check_packets(&conn.packets().split_off(handshake), "coded:1012 by server");
+            assert_eq!(outcome.only().server.port, 9001, "{split:?}, {first} first");
+        }
+    }
+}
+
+#[test]
+fn a_length_in_a_segment_of_its_own_is_no_websocket() {
+    let mut rng = Rng::new(21);
+    for prefix in [2_usize, 4] {
+        for _ in 0..200 {
+            let turns: Vec<_> = (0..12)
+                .flat_map(|turn| {
+                    let len = 1 + rng.below(400) as usize;
+                    let side = if turn % 2 == 0 { Client } else { Server };
+                    let length = (len as u32).to_be_bytes()[4 - prefix..].to_vec();
+                    [(side, length), (side, (0..len).map(|_| rng.bits() as u8).collect())]
+                })
+                .collect();
+            is_no_websocket("a length alone", &turns);
+        }
+    }
+}
+
+#[test]
 fn masks_tell_client_from_server_whoever_speaks_first() {
     let packets = joined(|conn| _ = conn.rst(Server));
     let from_server: Vec<_> = packets[1..].to_vec();

@@ -7,6 +7,7 @@ mod ends;
 mod forged;
 mod framing;
 mod joining;
+mod odd_heads;
 mod opening;
 mod tcp;
 mod timeouts;

@@ -27,6 +27,8 @@ pub struct Outcome {
     pub anomalies: AnomalyCounts,
     /// TCP connections that are not listed.
     pub other_connections: u64,
+    /// TLS connections of which nothing could be decrypted, listed or not.
+    pub encrypted_connections: u64,
 }
 
 impl Outcome {
@@ -99,6 +101,7 @@ pub fn analyze(inputs: Vec<MergeInput>, options: Options) -> Outcome {
         inputs: infos.iter().map(build::input).collect(),
         anomalies: analyzer.anomalies(),
         other_connections: analyzer.other_connections(),
+        encrypted_connections: analyzer.encrypted_connections(),
         records,
     }
 }

@@ -1,0 +1,97 @@
+//! Twice the input, twice the steps: no path through the pipeline is quadratic.
+
+use super::{Analyzer, Options};
+use crate::capture::PacketRef;
+use crate::capture::link_type::LinkType;
+use crate::limits::Limits;
+use crate::moment::Moment;
+use crate::time::Timestamp;
+use crate::work;
+
+const SYN: u8 = 2;
+const ACK: u8 = 0x10;
+
+/// An IPv4 packet from port `from` to port 80, whose IP header claims `claimed` bytes of payload.
+fn packet(from: u16, flags: u8, seq: u32, claimed: u16, payload: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![0x45, 0];
+    bytes.extend((40 + claimed).to_be_bytes());
+    bytes.extend([0, 0, 0, 0, 64, 6, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2]);
+    bytes.extend(from.to_be_bytes());
+    bytes.extend(80_u16.to_be_bytes());
+    bytes.extend(seq.to_be_bytes());
+    bytes.extend([0, 0, 0, 0, 5 << 4, flags, 1, 0xf6, 0, 0, 0, 0]);
+    bytes.extend_from_slice(payload);
+    bytes
+}
+
+fn steps(limits: &Limits, packets: &[Vec<u8>]) -> u64 {
+    let mut analyzer = Analyzer::new(Options { limits: limits.clone(), ..Options::default() });
+    work::of(|| {
+        for (bytes, number) in packets.iter().zip(1_u32..) {
+            let len = u32::try_from(bytes.len()).unwrap();
+            let at = Moment::new(Timestamp::from_nanos(i64::from(number) * 1_000_000), number, 0);
+            let record =
+                PacketRef { at, link_type: LinkType::RAW, fcs_len: 0, range: 0..len, original_len: len };
+            analyzer.handle_packet(&record, bytes);
+        }
+        analyzer.finish();
+        while analyzer.poll_record().is_some() {}
+    })
+}
+
+/// The steps for `2 n` packets are about twice those for `n`, and at most `each` for every packet.
+#[track_caller]
+fn grows_linearly(limits: &Limits, each: u64, make: impl Fn(u32) -> Vec<Vec<u8>>) {
+    let (once, twice) = (steps(limits, &make(1_000)), steps(limits, &make(2_000)));
+    assert!(once > 0, "the case takes the path it is about");
+    assert!(twice <= 2 * once + once / 10 + 100, "{once} steps, then {twice}");
+    assert!(once <= each * 1_000, "{once} steps for 1,000 packets");
+}
+
+#[test]
+fn one_byte_segments_backwards() {
+    grows_linearly(&Limits::default(), 8, |count| {
+        let syn = packet(5, SYN, 0, 0, b"");
+        let data = (0..count).rev().map(|at| packet(5, ACK, 1 + at, 1, b"x"));
+        std::iter::once(syn).chain(data).collect()
+    });
+}
+
+#[test]
+fn segments_cut_to_nothing_that_cover_thousands_of_held_ones() {
+    grows_linearly(&Limits::default(), 8, |count| {
+        let syn = packet(5, SYN, 0, 0, b"");
+        let islands = (0..count).map(|at| packet(5, ACK, 10 + 2 * at, 1, b"x"));
+        let covers = (0..count).map(|at| packet(5, ACK, 9 + at % 3, 8_000, b""));
+        std::iter::once(syn).chain(islands).chain(covers).collect()
+    });
+}
+
+#[test]
+fn holes_without_end_at_the_cap() {
+    let limits = Limits { out_of_order_segments: 64, ..Limits::default() };
+    grows_linearly(&limits, 8, |count| {
+        let syn = packet(5, SYN, 0, 0, b"");
+        let islands = (0..count).map(|at| packet(5, ACK, 10 + 2 * at, 1, b"x"));
+        std::iter::once(syn).chain(islands).collect()
+    });
+}
+
+#[test]
+fn connections_beyond_the_cap() {
+    let limits = Limits { connections: 64, ..Limits::default() };
+    grows_linearly(&limits, 128, |count| {
+        (0..count).map(|from| packet(u16::try_from(from).unwrap(), SYN, from, 0, b"")).collect()
+    });
+}
+
+#[test]
+fn a_head_that_comes_byte_by_byte() {
+    grows_linearly(&Limits::default(), 40, |count| {
+        let syn = packet(5, SYN, 0, 0, b"");
+        let line = b"GET /".iter().copied().chain(std::iter::repeat(b'a'));
+        let data = (1..=count).zip(line).map(|(seq, byte)| packet(5, ACK, seq, 1, &[byte]));
+        let end = packet(5, ACK, count + 1, 1, b"\n");
+        std::iter::once(syn).chain(data).chain(std::iter::once(end)).collect()
+    });
+}

@@ -1,0 +1,381 @@
+//! What an attacker may write into a capture or a network: the caps hold, and other connections keep their verdicts.
+//!
+//! That no path is quadratic is counted in steps, in `src/analyzer/growth.rs`, `src/tcp/reassembly.rs` and
+//! `src/http/http1.rs`.
+
+use crate::support::capture_file::{self, Pcap, Pcapng, RawPacket};
+use crate::support::conversation::Conversation;
+use crate::support::packaging::{Packaging, fragment};
+use crate::support::packet::{ACK, FIN, PSH, RST, SYN, TcpPacket};
+use crate::support::rng::Rng;
+use crate::support::run::{self, Answer, Outcome};
+use crate::support::wire;
+use std::io::{Cursor, Read};
+use std::time::Duration;
+use wsclose::analyzer::{Analyzer, Options};
+use wsclose::anomaly::Anomaly;
+use wsclose::capture::file::FileSource;
+use wsclose::capture::{Block, CaptureError, More, Source as _};
+use wsclose::limits::Limits;
+use wsclose::side::Side::{Client, Server};
+
+/// A WebSocket that ends as it should, from another client's address.
+fn innocent() -> Conversation {
+    let mut conn = Conversation::between("10.77.9.9:40000", "10.77.2.2:9001");
+    conn.connect().upgrade("/innocent");
+    conn.client_sends(&wire::text(Client, "hello")).server_acks();
+    conn.server_sends(&wire::close(Server, 1001, "bye")).client_sends(&wire::close(Client, 1001, ""));
+    conn.fin(Server).fin(Client).acks(Server);
+    conn
+}
+
+/// Hostile packets before, between and behind those of an innocent connection, which keeps its verdict.
+fn amid(hostile: &[TcpPacket], options: Options) -> Outcome {
+    let innocent = innocent().packets();
+    let every = hostile.len() / innocent.len() + 1;
+    let mut packets = Vec::new();
+    let mut parts = hostile.chunks(every);
+    for packet in innocent {
+        packets.extend(parts.next().unwrap_or_default().iter().cloned());
+        packets.push(packet);
+    }
+    packets.extend(parts.flatten().cloned());
+    for (index, packet) in (0_u64..).zip(&mut packets) {
+        packet.at_ns = 1_790_000_000_000_000_000 + index * 1_000;
+    }
+    let outcome = run::analyze_packets_with(&packets, options);
+    let found = outcome.connections.iter().find(|found| found.client.port == 40_000);
+    assert_eq!(Answer::of(found.expect("it is listed")).to_string(), "coded:1001 by server");
+    outcome
+}
+
+fn with(limits: Limits) -> Options {
+    Options { limits, ..Options::default() }
+}
+
+/// One packet of each of `count` connections, made from a SYN.
+fn flood(count: u32, make: impl Fn(&mut TcpPacket)) -> Vec<TcpPacket> {
+    let syn = Conversation::connected().packets()[0].clone();
+    let one = |index: u32| {
+        let mut packet = syn.clone();
+        packet.src = ([11, (index >> 16) as u8, (index >> 8) as u8, index as u8], 1_024).into();
+        (packet.seq, packet.ip_id) = (index.wrapping_mul(0x9e37_79b9), index as u16 | 1);
+        make(&mut packet);
+        packet
+    };
+    (0..count).map(one).collect()
+}
+
+/// The caps that can be looked at from outside, after each packet.
+fn peaks(file: Vec<u8>, limits: &Limits) -> (usize, usize, usize, usize) {
+    let mut source = FileSource::from_reader(Box::new(Cursor::new(file)), "hostile", 0, limits);
+    let mut analyzer = Analyzer::new(with(limits.clone()));
+    let mut block = Block::default();
+    let mut peaks = (0, 0, 0, 0);
+    loop {
+        let more = source.read_block(&mut block).unwrap();
+        for packet in &block.packets {
+            analyzer.handle_packet(packet, block.packet_bytes(packet));
+            let decoder = analyzer.decoder();
+            peaks.0 = peaks.0.max(analyzer.open_connections());
+            peaks.1 = peaks.1.max(analyzer.held_bytes());
+            peaks.2 = peaks.2.max(decoder.held_fragment_bytes());
+            peaks.3 = peaks.3.max(decoder.held_fragment_datagrams());
+        }
+        while analyzer.poll_record().is_some() {}
+        if more == More::No {
+            return peaks;
+        }
+    }
+}
+
+#[test]
+fn a_flood_of_syns_pushes_out_only_the_longest_idle() {
+    let limits = Limits { connections: 500, ..Limits::default() };
+    let outcome = amid(&flood(20_000, |_| {}), with(limits.clone()));
+    assert!(outcome.count(Anomaly::FlowEvicted) > 19_000);
+    let raw = Packaging::default().apply(&flood(5_000, |_| {}));
+    assert_eq!(peaks(Pcap::default().write(&raw), &limits).0, 500);
+}
+
+#[test]
+fn a_million_flows_scaled_down_stay_within_the_table() {
+    // Mid-stream bytes: each looks for frames.
+    let data = flood(30_000, |packet| {
+        (packet.flags, packet.payload) = (ACK | PSH, vec![0x81, 0x05, b'h']);
+    });
+    let limits = Limits { connections: 3_000, stream_numbers: 5_000, ..Limits::default() };
+    let outcome = amid(&data, with(limits));
+    assert!(outcome.count(Anomaly::FlowEvicted) >= 26_000);
+}
+
+#[test]
+fn fragments_without_end_stay_within_the_pool() {
+    let limits = Limits { fragment_bytes: 64 << 10, fragment_datagrams: 100, ..Limits::default() };
+    let datagrams = flood(3_000, |packet| {
+        (packet.flags, packet.payload) = (ACK, vec![7; 1_000]);
+        packet.ip_id = packet.seq as u16;
+    });
+    let pieces = datagrams.iter().flat_map(|packet| {
+        let mut pieces = fragment(&packet.ip_bytes(), 200, 1);
+        pieces.pop(); // the last never comes
+        pieces.into_iter().map(|ip| RawPacket::new(packet.at_ns, 101, ip))
+    });
+    let raw: Vec<_> = pieces.collect();
+    let (_, _, bytes, count) = peaks(Pcap::default().write(&raw), &limits);
+    assert!(bytes <= 64 << 10 && count <= 100, "{bytes} bytes, {count} datagrams");
+    let outcome = run::analyze_bytes_with(Pcap::default().write(&raw), with(limits));
+    assert_eq!(outcome.count(Anomaly::FragmentIncomplete), 3_000);
+}
+
+#[test]
+fn overlapping_segments_that_differ_cost_their_own_verdict_only() {
+    let mut conn = Conversation::opened();
+    let first = conn.packets()[0].clone();
+    let (seq, mut rng) = (conn.next_seq(Client), Rng::new(5));
+    for _ in 0..3_000 {
+        let (offset, len) = (1 + rng.below(4_000) as u32, 1 + rng.below(200) as usize);
+        let fill = rng.bits() as u8;
+        conn.forges(Client, ACK | PSH, |packet| {
+            packet.seq = seq.wrapping_add(offset);
+            packet.payload = vec![fill; len];
+        });
+    }
+    conn.fin(Server).fin(Client).acks(Server);
+    let outcome = amid(&conn.packets(), Options::default());
+    assert!(outcome.count(Anomaly::TcpOverlapDiffers) > 0);
+    let found = outcome.connections.iter().find(|found| found.client.port == first.src.port()).unwrap();
+    assert_eq!(found.verdict.kind, "unknown");
+}
+
+#[test]
+fn a_payload_of_2_to_the_63_is_skipped_not_kept() {
+    for top in [0x7f, 0x80, 0xff] {
+        let mut conn = Conversation::opened();
+        conn.server_sends(&[0x82, 127, top, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]).client_acks();
+        for _ in 0..200 {
+            conn.server_sends(&[0x82; 1_400]).client_acks();
+        }
+        conn.client_sends(&wire::close(Client, 1009, "too big"));
+        conn.fin(Client).fin(Server).acks(Client);
+        let outcome = run::analyze_packets(&conn.packets());
+        assert_eq!(Answer::of(outcome.only()).to_string(), "coded:1009 by client");
+    }
+}
+
+#[test]
+fn ten_thousand_segments_of_one_byte_out_of_order() {
+    let text = wire::text(Client, &"x".repeat(9_990));
+    let mut conn = Conversation::opened();
+    let seq = conn.next_seq(Client);
+    let mut order: Vec<u32> = (0..text.len() as u32).collect();
+    Rng::new(1).shuffle(&mut order);
+    for offset in order {
+        conn.forges(Client, ACK | PSH, |packet| {
+            packet.seq = seq.wrapping_add(offset);
+            packet.payload = vec![text[offset as usize]];
+        });
+    }
+    let whole = Limits { out_of_order_segments: 20_000, ..Limits::default() };
+    let outcome = amid(&conn.packets(), with(whole.clone()));
+    assert_eq!(outcome.count(Anomaly::TcpOutOfOrderLimit), 0);
+    let few = Limits { out_of_order_segments: 64, ..Limits::default() };
+    let outcome = amid(&conn.packets(), with(few));
+    assert!(outcome.count(Anomaly::TcpOutOfOrderLimit) > 0);
+    let total = Limits { out_of_order_total_bytes: 100_000, ..whole };
+    let raw = Packaging::default().apply(&conn.packets());
+    let held = peaks(Pcap { nanoseconds: true, ..Pcap::default() }.write(&raw), &total).1;
+    assert!(held <= 100_000, "{held} bytes held");
+}
+
+#[test]
+fn header_lines_without_end_are_given_up_at_the_limit() {
+    let mut conn = Conversation::connected();
+    conn.client_sends(b"GET /ws HTTP/1.1\r\n");
+    for line in 0..3_000 {
+        conn.client_sends(format!("X-{line}: {}\r\n", "y".repeat(60)).as_bytes());
+    }
+    let outcome = amid(&conn.packets(), Options::default());
+    assert_eq!(outcome.count(Anomaly::HttpHeadTooLong), 1);
+}
+
+/// A pcapng block of any kind.
+fn block(kind: u32, claimed: Option<u32>, body: &[u8]) -> Vec<u8> {
+    let len = claimed.unwrap_or(body.len() as u32 + 12).to_le_bytes();
+    [&kind.to_le_bytes()[..], &len, body, &len].concat()
+}
+
+fn section() -> Vec<u8> {
+    block(0x0a0d_0d0a, None, &[&0x1a2b_3c4d_u32.to_le_bytes()[..], &[1, 0, 0, 0], &[0xff; 8]].concat())
+}
+
+#[test]
+fn interfaces_by_the_thousand_end_the_file_at_the_cap() {
+    let interface = block(1, None, &[1, 0, 0, 0, 0, 0, 4, 0]);
+    let file = |count: usize| [section(), interface.repeat(count)].concat();
+    let limits = Limits { interfaces: 5_000, ..Limits::default() };
+    let read = |count| run::analyze_bytes_with(file(count), with(limits.clone())).inputs[0].complete;
+    assert!(read(5_000));
+    assert!(!read(5_001));
+}
+
+#[test]
+fn a_block_that_claims_four_gigabytes_costs_no_more_than_it_sends() {
+    let raw = Packaging::default().apply(&innocent().packets());
+    for kind in [6, 5, 0x0bad, 0x0a] {
+        let file = [Pcapng::default().write(&raw), block(kind, Some(0xffff_fff0), &[7; 4_000])].concat();
+        let outcome = run::analyze_bytes(file);
+        assert!(!outcome.inputs[0].complete, "{kind:#x}");
+        assert_eq!(Answer::of(outcome.only()).to_string(), "coded:1001 by server");
+    }
+    let mut file = Pcap::default().write(&raw);
+    file.extend([[0; 8], [0xff; 8]].concat());
+    assert!(!run::analyze_bytes(file).inputs[0].complete);
+}
+
+/// A pcap file without end: its records have no bytes.
+struct Endless {
+    left: u64,
+    head: Vec<u8>,
+}
+
+impl Read for Endless {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        if !self.head.is_empty() {
+            let read = self.head.as_slice().read(buffer)?;
+            self.head.drain(..read);
+            return Ok(read);
+        }
+        let read = (buffer.len() as u64).min(self.left) as usize;
+        buffer[..read].fill(0);
+        self.left -= read as u64;
+        Ok(read)
+    }
+}
+
+#[test]
+fn compressed_bombs_are_read_through_a_block_at_a_time() {
+    const BYTES: u64 = 24 << 20;
+    let head = Pcap::default().write(&[]);
+    let mut plain = Vec::new();
+    Endless { left: BYTES, head }.read_to_end(&mut plain).unwrap();
+    let plain_len = plain.len() as u64;
+    for (name, file) in [
+        ("gzip", capture_file::gzip(&plain)),
+        ("zstd", capture_file::zstd(&plain)),
+        ("lz4", capture_file::lz4(&plain)),
+    ] {
+        assert!(file.len() * 20 < plain.len(), "{name} is a bomb: {} bytes", file.len());
+        let limits = Limits::default();
+        let mut source = FileSource::from_reader(Box::new(Cursor::new(file)), name, 0, &limits);
+        let (mut block, mut largest, mut packets) = (Block::default(), 0, 0);
+        loop {
+            let more = source.read_block(&mut block).unwrap();
+            largest = largest.max(block.bytes.len());
+            packets += block.packets.len() as u64;
+            if more == More::No {
+                break;
+            }
+        }
+        assert_eq!(packets, (plain_len - 24) / 16, "{name}");
+        assert!(largest <= 1 << 20, "{name}: {largest} bytes at a time");
+    }
+}
+
+#[test]
+fn a_zstd_window_beyond_the_limit_is_refused() {
+    // RFC 8878 §3.1.1.1: no single segment, a window of 2^41 bytes.
+    let frame = [0x28, 0xb5, 0x2f, 0xfd, 0x00, 31 << 3, 1, 0, 0];
+    let limits = Limits::default();
+    let mut source = FileSource::from_reader(Box::new(Cursor::new(frame.to_vec())), "window", 0, &limits);
+    assert!(matches!(source.read_block(&mut Block::default()), Err(CaptureError::Corrupt { .. })));
+}
+
+#[test]
+fn time_that_goes_backwards_changes_no_coded_end() {
+    let mut packets = innocent().packets();
+    let last = packets.len() as u64;
+    for (index, packet) in (0_u64..).zip(&mut packets) {
+        packet.at_ns = 1_790_000_000_000_000_000 + (last - index) * 60_000_000_000;
+    }
+    let outcome = run::analyze_packets(&packets);
+    assert_eq!(Answer::of(outcome.only()).to_string(), "coded:1001 by server");
+}
+
+#[test]
+fn the_year_2106_and_any_64_bit_time_are_times() {
+    let mut packets = innocent().packets();
+    for (index, packet) in (0_u64..).zip(&mut packets) {
+        packet.at_ns = u64::from(u32::MAX) * 1_000_000_000 + index;
+    }
+    let outcome = run::analyze_packets(&packets);
+    assert_eq!(Answer::of(outcome.only()).to_string(), "coded:1001 by server");
+    assert!(outcome.only().opened_at.to_rfc3339().starts_with("2106-"));
+    let mut file = section();
+    file.extend(block(1, None, &[101, 0, 0, 0, 0, 0, 4, 0]));
+    let ip = packets[0].ip_bytes();
+    for ticks in [0, u64::MAX, u64::MAX / 2, 1 << 63] {
+        let mut body = [0_u32, (ticks >> 32) as u32, ticks as u32, ip.len() as u32, ip.len() as u32]
+            .map(u32::to_le_bytes)
+            .concat();
+        body.extend(&ip);
+        body.resize(body.len().next_multiple_of(4), 0);
+        file.extend(block(6, None, &body));
+    }
+    let outcome = run::analyze_bytes(file);
+    assert!(outcome.inputs[0].complete);
+}
+
+#[test]
+fn port_0_and_a_connection_to_itself_are_connections() {
+    for (client, server) in
+        [("10.0.0.1:0", "10.0.0.2:0"), ("10.0.0.1:0", "10.0.0.1:9001"), ("127.0.0.1:9001", "127.0.0.1:9001")]
+    {
+        let mut conn = Conversation::between(client, server);
+        conn.connect().upgrade("/");
+        conn.client_sends(&wire::text(Client, "hello")).server_acks();
+        conn.server_sends(&wire::close(Server, 1001, "bye")).client_sends(&wire::close(Client, 1001, ""));
+        conn.fin(Server).fin(Client).acks(Server).rst(Client);
+        let mut outcome = amid(&conn.packets(), Options::default());
+        outcome.connections.retain(|found| found.client.port != 40_000);
+        // Of a connection to itself both directions look alike: no verdict is asked for, only that it harms nobody.
+        if client != server {
+            assert_eq!(Answer::of(outcome.only()).to_string(), "coded:1001 by server", "{client}");
+        }
+    }
+}
+
+#[test]
+fn resets_and_fins_without_end_keep_one_place_each() {
+    let mut conn = Conversation::opened();
+    for _ in 0..2_000 {
+        conn.rst(Client).server_sends(&wire::text(Server, "x")).client_acks();
+    }
+    let end = conn.packets().last().unwrap().at_ns;
+    let outcome = amid(&conn.packets(), Options::default());
+    assert!(outcome.count(Anomaly::TcpResetIgnored) > 0);
+    assert!(end > 0);
+}
+
+#[test]
+fn garbage_of_any_flags_to_one_connection_leaves_the_others_alone() {
+    let mut rng = Rng::new(77);
+    let mut conn = Conversation::opened();
+    for _ in 0..5_000 {
+        let side = if rng.chance(500) { Client } else { Server };
+        let flags = [ACK, ACK | PSH, FIN, RST, SYN, SYN | ACK, 0][rng.below(7) as usize];
+        let (seq, ack, len) = (rng.bits() as u32, rng.bits() as u32, rng.below(60) as usize);
+        let payload: Vec<u8> = (0..len).map(|_| rng.bits() as u8).collect();
+        conn.forges(side, flags, |packet| {
+            if seq % 3 == 0 {
+                packet.seq = packet.seq.wrapping_add(seq % 5_000);
+            } else {
+                packet.seq = seq;
+            }
+            (packet.ack, packet.payload) = (ack, payload);
+        });
+    }
+    conn.wait(Duration::from_secs(1));
+    let limits = Limits { connections: 50, ..Limits::default() };
+    amid(&conn.packets(), with(limits));
+}

@@ -1,0 +1,108 @@
+//! The limits: documented, set from the command line, kept.
+
+use crate::support::capture_file::Pcap;
+use crate::support::conversation::Conversation;
+use crate::support::packaging::Packaging;
+use crate::support::run;
+use crate::support::wire;
+use std::path::Path;
+use std::process::Command;
+use wsclose::analyzer::Options;
+use wsclose::anomaly::Anomaly;
+use wsclose::limits::{Limits, Unit};
+use wsclose::side::Side::{Client, Server};
+
+/// `docs/limits.md` as it should be.
+fn page() -> String {
+    let mut page = "# Limits\n\n\
+        Nothing an input does makes wsclose grow without bound. `--limit NAME=VALUE` sets one of these (bytes: `64K`, `16M`, `2G`;\n\
+        times: `500ms`, `10s`, `5m`), as often as needed. `--memory SIZE` divides so much memory among all that can grow with the\n\
+        input, and never raises a limit above its default. Reaching a limit is counted as an anomaly in the report; a connection\n\
+        that is dropped for it gets the verdict `unknown`, with `blind` `evicted`. The longest idle of 64 looked at goes first.\n\n\
+        This page is written by a test (`UPDATE=1 cargo test --locked --test it limits`).\n\n\
+        | name | default | memory | what it bounds |\n|---|---|---|---|\n"
+        .to_owned();
+    let default = Limits::default();
+    for limit in Limits::ALL {
+        let shown = default.show(limit.name).unwrap();
+        let unit = if limit.unit == Unit::Bytes { " bytes" } else { "" };
+        let about = limit.about.trim().replace('|', "\\|");
+        page += &format!("| `{}` | {shown}{unit} | {} | {about} |\n", limit.name, limit.memory);
+    }
+    page
+}
+
+#[test]
+fn the_page_of_limits_is_what_the_code_says() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/limits.md");
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(&path, page()).unwrap();
+    }
+    assert_eq!(std::fs::read_to_string(&path).unwrap_or_default(), page(), "UPDATE=1 writes it");
+}
+
+fn wsclose(arguments: &[&str]) -> (i32, String, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_wsclose")).args(arguments).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn the_command_lists_sets_and_refuses_limits() {
+    let (status, listed, _) = wsclose(&["--limit", "help"]);
+    assert_eq!(status, 0);
+    assert!(Limits::ALL.iter().all(|limit| listed.contains(&format!("{}=", limit.name))));
+    for (bad, why) in [("nope=1", "no limit"), ("linger=soon", "takes a time"), ("linger", "NAME=VALUE")] {
+        let (status, _, error) = wsclose(&["--limit", bad, "x.pcap"]);
+        assert_eq!(status, 2);
+        assert!(error.contains(why), "{bad}: {error}");
+    }
+    let (status, _, error) = wsclose(&["--memory", "1K", "x.pcap"]);
+    assert_eq!(status, 2);
+    assert!(error.contains("32M"), "{error}");
+}
+
+/// `count` WebSockets that open one after the other and stay open.
+fn open_websockets(count: u16) -> Vec<crate::support::packet::TcpPacket> {
+    let one = |index: u16| {
+        let mut conn = Conversation::between(&format!("10.1.0.1:{}", 1_000 + index), "10.77.2.2:9001");
+        conn.connect().upgrade("/ws");
+        conn.client_sends(&wire::text(Client, "hello"))
+            .server_sends(&wire::text(Server, "world"))
+            .client_acks();
+        let mut packets = conn.packets();
+        packets.iter_mut().for_each(|packet| packet.at_ns += u64::from(index) * 1_000_000_000);
+        packets
+    };
+    (0..count).flat_map(one).collect()
+}
+
+#[test]
+fn beyond_the_memory_the_longest_idle_is_dropped_and_its_verdict_says_so() {
+    let limits = Limits { connection_bytes: 100_000, ..Limits::default() };
+    let outcome = run::analyze_packets_with(&open_websockets(60), Options { limits, ..Options::default() });
+    assert_eq!(outcome.connections.len(), 60);
+    let (evicted, kept): (Vec<_>, Vec<_>) =
+        outcome.connections.iter().partition(|found| found.verdict.blind.as_deref() == Some("evicted"));
+    assert_eq!(outcome.count(Anomaly::FlowEvicted), evicted.len() as u64);
+    assert!(!evicted.is_empty() && !kept.is_empty());
+    assert!(kept.iter().all(|found| found.verdict.kind == "open"));
+    let newest = evicted.iter().map(|found| found.client.port).max();
+    assert!(newest < kept.iter().map(|found| found.client.port).min(), "the oldest go first");
+}
+
+#[test]
+fn the_command_keeps_to_the_memory_it_is_given() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("many.pcap");
+    std::fs::write(&path, Pcap::default().write(&Packaging::default().apply(&open_websockets(40)))).unwrap();
+    let path = path.to_str().unwrap();
+    let evicted = |arguments: &[&str]| {
+        let (status, report, error) = wsclose(&[arguments, &["--format", "ndjson", path]].concat());
+        assert_eq!(status, 0, "{error}");
+        report.matches("\"evicted\"").count()
+    };
+    assert_eq!(evicted(&["--memory", "64M"]), 0);
+    assert!(evicted(&["--limit", "connection_bytes=64K"]) > 0);
+    assert!(evicted(&["--memory", "64M", "--limit", "connections=8"]) > 0);
+}
