@@ -335,7 +335,7 @@ impl Upper {
             }
             Trial::Proved => {
                 let joining = std::mem::replace(&mut **joining, Joining::new());
-                self.phase = Phase::Open(joining.into_session(limits));
+                self.phase = Phase::Open(joining.into_session(&options.limits));
                 self.is_websocket = true;
                 self.joined = true;
                 None
