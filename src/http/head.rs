@@ -26,7 +26,10 @@ pub(super) enum Parsed<T> {
 /// A request head with the length of its body.
 pub(super) fn request(bytes: &[u8], at: Moment) -> Parsed<(Request, BodyLength)> {
     let parsed = strict_request(bytes, at);
-    let (Parsed::Invalid, Some(tamed)) = (&parsed, tamed(bytes)) else { return parsed };
+    if !matches!(parsed, Parsed::Invalid) {
+        return parsed;
+    }
+    let Some(tamed) = tamed(bytes) else { return parsed };
     let mut lenient = strict_request(&tamed, at);
     if let Parsed::Whole((request, _), _) = &mut lenient {
         request.has_control_characters = true;
@@ -42,7 +45,10 @@ pub(super) fn request(bytes: &[u8], at: Moment) -> Parsed<(Request, BodyLength)>
 /// A response head with the length of its body, as the headers alone tell it (RFC 9112 §6.3).
 pub(super) fn response(bytes: &[u8], at: Moment) -> Parsed<(Response, BodyLength)> {
     let parsed = strict_response(bytes, at);
-    let (Parsed::Invalid, Some(tamed)) = (&parsed, tamed(bytes)) else { return parsed };
+    if !matches!(parsed, Parsed::Invalid) {
+        return parsed;
+    }
+    let Some(tamed) = tamed(bytes) else { return parsed };
     let mut lenient = strict_response(&tamed, at);
     if let Parsed::Whole((response, _), _) = &mut lenient {
         response.has_control_characters = true;
@@ -53,7 +59,7 @@ pub(super) fn response(bytes: &[u8], at: Moment) -> Parsed<(Response, BodyLength
 /// The head at the start of `bytes` with harmless bytes in place of control characters; `None`: it holds none. Some
 /// servers take such heads, and their connections must not be hidden by that.
 fn tamed(bytes: &[u8]) -> Option<Vec<u8>> {
-    let end = bytes.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
+    let end = memchr::memmem::find(bytes, b"\r\n\r\n")? + 4;
     let head = bytes.get(..end)?;
     let follows = |at: usize| head.get(at + 1).copied();
     let is_wrong = |at: usize, byte: u8| match byte {
