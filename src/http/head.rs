@@ -53,7 +53,7 @@ pub(super) fn response(bytes: &[u8], at: Moment) -> Parsed<(Response, BodyLength
 /// The head at the start of `bytes` with harmless bytes in place of control characters; `None`: it holds none. Some
 /// servers take such heads, and their connections must not be hidden by that.
 fn tamed(bytes: &[u8]) -> Option<Vec<u8>> {
-    let end = bytes.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
+    let end = blank_line_end(bytes)?;
     let head = bytes.get(..end)?;
     let follows = |at: usize| head.get(at + 1).copied();
     let is_wrong = |at: usize, byte: u8| match byte {
@@ -67,6 +67,13 @@ fn tamed(bytes: &[u8]) -> Option<Vec<u8>> {
     let change = |(at, byte): (usize, &u8)| if is_wrong(at, *byte) { stand_in(at) } else { *byte };
     let tamed: Vec<u8> = head.iter().enumerate().map(change).collect();
     (tamed != head).then_some(tamed)
+}
+
+/// Behind the first blank line, however its lines end: a later one may be there or not, as TCP cuts the bytes.
+fn blank_line_end(bytes: &[u8]) -> Option<usize> {
+    let bare = bytes.windows(2).position(|pair| pair == b"\n\n").map(|at| at + 2);
+    let usual = bytes.windows(3).position(|three| three == b"\n\r\n").map(|at| at + 3);
+    bare.into_iter().chain(usual).min()
 }
 
 fn strict_request(bytes: &[u8], at: Moment) -> Parsed<(Request, BodyLength)> {
