@@ -6,8 +6,10 @@
 
 # What a build needs, and what the tests need besides.
 BUILD_PACKAGES := gcc libc6-dev libpcap-dev
-# tshark is the tests' independent reader; the rest is what the recorder of their fixtures needs.
-TEST_PACKAGES  := tshark tcpdump iproute2 nftables python3-venv
+# tshark is the tests' independent reader.
+TEST_PACKAGES  := tshark
+# What the recorder of the fixtures needs: capture, namespaces, proxies, browser, runtimes of its endpoints.
+LAB_PACKAGES   := tcpdump wireshark-common iproute2 nftables conntrack ethtool procps nginx haproxy chromium nodejs npm python3-venv
 
 # libFuzzer is C++.
 FUZZ_PACKAGES  := g++
@@ -38,6 +40,7 @@ test: deps
 
 ## Record the fixtures anew from real endpoints. Needs root, for network namespaces.
 fixtures: deps
+	@.ci/need $(LAB_PACKAGES)
 	tests/lab/setup.sh
 	$(SUDO) python3 tests/lab/record.py
 

@@ -24,7 +24,7 @@ const VIOLATIONS: &[(Anomaly, Option<Side>)] = &[
     (Anomaly::CloseBodyMalformed, None),
     (Anomaly::CloseCodeReserved, None),
 ];
-/// No receiver limits its messages to less, in bytes on the wire: a 1009 after smaller ones is an application's own.
+/// No receiver limits its messages to less, in bytes: a 1009 after smaller ones is an application's own.
 const SMALLEST_LIMIT: u64 = 512;
 /// A browser that leaves its page closes TCP within this time of its Close, in seconds.
 const LEAVES_WITHIN: f64 = 0.1;
@@ -49,17 +49,22 @@ pub(super) fn diagnose(facts: &Facts<'_>, out: &mut Vec<Diagnosis>) {
 fn too_big(facts: &Facts<'_>, side: Side, close: &CloseFrame) -> Option<Diagnosis> {
     let peer = side.other();
     let sizes = facts.vitals.sides[peer].sizes;
-    let compressed = if sizes.compressed { " (compressed)" } else { "" };
-    if sizes.largest < SMALLEST_LIMIT || sizes.largest_at > close.at {
+    let is_small = sizes.largest < SMALLEST_LIMIT;
+    // Of compressed messages one larger than those accepted before is suspect, whatever its size.
+    let is_suspect = sizes.compressed && sizes.before > 0 && sizes.largest > sizes.before;
+    if sizes.largest_at > close.at || (is_small && !is_suspect) {
         return None;
     }
+    let compressed = if sizes.compressed { " (compressed)" } else { "" };
+    // Unpacked it may be a thousand times as large, and over any limit.
+    let confidence = if is_small { Confidence::Possible } else { Confidence::Certain };
     let accepted = match sizes.before {
         0 => "it had accepted none before".to_owned(),
         before => format!("the largest it had accepted before had {before} bytes"),
     };
     Some(Diagnosis {
         id: Id::MessageTooBig,
-        confidence: Confidence::Certain,
+        confidence,
         text: format!(
             "{side} sent Close 1009 in {} after {peer}'s message of {} bytes{compressed} in {}; {accepted}",
             packet(close.at),

@@ -6,8 +6,10 @@ use super::words::{duration, seconds_of, within};
 use crate::verdict::legs::{OtherLeg, Story};
 use crate::verdict::verdict::packet;
 
-/// A timer's silence lies this near to whole seconds: proxies keep time coarsely.
-const WHOLE: f64 = 0.1;
+/// A timer ends its silence at most so much after whole seconds: proxies keep time coarsely.
+const LATE: f64 = 0.1;
+/// And so much before them, since it started when the proxy had read the last frame: hardly at all.
+const EARLY: f64 = 0.02;
 /// Shorter silences are no limit's, in seconds.
 const SHORTEST: f64 = 2.0;
 
@@ -59,9 +61,9 @@ fn limit(facts: &Facts<'_>) -> Option<f64> {
     facts.abnormal()?;
     let idle = facts.silence()?.either;
     let whole = idle.round();
-    let slack = WHOLE.max(0.01 * idle);
+    let slack = LATE.max(0.01 * idle);
     let is_longest = seconds_of(facts.vitals.longest_silence) <= whole + slack;
-    (whole >= SHORTEST && is_longest && (idle - whole).abs() <= slack).then_some(whole)
+    (whole >= SHORTEST && is_longest && (-EARLY..=slack).contains(&(idle - whole))).then_some(whole)
 }
 
 fn proxy_ended(facts: &Facts<'_>, other: &OtherLeg, proxy: &str) -> (String, String, String) {

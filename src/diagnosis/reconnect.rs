@@ -23,6 +23,25 @@ const PAUSE: f64 = 1.0;
 /// Later than this, it is no reconnect but a new visit, in seconds.
 const FORGOTTEN: f64 = 600.0;
 
+/// What one client opened at one target after earlier connections there had ended.
+#[derive(Debug, Default)]
+struct Sequence {
+    /// Those that followed on a loss.
+    returns: Vec<Return>,
+    /// How long after an end that was no loss another followed, in seconds.
+    fresh: Vec<f64>,
+}
+
+impl Sequence {
+    /// Does the client replace connections whether it lost them or was done with them? Then it works through a list,
+    /// and its next one is no reconnect.
+    fn is_work(&self) -> bool {
+        let slowest = self.returns.iter().map(|back| back.delay).fold(AT_ONCE, f64::max);
+        let as_fast = self.fresh.iter().filter(|delay| **delay <= slowest).count();
+        2 * as_fast >= self.returns.len()
+    }
+}
+
 /// A connection that followed on one that was lost.
 #[derive(Clone, Copy, Debug)]
 struct Return {
@@ -91,10 +110,13 @@ pub(super) fn find(traces: &[Trace], sets: &[Together], limits: &Limits) -> Vec<
     let mut returns_of: HashMap<usize, f64> = HashMap::new();
     for group in groups.values_mut() {
         group.sort_by_key(|index| traces.get(*index).map(|trace| trace.opened));
-        let returns = returns(traces, group);
+        let sequence = sequence(traces, group);
+        let returns = &sequence.returns;
         returns_of.extend(returns.iter().map(|back| (back.lost, back.delay)));
-        found.extend(against_advice(traces, &returns, limits));
-        found.extend(graded(traces, &returns, limits));
+        found.extend(against_advice(traces, returns, limits));
+        if !sequence.is_work() {
+            found.extend(graded(traces, returns, limits));
+        }
     }
     found.extend(sets.iter().filter_map(|set| herd(traces, set, &returns_of, limits)));
     found
@@ -119,14 +141,14 @@ fn adopt_failed(traces: &[Trace], groups: &mut Groups) {
     }
 }
 
-/// Pairs each connection with the one lost last before it.
-fn returns(traces: &[Trace], group: &[usize]) -> Vec<Return> {
+/// Pairs each connection with the one that ended last before it.
+fn sequence(traces: &[Trace], group: &[usize]) -> Sequence {
     let mut lost: Vec<usize> =
         group.iter().copied().filter(|index| traces.get(*index).is_some_and(|t| t.has_ended)).collect();
     lost.sort_by_key(|index| traces.get(*index).map(|trace| trace.ended));
     let mut waiting: Vec<usize> = Vec::new();
     let mut lost = lost.into_iter().peekable();
-    let mut found = Vec::new();
+    let mut found = Sequence::default();
     for next in group {
         let Some(trace) = traces.get(*next) else { continue };
         while let Some(index) =
@@ -141,7 +163,9 @@ fn returns(traces: &[Trace], group: &[usize]) -> Vec<Return> {
         let same_query = previous.target_with_query == trace.target_with_query;
         let returns = previous.is_lost() && (same_query || !previous.is_closed());
         if returns && delay < FORGOTTEN {
-            found.push(Return { lost: index, next: *next, delay });
+            found.returns.push(Return { lost: index, next: *next, delay });
+        } else if !previous.is_lost() {
+            found.fresh.push(delay);
         }
     }
     found

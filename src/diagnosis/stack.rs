@@ -62,7 +62,11 @@ pub enum When {
     OwnCloseFirst,
     /// As `OwnCloseFirst`, with a code in this range, and the peer's Close was accepted.
     OwnCodeAnswered(u16, u16),
-    /// The end's own Close came first, and it closed or aborted TCP before the peer's had reached it.
+    /// The end's own Close came first, and it closed TCP so soon behind it that it need not have waited for the peer's,
+    /// which was accepted nonetheless.
+    AnsweredInTime,
+    /// The end's own Close came first, and it closed or aborted TCP before the peer's had reached it: at once, where
+    /// the peer sent none.
     LeftBeforeAnswer,
     /// The end's own Close came first, and the peer sent none.
     Unanswered,
@@ -277,7 +281,12 @@ impl When {
                 let in_range = own.is_some_and(|code| (first..=last).contains(&code.0));
                 own_first && in_range && endpoint.course == Course::Told
             }
-            When::LeftBeforeAnswer => own_first && !failed && left_before_answer(teardown, side),
+            When::AnsweredInTime => {
+                own_first && endpoint.course == Course::Told && left_within(teardown, side, IN_TIME)
+            }
+            When::LeftBeforeAnswer => {
+                own_first && !own_protocol_failure(teardown, side) && left_before_answer(teardown, side)
+            }
             When::Unanswered => own_first && endpoint.course == Course::Unanswered && !failed,
             When::AnsweredThenLeft => {
                 let left = teardown.tcp_end().is_some_and(|end| end.by == side);
@@ -334,13 +343,34 @@ fn own_close_first(teardown: &Teardown, side: Side) -> bool {
     }
 }
 
+/// A FIN this soon after the same end's Close waited for nothing, in seconds: no library gives up on the peer's Close in
+/// so short a time.
+const AT_ONCE: f64 = 0.1;
+/// A peer nearby answers in less, in seconds: such a FIN may have come with or without regard to the answer.
+const IN_TIME: f64 = 0.005;
+
 /// Did `side` close or abort TCP before the peer's Close had reached its application?
 fn left_before_answer(teardown: &Teardown, side: Side) -> bool {
     if teardown.reset[side].is_some() {
         return true;
     }
-    let (Some(fin), Some(answer)) = (teardown.fin[side], &teardown.close[side.other()]) else { return false };
-    fin.peer_acked.is_some_and(|received| received < answer.wire.end)
+    let Some(fin) = teardown.fin[side] else { return false };
+    match (&teardown.close[side.other()], teardown.fin[side.other()]) {
+        (Some(answer), _) => fin.peer_acked.is_some_and(|received| received < answer.wire.end),
+        (None, Some(peer)) if peer.at < fin.at => false,
+        (None, _) => left_within(teardown, side, AT_ONCE),
+    }
+}
+
+/// Did `side` close TCP within so many seconds of its Close?
+fn left_within(teardown: &Teardown, side: Side, seconds: f64) -> bool {
+    let (Some(fin), Some(own)) = (teardown.fin[side], &teardown.close[side]) else { return false };
+    fin.at.at.seconds_since(own.at.at) < seconds
+}
+
+/// Is `side`'s Close that of a check of the protocol?
+fn own_protocol_failure(teardown: &Teardown, side: Side) -> bool {
+    teardown.close[side].as_ref().and_then(|close| close.code).is_some_and(is_protocol_failure)
 }
 
 /// Codes that only a check of the protocol sends by itself.

@@ -6,8 +6,8 @@ use super::stack::Sign::{
     AnswerHeader, AnswerHeaders, CloseReason, Extensions, NoExtensions, Server, UserAgent,
 };
 use super::stack::When::{
-    AnsweredThenLeft, Dropped, EmptyAnswered, Failed, LeftBeforeAnswer, OwnCloseFirst, OwnCodeAnswered, Quit,
-    Refused, Told, TookReserved, Unanswered,
+    AnsweredInTime, AnsweredThenLeft, Dropped, EmptyAnswered, Failed, LeftBeforeAnswer, OwnCloseFirst,
+    OwnCodeAnswered, Quit, Refused, Told, TookReserved, Unanswered,
 };
 use super::stack::{Rule, Says, Sign, Stack, When};
 use crate::side::Side;
@@ -69,7 +69,8 @@ pub const STACKS: &[Stack] = &[
         rules: &[rule(Told(1005, 1005), Code(1006)), rule(TookReserved, Peers), rule(Failed, Own)],
     },
     // aiohttp 3.14: web_ws.py `close()` called from another task than the handler, as its shutdown recipe does with
-    // 1001, makes the handler's `receive()` return CLOSING, which sets 1000 and ends the handler. Measured.
+    // 1001, makes the handler's `receive()` return CLOSING, which sets 1000 and ends the handler. Measured. The handler
+    // itself waits for the answer and is told that.
     Stack {
         library: "aiohttp server",
         side: Side::Server,
@@ -78,14 +79,16 @@ pub const STACKS: &[Stack] = &[
             rule(TookReserved, Peers),
             rule(LeftBeforeAnswer, Code(1000)),
             rule(OwnCodeAnswered(1001, 1001), RfcOr(1000)),
+            rule(AnsweredInTime, RfcOr(1000)),
         ],
     },
-    // uvicorn 0.54 with `--ws websockets`: measured. Its own Close leaves 1005, whatever is answered.
+    // uvicorn 0.54 with `--ws websockets`: measured. Its own Close leaves 1005, whatever is answered, unless a task of
+    // the application was waiting in `receive()` as another one closed; 1012 where uvicorn itself shuts down.
     Stack {
         library: "uvicorn (websockets)",
         side: Side::Server,
         signs: &[Server("uvicorn"), Extensions("permessage-deflate")],
-        rules: &[rule(OwnCloseFirst, Code(1005))],
+        rules: &[rule(OwnCloseFirst, OwnOr(1005))],
     },
     // uvicorn 0.54 with `--ws websockets-sansio` (`auto` picks it): measured. It always negotiates window bits of 12.
     Stack {
@@ -97,7 +100,8 @@ pub const STACKS: &[Stack] = &[
         ],
         rules: &[rule(OwnCloseFirst, Own), rule(Dropped, Code(1005)), rule(Failed, Own)],
     },
-    // uvicorn 0.54 with `--ws wsproto`: measured. A protocol error sends nothing and reads as 1002, bad UTF-8 as 1007.
+    // uvicorn 0.54 with `--ws wsproto`: measured. A protocol error sends nothing and reads as 1002, bad UTF-8 as 1007; a
+    // message too big reads as the 1009 that it sends.
     Stack {
         library: "uvicorn (wsproto)",
         side: Side::Server,
@@ -105,6 +109,7 @@ pub const STACKS: &[Stack] = &[
         rules: &[
             rule(OwnCloseFirst, Own),
             rule(Dropped, Code(1005)),
+            rule(Failed, Own),
             rule(Failed, Code(1002)),
             rule(Told(1014, 1014), Code(1002)),
             rule(Quit, Either(1002, 1007)),

@@ -26,7 +26,10 @@ pub(super) enum Parsed<T> {
 /// A request head with the length of its body.
 pub(super) fn request(bytes: &[u8], at: Moment) -> Parsed<(Request, BodyLength)> {
     let parsed = strict_request(bytes, at);
-    let (Parsed::Invalid, Some(tamed)) = (&parsed, tamed(bytes)) else { return parsed };
+    if !matches!(parsed, Parsed::Invalid) {
+        return parsed;
+    }
+    let Some(tamed) = tamed(bytes) else { return parsed };
     let mut lenient = strict_request(&tamed, at);
     if let Parsed::Whole((request, _), _) = &mut lenient {
         request.has_control_characters = true;
@@ -42,7 +45,10 @@ pub(super) fn request(bytes: &[u8], at: Moment) -> Parsed<(Request, BodyLength)>
 /// A response head with the length of its body, as the headers alone tell it (RFC 9112 §6.3).
 pub(super) fn response(bytes: &[u8], at: Moment) -> Parsed<(Response, BodyLength)> {
     let parsed = strict_response(bytes, at);
-    let (Parsed::Invalid, Some(tamed)) = (&parsed, tamed(bytes)) else { return parsed };
+    if !matches!(parsed, Parsed::Invalid) {
+        return parsed;
+    }
+    let Some(tamed) = tamed(bytes) else { return parsed };
     let mut lenient = strict_response(&tamed, at);
     if let Parsed::Whole((response, _), _) = &mut lenient {
         response.has_control_characters = true;
@@ -71,8 +77,8 @@ fn tamed(bytes: &[u8]) -> Option<Vec<u8>> {
 
 /// Behind the first blank line, however its lines end: a later one may be there or not, as TCP cuts the bytes.
 fn blank_line_end(bytes: &[u8]) -> Option<usize> {
-    let bare = bytes.windows(2).position(|pair| pair == b"\n\n").map(|at| at + 2);
-    let usual = bytes.windows(3).position(|three| three == b"\n\r\n").map(|at| at + 3);
+    let bare = memchr::memmem::find(bytes, b"\n\n").map(|at| at + 2);
+    let usual = memchr::memmem::find(bytes, b"\n\r\n").map(|at| at + 3);
     bare.into_iter().chain(usual).min()
 }
 

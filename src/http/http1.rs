@@ -285,7 +285,8 @@ impl Http1 {
 
 /// Does a head end here?
 fn has_blank_line(bytes: &[u8]) -> bool {
-    bytes.windows(2).any(|pair| pair == b"\n\n") || bytes.windows(3).any(|three| three == b"\n\r\n")
+    let mut behind = memchr::memchr_iter(b'\n', bytes).filter_map(|at| bytes.get(at + 1..));
+    behind.any(|rest| rest.starts_with(b"\n") || rest.starts_with(b"\r\n"))
 }
 
 enum Preamble {

@@ -34,7 +34,8 @@ struct Harmless;
 
 impl Formatter for Harmless {
     fn write_string_fragment<W: Write + ?Sized>(&mut self, out: &mut W, fragment: &str) -> io::Result<()> {
-        if fragment.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
+        // Without an early exit, so that many bytes are looked at at once: nearly all fragments are harmless.
+        if fragment.bytes().fold(true, |harmless, byte| harmless & (b' '..=b'~').contains(&byte)) {
             return out.write_all(fragment.as_bytes());
         }
         let mut units = [0; 2];

@@ -197,20 +197,28 @@ fn blind_side(teardown: &Teardown) -> Option<(Side, Lost)> {
 }
 
 /// After a FIN the peer's next packet shows how much it had sent. Without one, a Close of its own may have crossed
-/// the FIN unseen. A reset that answers a segment which the capture lacks may answer a Close.
+/// the FIN unseen. A reset that answers a segment which the capture lacks may answer a Close. But an abort right behind
+/// the FIN leaves the peer nothing to say, and acknowledges what it had sent.
 fn unconfirmed(teardown: &Teardown, end: &TcpEnd) -> Option<(Side, Lost)> {
     let peer = end.by.other();
     let spoke = teardown.last[peer].is_some_and(|last| last > end.at || (last == end.at && !end.is_seen));
     let lost =
         Lost { blind: Blind::OneSided, at: Some(end.at), offset: teardown.acked[peer], unsent_at: None };
     let is_shown = match end.kind {
-        TcpEndKind::Fin => spoke,
+        TcpEndKind::Fin => spoke || aborted_behind_its_fin(teardown, end.by),
         TcpEndKind::Rst => {
             let is_foreign = matches!(origin_of(teardown, end), Some(ResetOrigin::Foreign(_)));
             is_foreign || teardown.reset[end.by].is_none_or(|reset| reset.provoked)
         }
     };
     (!is_shown).then_some((peer, lost))
+}
+
+/// Did `side` itself follow its FIN with a reset that acknowledges what it had received?
+fn aborted_behind_its_fin(teardown: &Teardown, side: Side) -> bool {
+    teardown.reset[side].is_some_and(|reset| {
+        reset.acked.is_some() && reset_origin(teardown, side) == Some(ResetOrigin::Endpoint)
+    })
 }
 
 fn verdict(kind: Kind, closed_by: Option<ClosedBy>, why: String) -> Verdict {

@@ -220,21 +220,25 @@ impl Teardown {
     /// The first event that ended TCP.
     #[must_use]
     pub fn tcp_end(&self) -> Option<TcpEnd> {
-        let fins = Side::BOTH.iter().filter_map(|side| {
-            self.fin[*side].map(|fin| TcpEnd { kind: TcpEndKind::Fin, by: *side, at: fin.at, is_seen: true })
-        });
-        let unseen = Side::BOTH.iter().filter_map(|side| {
-            self.unseen_fin[*side].map(|at| TcpEnd { kind: TcpEndKind::Fin, by: *side, at, is_seen: false })
-        });
-        let resets = Side::BOTH.iter().filter_map(|side| {
-            self.reset[*side].map(|reset| TcpEnd {
-                kind: TcpEndKind::Rst,
-                by: *side,
-                at: reset.at,
-                is_seen: true,
-            })
-        });
-        unseen.chain(fins).chain(resets).min_by_key(|end| end.at)
+        let mut first: Option<TcpEnd> = None;
+        let mut consider = |kind, by, at: Option<Moment>, is_seen| {
+            if let Some(at) = at
+                && first.is_none_or(|first| at < first.at)
+            {
+                first = Some(TcpEnd { kind, by, at, is_seen });
+            }
+        };
+        // Of two in one packet the one named first counts.
+        for by in Side::BOTH {
+            consider(TcpEndKind::Fin, by, self.unseen_fin[by], false);
+        }
+        for by in Side::BOTH {
+            consider(TcpEndKind::Fin, by, self.fin[by].as_ref().map(|fin| fin.at), true);
+        }
+        for by in Side::BOTH {
+            consider(TcpEndKind::Rst, by, self.reset[by].as_ref().map(|reset| reset.at), true);
+        }
+        first
     }
 
     /// What a Close of `side` may stand in, where none was seen.

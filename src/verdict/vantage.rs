@@ -137,9 +137,9 @@ impl Times {
             return None;
         }
         let text = format!(
-            "SYN-ACK {:.3} ms after the SYN, ACK {:.3} ms after it ({}, {})",
-            millis(syn_ack.at.seconds_since(syn.at)),
-            millis(ack.at.seconds_since(syn_ack.at)),
+            "SYN-ACK {} ms after the SYN, ACK {} ms after it ({}, {})",
+            Millis(server),
+            Millis(client),
             packet(syn_ack),
             packet(ack)
         );
@@ -162,6 +162,12 @@ impl std::fmt::Display for Times {
     }
 }
 
-fn millis(seconds: f64) -> f64 {
-    seconds * 1000.0
+/// Nanoseconds, shown in milliseconds to the microsecond.
+struct Millis(i64);
+
+impl std::fmt::Display for Millis {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let micros = self.0.saturating_add(500) / 1_000;
+        write!(out, "{}.{:03}", micros / 1_000, micros % 1_000)
+    }
 }

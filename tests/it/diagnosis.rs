@@ -389,6 +389,30 @@ fn a_1009_names_the_message_and_the_largest_that_was_accepted() {
     assert!(text.contains("1400 bytes") && text.contains("600 bytes"), "{text}");
 }
 
+/// The client's compressed messages of these sizes, then the server's 1009.
+fn too_big_compressed(sizes: &[usize]) -> Outcome {
+    let mut conn = opened_at(1, 0.0);
+    for size in sizes {
+        let mut frame = wire::binary(Side::Client, &vec![0; *size]);
+        frame[0] |= 0x40; // RSV1: RFC 7692 §6
+        conn.client_sends(&frame).server_acks();
+    }
+    conn.server_sends(&wire::close(Side::Server, 1009, "")).client_acks();
+    drop_by(&mut conn, Side::Server);
+    analyze(&[conn])
+}
+
+#[test]
+fn a_1009_after_a_compressed_message_larger_than_the_others_may_come_from_its_unpacked_size() {
+    assert_eq!(too_big_compressed(&[14, 24]).confidence("message-too-big"), "possible");
+}
+
+#[test]
+fn a_1009_after_compressed_messages_of_one_size_is_an_applications_own_choice() {
+    assert!(!too_big_compressed(&[24, 24]).has("message-too-big"));
+    assert!(!too_big_compressed(&[24]).has("message-too-big"));
+}
+
 #[test]
 fn a_1009_after_tiny_messages_is_an_applications_own_choice() {
     let mut conn = opened_at(1, 0.0);
@@ -503,6 +527,35 @@ fn coming_back_at_once_again_and_again_lacks_backoff() {
 }
 
 #[test]
+fn sessions_that_follow_on_losses_and_on_own_closes_alike_are_work() {
+    // A worker that takes the next job at once, whatever became of the last one.
+    let count = std::cell::Cell::new(0);
+    let outcome = coming_back(&[0.02; 9], |conn| {
+        count.set(count.get() + 1);
+        if count.get() % 2 == 0 {
+            close_by(conn, Side::Client, 1000)
+        } else {
+            drop_by(conn, Side::Server)
+        };
+    });
+    assert_eq!(outcome.finding("reconnect-without-backoff"), None);
+}
+
+#[test]
+fn one_own_close_among_many_losses_excuses_nothing() {
+    let count = std::cell::Cell::new(0);
+    let outcome = coming_back(&[0.02; 6], |conn| {
+        count.set(count.get() + 1);
+        if count.get() == 3 {
+            close_by(conn, Side::Client, 1000)
+        } else {
+            drop_by(conn, Side::Server)
+        };
+    });
+    assert!(outcome.finding("reconnect-without-backoff").is_some());
+}
+
+#[test]
 fn growing_delays_are_backoff() {
     let outcome = coming_back(&[1.1, 1.9, 4.2, 8.0], |conn| {
         drop_by(conn, Side::Server);
@@ -584,6 +637,15 @@ fn a_proxy_that_drops_both_legs_ended_them() {
     let outcome = analyze(&[front, back]);
     assert_eq!(closed_by(&outcome), ["proxy", "proxy"]);
     assert!(outcome.text("proxy-ended").contains("idle limit of 3.00 s"), "{}", outcome.text("proxy-ended"));
+}
+
+#[test]
+fn a_proxy_that_drops_both_legs_before_a_whole_second_ran_into_no_timer() {
+    let (mut front, mut back) = legs();
+    drop_by(front.wait(seconds(2.93)), Side::Server);
+    drop_by(back.wait(seconds(2.93)), Side::Client);
+    let outcome = analyze(&[front, back]);
+    assert!(!outcome.text("proxy-ended").contains("idle limit"), "{}", outcome.text("proxy-ended"));
 }
 
 #[test]

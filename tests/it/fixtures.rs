@@ -1,21 +1,10 @@
-//! Every recorded capture gets the verdict that its truth file demands.
+//! Every recorded capture gets the verdict that its truth file demands, and the codes that its applications reported.
 
 use crate::support::fixture::{self, Fixture};
 use crate::support::run::{self, Answer, Outcome};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use wsclose::report::model::Connection;
-
-/// Connections whose bytes the recording itself lost, so that their truth file asks for more than the packets hold.
-/// They must be `unknown` for a gap; a new recording that is whole makes this list's test fail.
-const RECORDED_WITH_A_HOLE: [(&str, &str); 1] = [
-    // The client's packet with IP ID 0xc347 is in neither of the two copies: 20 bytes, enough for a Close.
-    ("router-any/websockets--aiohttp.any", "fin"),
-];
-
-fn is_recorded_with_a_hole(fixture: &Fixture, connection: &str) -> bool {
-    RECORDED_WITH_A_HOLE.contains(&(fixture.name.as_str(), connection))
-}
 
 /// The report's connections in the truth file's order: by endpoints, those used again in the order of use.
 fn matched<'a>(fixture: &Fixture, outcome: &'a Outcome) -> Vec<Option<&'a Connection<'static>>> {
@@ -42,10 +31,6 @@ fn every_fixture_gets_the_verdict_of_its_truth_file() {
                 continue;
             };
             let answer = Answer::of(found);
-            if is_recorded_with_a_hole(&fixture, &expected.name) {
-                assert_eq!(found.verdict.blind.as_deref(), Some("gap"), "{}", fixture.name);
-                continue;
-            }
             if !expected.allows(&answer) {
                 let (why, right) = (&found.verdict.why, &expected.expected[0]);
                 writeln!(misses, "{} {}: {answer}, not {right}: {why}", fixture.name, expected.name).unwrap();
@@ -71,6 +56,79 @@ fn every_fixture_is_read_whole() {
             assert!(input.complete, "{}: {:?}", fixture.name, input.error);
         }
     }
+}
+
+/// What each application of each fixture reported, beside what the report says: `right`, or how it differs.
+fn codes(check: &mut dyn FnMut(String, &Asked)) {
+    for fixture in fixture::all() {
+        let outcome = run::analyze_path(&fixture.path);
+        for (expected, found) in fixture.truth.connections.iter().zip(matched(&fixture, &outcome)) {
+            let Some(found) = found.filter(|found| found.verdict.kind != "open") else { continue };
+            for side in ["client", "server"] {
+                if let Some(told) = expected.told(side, &fixture.truth.endpoints) {
+                    let naive = expected.naive_code(side);
+                    check(
+                        format!("{} {} {side}", fixture.name, expected.name),
+                        &Asked::of(found, side, told, naive),
+                    );
+                }
+            }
+        }
+    }
+}
+
+/// One application's code.
+#[derive(Debug)]
+struct Asked {
+    /// What it said.
+    told: u16,
+    /// The report's code, with its alternatives.
+    codes: Vec<Option<u16>>,
+    certainty: String,
+    /// The first Close that tshark sees of the other side, else 1006.
+    naive: Option<u16>,
+}
+
+impl Asked {
+    fn of(found: &Connection<'_>, side: &str, told: u16, naive: Option<u16>) -> Self {
+        let end = serde_json::to_value(&found.endpoints).expect("JSON")[side].clone();
+        let said = if end["reported_as"].is_object() { &end["reported_as"] } else { &end };
+        let code = |value: &serde_json::Value| value.as_u64().map(|code| code as u16);
+        let mut codes = vec![code(&said["code"])];
+        codes.extend(said["alternatives"].as_array().expect("a list").iter().map(code));
+        let certainty = said["certainty"].as_str().expect("a certainty").to_owned();
+        Asked { told, codes, certainty, naive }
+    }
+
+    fn is_right(&self) -> bool {
+        self.codes.contains(&Some(self.told))
+    }
+}
+
+#[test]
+fn no_code_is_certain_that_neither_the_application_nor_the_wire_supports() {
+    let mut asked_for = 0;
+    codes(&mut |name, asked| {
+        asked_for += 1;
+        let supported = asked.is_right() || asked.naive.is_none_or(|naive| asked.codes[0] == Some(naive));
+        assert!(asked.certainty != "certain" || supported, "{name}: {asked:?}");
+    });
+    assert!(asked_for > 0);
+}
+
+#[test]
+fn of_100_applications_99_said_what_the_report_says_or_it_declines() {
+    let (mut answered, mut wrong) = (0, Vec::new());
+    codes(&mut |name, asked| {
+        if asked.certainty != "unknown" {
+            answered += 1;
+            if !asked.is_right() {
+                wrong.push(format!("{name}: {asked:?}"));
+            }
+        }
+    });
+    assert!(answered > 0);
+    assert!(100 * wrong.len() <= answered, "{} of {answered}:\n{}", wrong.len(), wrong.join("\n"));
 }
 
 #[test]

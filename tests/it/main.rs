@@ -14,6 +14,7 @@
 )]
 
 mod captures;
+mod clean_ends;
 mod cli;
 mod diagnosis;
 mod endpoints;

@@ -33,6 +33,12 @@ fn joins_in_mid_stream(fixture: &Fixture) -> bool {
     run::analyze_path(&fixture.path).connections.iter().any(|found| found.handshake.seen == "none")
 }
 
+/// Two legs of one connection are known by one handshake lying inside the other: packets of one that change places no
+/// longer tell who of the two began.
+fn without_initiators(answers: &[Answer]) -> Vec<Answer> {
+    answers.iter().map(|answer| Answer { closed_by: None, ..answer.clone() }).collect()
+}
+
 fn is_same(rewritten: &[Answer], original: &[Answer], may_miss: bool) -> bool {
     rewritten == original
         || (may_miss && rewritten.iter().all(|answer| original.contains(answer) || answer.is("unknown")))
@@ -51,7 +57,10 @@ fn other_segments_order_and_names_keep_every_verdict() {
     for (name, rewrite) in rewrite_set::keeping_the_verdict() {
         for ((fixture, packets), original) in fixtures.iter().zip(&originals) {
             let rewritten = answers(&run::analyze_packets(&rewrite(packets)));
-            if !is_same(&rewritten, original, joins_in_mid_stream(fixture)) {
+            let legs_apart = fixture.holds_legs()
+                && name.contains("reorder")
+                && without_initiators(&rewritten) == without_initiators(original);
+            if !legs_apart && !is_same(&rewritten, original, joins_in_mid_stream(fixture)) {
                 misses.push(format!(
                     "{} {name}: {}\n    was {}",
                     fixture.name,

@@ -13,6 +13,10 @@ need ip iproute2
 need nft nftables
 need ethtool ethtool
 need sysctl procps
+need nginx nginx
+need haproxy haproxy
+need chromium chromium
+need conntrack conntrack
 need node nodejs
 need npm npm
 need python3 python3

@@ -207,3 +207,21 @@ fn aiohttp_server_that_shuts_down_says_1000() {
     assert_eq!(said(&record, Client), certain(1001));
     assert_eq!(record.reported.server.and_then(|said| said.code).map(|code| code.0), Some(1000));
 }
+
+/// As an aiohttp server: its Close, then its FIN `pause` ms later; the client sends no Close.
+fn aiohttp_server_leaves_after(pause: u64) -> Option<u16> {
+    let mut conn = opened_between("", "Server: Python/3.11 aiohttp/3.14.5\r\n");
+    conn.server_sends(&close(Server, 1001)).client_acks().wait(Duration::from_millis(pause));
+    conn.fin(Server).fin(Client).acks(Server);
+    reported(&conn, Server)
+}
+
+#[test]
+fn aiohttp_server_that_leaves_at_once_says_1000_though_nobody_answers() {
+    assert_eq!(aiohttp_server_leaves_after(1), Some(1000));
+}
+
+#[test]
+fn aiohttp_server_that_waited_for_an_answer_in_vain_is_told_1006() {
+    assert_eq!(aiohttp_server_leaves_after(1_000), None);
+}

@@ -205,6 +205,33 @@ fn a_fin_whose_answer_is_not_in_the_capture_leaves_a_crossing_close_possible() {
 }
 
 #[test]
+fn a_fin_and_an_abort_behind_it_need_no_answer() {
+    // haproxy's worker that is told to end at once: the reset keeps the peer's kernel from answering the FIN.
+    for by in Side::BOTH {
+        check(busy().fin(by).rst(by), &format!("abnormal:1006:fin by {}", by.name()));
+    }
+}
+
+#[test]
+fn a_fin_and_an_abort_that_acknowledges_more_than_the_capture_holds_leave_a_close_possible() {
+    for by in Side::BOTH {
+        let mut conn = busy();
+        conn.fin(by).next_not_captured().sends(by.other(), &wire::close(by.other(), 1001, ""));
+        check(conn.rst(by), "unknown:unknown by unknown");
+    }
+}
+
+#[test]
+fn a_fin_and_a_bare_reset_behind_it_leave_a_close_possible() {
+    // The reset answers a segment that the capture lacks.
+    for by in Side::BOTH {
+        let mut conn = busy();
+        conn.fin(by).next_not_captured().sends(by.other(), &wire::close(by.other(), 1001, ""));
+        check(conn.bare_rst(by), "unknown:unknown by unknown");
+    }
+}
+
+#[test]
 fn an_unacknowledged_last_message_before_a_reset_is_still_full_sight() {
     let mut conn = busy();
     conn.client_sends(&wire::text(Client, "never acknowledged")).rst(Client);

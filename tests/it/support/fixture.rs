@@ -14,9 +14,18 @@ pub struct Fixture {
     pub truth: Truth,
 }
 
+impl Fixture {
+    /// Does it hold both legs of proxied connections?
+    pub fn holds_legs(&self) -> bool {
+        let has = |leg: &str| self.truth.connections.iter().any(|one| one.leg.as_deref() == Some(leg));
+        has("client") && has("server")
+    }
+}
+
 #[derive(Clone, Debug, Deserialize)]
 pub struct Truth {
     pub capture: Capture,
+    pub endpoints: Libraries,
     pub connections: Vec<Expected>,
 }
 
@@ -27,6 +36,25 @@ pub struct Capture {
     pub snaplen: Option<u32>,
 }
 
+/// The library at each end, with its version.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Libraries {
+    pub client: String,
+    pub server: String,
+}
+
+/// What each application was told; null where nobody knows.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Reports {
+    pub client: Option<Report>,
+    pub server: Option<Report>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub struct Report {
+    pub code: Option<u16>,
+}
+
 /// A connection and the answers that are right for it.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Expected {
@@ -34,6 +62,9 @@ pub struct Expected {
     pub client: Endpoint,
     pub server: Endpoint,
     pub injected: String,
+    /// Of a proxied connection: the leg at which end?
+    pub leg: Option<String>,
+    pub reported: Reports,
     /// The best first.
     pub expected: Vec<Answer>,
     pub seen_by_tshark: Option<Vec<String>>,
@@ -42,6 +73,28 @@ pub struct Expected {
 impl Expected {
     pub fn endpoints(&self) -> (SocketAddr, SocketAddr) {
         (self.client.socket(), self.server.socket())
+    }
+
+    /// The code that the application at `side` reported, as RFC 6455 has it. `None`: nobody knows, or none yet.
+    pub fn told(&self, side: &str, libraries: &Libraries) -> Option<u16> {
+        let (report, library) = match side {
+            "client" => (&self.reported.client, &libraries.client),
+            _ => (&self.reported.server, &libraries.server),
+        };
+        // aiohttp has 0, and tornado None, for a Close without a code.
+        let code = report.as_ref()?.code?;
+        Some(if code == 0 && library.starts_with("aiohttp") { 1005 } else { code })
+    }
+
+    /// The first Close that tshark sees of the other side, else 1006: what a naive reader would say. `None`: tshark was
+    /// not asked, or cannot see that leg.
+    pub fn naive_code(&self, side: &str) -> Option<u16> {
+        let other = if side == "client" { "server" } else { "client" };
+        let events = self.seen_by_tshark.as_ref()?;
+        let close = events
+            .iter()
+            .find_map(|event| event.split_once(&format!(" {other} close ")).map(|(_, code)| code));
+        Some(close.map_or(1006, |code| code.parse().unwrap_or(1005)))
     }
 
     /// `closed_by` of an `unknown` is not asked for: who began the end may be plain where the code is not.

@@ -196,14 +196,16 @@ pub fn shift_isn(packets: &[TcpPacket], by: u32) -> Vec<TcpPacket> {
     shift_directions(packets, &known)
 }
 
-/// Every direction's sequence numbers wrap around to 0 after its first `bytes` numbers.
+/// Every direction's sequence numbers wrap around to 0 after its first `bytes` numbers, of a later connection after some
+/// more: no two connections get the same initial numbers.
 pub fn wrap_after(packets: &[TcpPacket], bytes: u32) -> Vec<TcpPacket> {
     let mut shifts: BTreeMap<_, u32> = BTreeMap::new();
     for packet in packets {
         let (src, dst) = packet.direction();
-        shifts.entry((src, dst)).or_insert(0_u32.wrapping_sub(bytes).wrapping_sub(packet.seq));
+        let first = 0_u32.wrapping_sub(bytes).wrapping_sub(shifts.len() as u32 / 2);
+        shifts.entry((src, dst)).or_insert(first.wrapping_sub(packet.seq));
         if packet.has(ACK) && !packet.has(SYN) {
-            shifts.entry((dst, src)).or_insert(0_u32.wrapping_sub(bytes).wrapping_sub(packet.ack));
+            shifts.entry((dst, src)).or_insert(first.wrapping_sub(packet.ack));
         }
     }
     shift_directions(packets, &shifts)

@@ -11,7 +11,9 @@ use wsclose::analyzer::{Analyzer, Options};
 use wsclose::anomaly::{Anomaly, AnomalyCounts};
 use wsclose::capture::merge::{MergeInput, MergedSource};
 use wsclose::capture::{Block, More, Source as _};
+use wsclose::limits::Limits;
 use wsclose::report::build::{self, Context};
+use wsclose::report::diagnosis::{Diagnoser, Finding};
 use wsclose::report::model::{Connection, Input};
 
 /// What the analysis of some files gave.
@@ -102,6 +104,17 @@ pub fn analyze(inputs: Vec<MergeInput>, options: Options) -> Outcome {
         encrypted_connections: analyzer.encrypted_connections(),
         records,
     }
+}
+
+/// What the survey over all of the connections finds.
+pub fn findings(outcome: &Outcome) -> Vec<Finding> {
+    let files: Vec<_> = outcome.inputs.iter().map(|input| input.path.to_string()).collect();
+    let context = Context { files: &files, redact: false };
+    let mut diagnoser = Diagnoser::new(Limits::default());
+    for (record, id) in outcome.records.iter().zip(1..) {
+        diagnoser.take(Some(id), record, context);
+    }
+    diagnoser.findings(context)
 }
 
 /// The entry as one who reads the report gets it.

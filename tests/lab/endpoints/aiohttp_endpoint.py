@@ -59,14 +59,14 @@ async def converse(plan, websocket, transport, name, steps, echo):
     report(name, code=websocket.close_code, reason=reason, error=error)
 
 
-async def client(plan, one):
-    await asyncio.sleep(plan.until(one["connect_at"]))
+async def client(plan, one, before):
+    await plan.turn(one, before)
     connector = aiohttp.TCPConnector(local_addr=(plan.bind, one["port"]))
     async with aiohttp.ClientSession(connector=connector) as session:
         # Else it opens a second connection by itself when a server drops the first before its answer.
         session._retry_connection = False
         opening = session.ws_connect(
-            plan.url(one["name"]),
+            plan.url(one["path"]),
             timeout=aiohttp.ClientWSTimeout(ws_close=plan.option("close_timeout", 1)),
             heartbeat=plan.option("ping_interval"),
             max_msg_size=plan.option("max_size", 1 << 20),
@@ -82,7 +82,8 @@ async def client(plan, one):
 
 async def handler(request):
     plan = request.app[PLAN]
-    steps = plan.steps(request.path)
+    one = plan.take(request.path)
+    steps = one["steps"]
     if steps and steps[0].startswith("refuse "):
         return web.Response(status=int(steps[0].split()[1]), text="refused\n")
     websocket = web.WebSocketResponse(
@@ -92,7 +93,7 @@ async def handler(request):
     )
     await websocket.prepare(request)
     request.app[OPEN].add(websocket)
-    await converse(plan, websocket, request.transport, request.path.lstrip("/"), steps, plan.option("echo", True))
+    await converse(plan, websocket, request.transport, one["name"], steps, plan.option("echo", True))
     return websocket
 
 
@@ -127,7 +128,7 @@ async def main():
         await server(plan)
     else:
         await common_start(plan)
-        await asyncio.gather(*(client(plan, one) for one in plan.connections))
+        await plan.each(client)
 
 
 asyncio.run(main())

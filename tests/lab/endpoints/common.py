@@ -1,7 +1,7 @@
 """What every Python endpoint shares: the plan, the clock, the steps and the report.
 
-A plan (a JSON file, the only argument) names the role and, for each connection, its name (also the request path),
-its client port and its steps. A step is a line such as `close 1001 bye`; the verbs are methods of an endpoint's `Actor`.
+A plan (a JSON file, the only argument) names the role and, for each connection, its name, its request path (the name,
+if nothing else is said; several may share one), its client port and its steps. A step is a line such as `close 1001 bye`; the verbs are methods of an endpoint's `Actor`.
 Reports are JSON lines on stdout: `ready` once, then one line a connection with what the library's API said.
 """
 
@@ -28,14 +28,36 @@ class Plan:
         self.connections = settings["connections"]
         self.options = settings.get("options", {})
         self.t0 = None
+        self.taken = set()
 
-    def url(self, name):
+    def url(self, path):
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"ws://{host}:{self.port}/{name}"
+        return f"ws://{host}:{self.port}/{path}"
 
-    def steps(self, path):
-        name = path.lstrip("/")
-        return next((c["steps"] for c in self.connections if c["name"] == name), [])
+    def take(self, uri):
+        """The next connection with this request path: a client that comes back asks for the same one."""
+        path = uri.lstrip("/")
+        for one in self.connections:
+            if one["path"] == path and one["name"] not in self.taken:
+                self.taken.add(one["name"])
+                return one
+        return {"name": path, "steps": []}
+
+    async def each(self, client):
+        """Runs `client(plan, connection, before)` for each connection; `before` ends when the one that it comes back
+        after (`after`) has ended."""
+        tasks = {}
+        for one in self.connections:
+            tasks[one["name"]] = asyncio.create_task(client(self, one, tasks.get(one.get("after"))))
+        await asyncio.gather(*tasks.values())
+
+    async def turn(self, one, before):
+        """Until the connection's time has come: the planned one, or `delay` after the connection before was lost."""
+        if before is None:
+            await asyncio.sleep(self.until(one["connect_at"]))
+        else:
+            await before
+            await asyncio.sleep(one["delay"])
 
     def option(self, name, default=None):
         return self.options.get(name, default)
@@ -116,9 +138,11 @@ class Steps:
         self.transport.write_eof()
 
     async def reset(self):
-        sock = self.transport.get_extra_info("socket")
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_ZERO)
+        self.linger_zero(self.transport.get_extra_info("socket"))
         self.transport.abort()
+
+    def linger_zero(self, sock):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_ZERO)
 
     async def exit(self, status="0"):
         os._exit(int(status))

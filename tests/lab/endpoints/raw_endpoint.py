@@ -41,6 +41,7 @@ def close_body(code, reason=""):
 class Actor:
     def __init__(self, plan, sock, name):
         self.plan, self.sock, self.name = plan, sock, name
+        self.path = name
         self.masked = plan.role == "client"
         self.received = b""
         self.request = b""
@@ -92,7 +93,7 @@ class Actor:
     def request_lines(self):
         host = self.plan.url("").removeprefix("ws://").rstrip("/")
         return (
-            f"GET /{self.name} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            f"GET /{self.path} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
             f"Sec-WebSocket-Key: {KEY.decode()}\r\nSec-WebSocket-Version: 13\r\n\r\n"
         ).encode()
 
@@ -262,7 +263,9 @@ def client(plan, one):
     except OSError as error:
         return report(one["name"], error=f"{type(error).__name__}: {error}")
     steps = one["steps"]
-    finish(Actor(plan, sock, one["name"]), steps[1:] if steps[:1] == ["no-open"] else ["open", *steps])
+    actor = Actor(plan, sock, one["name"])
+    actor.path = one["path"]
+    finish(actor, steps[1:] if steps[:1] == ["no-open"] else ["open", *steps])
     return None
 
 
@@ -278,8 +281,8 @@ def converse(plan, sock):
     except OSError as error:
         report(actor.name, error=str(error))
         return
-    actor.name = actor.request.split(b" ")[1].lstrip(b"/").decode()
-    steps = plan.steps(actor.name)
+    one = plan.take(actor.request.split(b" ")[1].decode())
+    actor.name, steps = one["name"], one["steps"]
     finish(actor, steps[1:] if steps[:1] == ["no-open"] else ["accept", *steps])
 
 

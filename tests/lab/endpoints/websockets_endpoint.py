@@ -52,11 +52,11 @@ async def converse(plan, connection, name, steps, echo):
     report(name, code=connection.close_code, reason=connection.close_reason, clean=both_closed, error=str(end))
 
 
-async def client(plan, one):
-    await asyncio.sleep(plan.until(one["connect_at"]))
+async def client(plan, one, before):
+    await plan.turn(one, before)
     try:
         connection = await connect(
-            plan.url(one["name"]),
+            plan.url(one["path"]),
             local_addr=(plan.bind, one["port"]),
             proxy=None,
             open_timeout=plan.option("open_timeout", 5),
@@ -79,14 +79,15 @@ def timing(plan):
 
 async def server(plan):
     def refuse(connection, request):
-        steps = plan.steps(request.path)
+        connection.one = plan.take(request.path)
+        steps = connection.one["steps"]
         if steps and steps[0].startswith("refuse "):
             return connection.respond(int(steps[0].split()[1]), "refused\n")
         return None
 
     async def handler(connection):
-        path = connection.request.path
-        await converse(plan, connection, path.lstrip("/"), plan.steps(path), plan.option("echo", True))
+        one = connection.one
+        await converse(plan, connection, one["name"], one["steps"], plan.option("echo", True))
 
     async with serve(handler, plan.host, plan.port, process_request=refuse, **timing(plan)) as serving:
         # What the library's documentation advises: SIGTERM closes every connection with 1001.
@@ -101,7 +102,7 @@ async def main():
         await server(plan)
     else:
         await common_start(plan)
-        await asyncio.gather(*(client(plan, one) for one in plan.connections))
+        await plan.each(client)
 
 
 asyncio.run(main())

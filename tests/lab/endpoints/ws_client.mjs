@@ -3,10 +3,11 @@
 import WebSocket from "ws";
 import { commonStart, plan, play, sleep, until, watch } from "./ws_steps.mjs";
 
+// One that comes back (`after`) does so `delay` after the connection before it was lost.
 async function client(one) {
-  await sleep(until(one.connect_at));
+  await (one.after ? ended.get(one.after).then(() => sleep(one.delay)) : sleep(until(one.connect_at)));
   const host = plan.host.includes(":") ? `[${plan.host}]` : plan.host;
-  const socket = new WebSocket(`ws://${host}:${plan.port}/${one.name}`, {
+  const socket = new WebSocket(`ws://${host}:${plan.port}/${one.path}`, {
     localAddress: plan.bind,
     localPort: one.port,
     handshakeTimeout: (plan.options.open_timeout ?? 5) * 1000,
@@ -19,4 +20,6 @@ async function client(one) {
 }
 
 await commonStart();
-await Promise.all(plan.connections.map(client));
+const ended = new Map();
+for (const one of plan.connections) ended.set(one.name, client(one));
+await Promise.all(ended.values());

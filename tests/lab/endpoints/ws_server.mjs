@@ -3,8 +3,15 @@
 import { WebSocketServer } from "ws";
 import { commonStart, plan, play, watch } from "./ws_steps.mjs";
 
-const named = (request) => request.url.slice(1);
-const steps = (request) => plan.connections.find((one) => one.name === named(request))?.steps ?? [];
+const taken = new Set();
+
+// The next connection with this request path: a client that comes back asks for the same one.
+function take(request) {
+  const path = request.url.slice(1);
+  const found = plan.connections.find((one) => one.path === path && !taken.has(one.name)) ?? { name: path, steps: [] };
+  taken.add(found.name);
+  return (request.planned = found);
+}
 
 const server = new WebSocketServer({
   host: plan.host,
@@ -12,15 +19,16 @@ const server = new WebSocketServer({
   closeTimeout: (plan.options.close_timeout ?? 1) * 1000,
   maxPayload: plan.options.max_size ?? 1 << 20,
   verifyClient(info, done) {
-    const [verb, status] = (steps(info.req)[0] ?? "").split(" ");
+    const [verb, status] = (take(info.req).steps[0] ?? "").split(" ");
     verb === "refuse" ? done(false, Number(status)) : done(true);
   },
 });
 
 server.on("connection", (socket, request) => {
-  watch(socket, named(request));
+  const { name, steps } = request.planned;
+  watch(socket, name);
   if (plan.options.echo ?? true) socket.on("message", (data) => socket.send(data.toString()));
-  play(socket, steps(request), named(request));
+  play(socket, steps, name);
 });
 
 await new Promise((resolve) => server.on("listening", resolve));

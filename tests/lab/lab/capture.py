@@ -1,17 +1,21 @@
 """tcpdump or dumpcap at one vantage point."""
 
+import re
 import subprocess
 import time
 
 DEVICES = {"client": ("client", "eth0"), "server": ("server", "eth0"), "middle": ("middle", "left"), "any": ("middle", "any")}
 START_LIMIT_S = 10.0
+RING_KIB = "32768"
 
 
 class Capture:
     """One capture file being written. `settings`: vantage, snaplen, filter, format (pcap or pcapng)."""
 
-    def __init__(self, topology, settings, path):
+    def __init__(self, topology, settings, path, places, proxied):
         self.vantage = settings["vantage"]
+        self.places = places
+        self.proxied = proxied
         self.format = settings.get("format", "pcap")
         self.snaplen = settings.get("snaplen", 0)
         self.filter = settings.get("filter", "tcp").format(**topology.addresses)
@@ -20,13 +24,19 @@ class Capture:
         self.place, self.device = DEVICES[self.vantage]
         self.topology = topology
         self.process = None
+        self.lost = None
+
+    def shows(self, role):
+        """Whether it may hold the connection at which this endpoint sits."""
+        return not self.proxied or self.vantage == "any" or (role == "server") == (self.vantage == "server")
 
     def _command(self):
         snaplen = ["-s", str(self.snaplen)] if self.snaplen else []
         if self.format == "pcapng":
             return ["dumpcap", "-q", "-i", self.device, *snaplen, "-f", self.filter, "-w", str(self.path)]
+        # Without -s and -B its ring on `any` has room for eight packets, and loses some of every burst.
         # -Z root: keeps the right to write into a folder that only root may write.
-        return ["tcpdump", "-i", self.device, *snaplen, "-n", "-U", "--immediate-mode", "-Z", "root", "-w", str(self.path), self.filter]
+        return ["tcpdump", "-i", self.device, *(snaplen or ["-s", "65535"]), "-B", RING_KIB, "-n", "-U", "--immediate-mode", "-Z", "root", "-w", str(self.path), self.filter]
 
     def start(self):
         self.log = self.path.with_suffix(".log").open("w+")
@@ -49,5 +59,6 @@ class Capture:
         self.process.terminate()
         self.process.wait(timeout=10)
         self.log.close()
+        self.lost = re.search(r"([1-9]\d*) packets dropped", self._logged())
         self.path.with_suffix(".log").unlink()
         self.process = None

@@ -9,6 +9,7 @@ import time
 
 LAB = pathlib.Path(__file__).resolve().parent.parent
 PYTHON = str(LAB / ".venv" / "bin" / "python")
+# What follows a hyphen in a server's name is an option of its program: `uvicorn-wsproto`.
 PROGRAMS = {
     ("ws", "client"): ["node", "ws_client.mjs"],
     ("ws", "server"): ["node", "ws_server.mjs"],
@@ -16,10 +17,14 @@ PROGRAMS = {
     ("websockets", "server"): [PYTHON, "websockets_endpoint.py"],
     ("aiohttp", "client"): [PYTHON, "aiohttp_endpoint.py"],
     ("aiohttp", "server"): [PYTHON, "aiohttp_endpoint.py"],
+    ("tornado", "client"): [PYTHON, "tornado_endpoint.py"],
+    ("tornado", "server"): [PYTHON, "tornado_endpoint.py"],
+    ("uvicorn", "server"): [PYTHON, "uvicorn_endpoint.py"],
+    ("chromium", "client"): [PYTHON, "chromium_endpoint.py"],
     ("raw", "client"): [PYTHON, "raw_endpoint.py"],
     ("raw", "server"): [PYTHON, "raw_endpoint.py"],
 }
-READY_LIMIT_S = 15.0
+READY_LIMIT_S = 40.0
 
 
 class Endpoint:
@@ -31,7 +36,7 @@ class Endpoint:
         self.ready = threading.Event()
         path = folder / f"{role}.plan.json"
         path.write_text(json.dumps(plan), encoding="utf-8")
-        program, script = PROGRAMS[(library, role)]
+        program, script = PROGRAMS[(library.split("-")[0], role)]
         command = topology.command(role, program, str(LAB / "endpoints" / script), str(path))
         self.errors = (folder / f"{role}.stderr").open("w+")
         self.process = subprocess.Popen(

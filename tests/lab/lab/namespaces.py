@@ -13,7 +13,9 @@ ADDRESSES = {
     6: {"client": "fd60:1::2", "left": "fd60:1::1", "right": "fd60:2::1", "server": "fd60:2::2", "bits": "64"},
 }
 LAB = pathlib.Path(__file__).resolve().parent.parent
-TOOLS = ["ip", "nft", "ethtool", "sysctl", "tcpdump", "dumpcap", "tshark", "node"]
+TOOLS = ["ip", "nft", "ethtool", "sysctl", "tcpdump", "dumpcap", "tshark", "node", "nginx", "haproxy", "chromium", "conntrack"]
+# The router's own connections (a proxy's to its server) keep clear of the ports that scenarios choose.
+ROUTER_PORTS = "50000 60000"
 OFFLOADS = ["tx", "rx", "tso", "gso", "gro"]
 
 
@@ -67,9 +69,19 @@ class Topology:
         for place in ("client", "server"):
             for key, value in self.network.get("sysctl", {}).items():
                 self.sysctl(place, f"net.ipv4.{key}", value)
+        self.sysctl("middle", "net.ipv4.ip_local_port_range", ROUTER_PORTS)
+        if "nft" in self.network:
+            self.nft(self.network["nft"])
+        # After the rules: the kernel has a namespace's conntrack settings only once something uses them.
+        for key, value in self.network.get("router_sysctl", {}).items():
+            self.sysctl("middle", key, value)
 
     def sysctl(self, place, key, value):
         self.exec(self.name(place), "sysctl", "-qw", f"{key}={value}")
+
+    def target(self, leg):
+        """The address to which a leg leads; without a proxy (None) the server's."""
+        return self.addresses["left" if leg == "client" else "server"]
 
     def command(self, place, *args):
         """The argument list that runs `args` inside `place`; it execs, so that its pid is the program's."""

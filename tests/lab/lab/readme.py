@@ -1,6 +1,9 @@
 """The table of captures in fixtures/README.md, written anew after each recording."""
 
 BEGIN, END = "<!-- captures: written by tests/lab/record.py -->\n", "<!-- end of captures -->\n"
+PARTS = (
+    "ws", "websockets", "aiohttp", "tornado", "uvicorn", "wsproto", "chromium", "nginx", "haproxy", "node", "python", "tcpdump", "tshark",
+)
 
 
 def refresh(path, scenarios, known):
@@ -11,7 +14,7 @@ def refresh(path, scenarios, known):
 
 
 def table(scenarios, known):
-    used = "; ".join(f"{name} {known[name]}" for name in ("ws", "websockets", "aiohttp", "node", "python", "tcpdump", "tshark"))
+    used = "; ".join(f"{name} {known[name]}" for name in PARTS)
     lines = [f"Recorded with {used}; {known['kernel']}.\n\n", "| scenario | pairs (client--server) | vantages | what happens |\n", "|---|---|---|---|\n"]
     for name, scenario in sorted(scenarios.items()):
         vantages = ", ".join(one["vantage"] for one in scenario["capture"])

@@ -14,6 +14,7 @@ from . import wire
 from .capture import Capture
 from .endpoints import Endpoint, await_all
 from .namespaces import Topology
+from .proxy import Proxy
 from .truth import truth, written
 
 START_DELAY_S = 0.15
@@ -28,7 +29,8 @@ class Run:
     def __init__(self, scenario, pair, known, tag):
         self.scenario, self.pair, self.known, self.tag = scenario, pair, known, tag
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="wsclose-lab-"))
-        self.endpoints, self.captures, self.helpers = {}, [], []
+        self.endpoints, self.captures, self.helpers = {}, [], {}
+        self.proxy = None
 
     def record(self, out):
         """Records and checks; then puts the files below `out`. Returns their paths."""
@@ -46,12 +48,13 @@ class Run:
     def _play(self):
         for role, library in zip(("server", "client"), reversed(self.pair)):
             self.endpoints[role] = Endpoint(self.topology, role, library, self._plan(role), self.folder)
-        self._start_relay()
+        self._start_helpers()
         for number, settings in enumerate(self.scenario["capture"]):
-            suffix = settings.get("format", "pcap")
-            self.captures.append(Capture(self.topology, settings, self.folder / f"{number}-{settings['vantage']}.{suffix}"))
-        for endpoint in self.endpoints.values():
-            endpoint.await_ready()
+            path = self.folder / f"{number}-{settings['vantage']}.{settings.get('format', 'pcap')}"
+            places = scenarios.places(self.scenario, self.pair[0], settings["vantage"])
+            self.captures.append(Capture(self.topology, settings, path, places, "proxy" in self.scenario))
+        for part in [*self.endpoints.values(), *([self.proxy] if self.proxy else [])]:
+            part.await_ready()
         late = [one for one, settings in zip(self.captures, self.scenario["capture"]) if "start_at" in settings]
         for capture in self.captures:
             if capture not in late:
@@ -63,25 +66,36 @@ class Run:
         return self._reports(t0)
 
     def _plan(self, role):
+        _, _, backend = self.pair[role == "server"].partition("-")
+        options = {**self.scenario.get("options", {}), **self.scenario.get(f"{role}_options", {})}
+        proxied = role == "client" and "proxy" in self.scenario
         return {
             "role": role,
-            "host": self.topology.addresses["server"],
+            "host": self.topology.addresses["left" if proxied else "server"],
             "port": wire.SERVER_PORT,
             "bind": self.topology.addresses["client"],
-            "options": {**self.scenario.get("options", {}), **self.scenario.get(f"{role}_options", {})},
+            "options": {**options, **({"backend": backend} if backend else {})},
             "connections": [scenarios.steps(one, role) for one in self.scenario["connections"]],
         }
 
-    def _start_relay(self):
-        relay = self.scenario["network"].get("relay")
-        if relay is None:
-            return
+    def _start_helpers(self):
+        """What stands on the router: a relay, a forger of resets, a proxy."""
+        if "relay" in self.scenario["network"]:
+            self._start_helper("relay", self.scenario["network"]["relay"])
+        if any("forge" in one for one in self.scenario["inject"]):
+            self._start_helper("forger", {})
+        if "proxy" in self.scenario:
+            self.proxy = Proxy(self.topology, self.scenario["proxy"], wire.SERVER_PORT, self.folder)
+
+    def _start_helper(self, name, settings):
         macs = {"left": self.topology.mac("client"), "right": self.topology.mac("server")}
-        settings = json.dumps({**relay, "family": self.topology.family, "mac": macs})
-        script = str(pathlib.Path(__file__).with_name("relay.py"))
-        helper = subprocess.Popen(self.topology.command("middle", sys.executable, script, settings), stdout=subprocess.PIPE)
+        settings = json.dumps({**settings, "family": self.topology.family, "mac": macs})
+        script = str(pathlib.Path(__file__).with_name(f"{name}.py"))
+        helper = subprocess.Popen(
+            self.topology.command("middle", sys.executable, script, settings), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        self.helpers[name] = helper
         helper.stdout.readline()
-        self.helpers.append(helper)
 
     def _inject(self, t0, late):
         """Does what the scenario asks of the recorder itself, each at its time."""
@@ -93,10 +107,17 @@ class Run:
             act()
 
     def _act(self, one):
-        if "signal" in one:
+        if "signal" in one and one["who"] == "proxy":
+            self.proxy.signal(one["signal"], one.get("group", False))
+        elif "signal" in one:
             self.endpoints[one["who"]].signal(one["signal"])
         if "nft" in one:
             self.topology.nft(one["nft"])
+        if "forge" in one:
+            self.helpers["forger"].stdin.write(json.dumps(one["forge"]) + "\n")
+            self.helpers["forger"].stdin.flush()
+        if "run" in one:
+            self.topology.exec(self.topology.name(one["place"]), *one["run"])
 
     def _reports(self, t0):
         everything = self.scenario["connections"]
@@ -118,9 +139,11 @@ class Run:
             capture.stop()
         for endpoint in self.endpoints.values():
             endpoint.stop()
-        for helper in self.helpers:
+        for helper in self.helpers.values():
             helper.kill()
             helper.wait()
+        if self.proxy:
+            self.proxy.stop()
 
     def _keep(self, out, reports):
         checked = [(capture, self._checked(capture, reports)) for capture in self.captures]
@@ -137,18 +160,23 @@ class Run:
         return kept
 
     def _checked(self, capture, reports):
-        found, sends = wire.events(capture.path)
-        faults = []
-        for one in self.scenario["connections"]:
-            answers = scenarios.expected(one, capture.vantage)
-            key = (one["port"], one["use"])
-            fault = wire.fault(one, answers, found[key], sends[key]) if capture.checked else None
+        seen = wire.seen(capture.path)
+        faults, planned = [], set()
+        if capture.lost:
+            faults.append(f"  {capture.vantage}: {capture.lost[0]} by the kernel")
+        for place in capture.places:
+            key = seen.key(place, self.topology.target(place.leg))
+            planned.add(key)
+            if key is None:
+                fault = "not in the capture"
+            else:
+                fault = wire.fault(place, seen.events[key], seen.sends[key]) if capture.checked else None
             if fault:
-                faults.append(f"  {capture.vantage} {one['name']}: {fault}")
-        extra = set(found) - {(one["port"], one["use"]) for one in self.scenario["connections"]}
+                faults.append(f"  {capture.vantage} {place.name}: {fault}")
+        extra = set(seen.events) - planned
         if extra:
             faults.append(f"  {capture.vantage}: connections that nobody planned: {sorted(extra)}")
         if faults:
             said = "".join(f"  {role}: {report['stderr'].strip()[-600:]}\n" for role, report in reports.items() if report["stderr"].strip())
             raise Failed("\n".join(faults) + "\n" + said)
-        return truth(self.scenario, self.pair, self.topology, capture, reports, (found, sends), self.known)
+        return truth(self.scenario, self.pair, self.topology, capture, reports, seen, self.known)

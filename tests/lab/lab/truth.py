@@ -9,6 +9,7 @@ from . import scenario as scenarios
 from . import wire
 
 SCHEMA = "wsclose.truth/1"
+PYTHON_LIBRARIES = ["websockets", "aiohttp", "tornado", "uvicorn", "wsproto"]
 STILL_OPEN = {"code": None, "reason": None, "clean": None, "error": "reported nothing before the recording ended"}
 LAB = pathlib.Path(__file__).resolve().parent.parent
 
@@ -19,8 +20,10 @@ def versions():
     node = json.loads((LAB / "package.json").read_text())["dependencies"]
     return {
         "ws": node["ws"],
-        "websockets": python["websockets"],
-        "aiohttp": python["aiohttp"],
+        **{name: python[name] for name in PYTHON_LIBRARIES},
+        "chromium": first_line("chromium", "--version").split()[1],
+        "nginx": first_line("nginx", "-v").split("/")[1],
+        "haproxy": first_line("haproxy", "-v").split()[2].split("-")[0],
         "raw": "tests/lab/endpoints/raw_endpoint.py",
         "python": platform.python_version(),
         "node": first_line("node", "--version").lstrip("v"),
@@ -35,9 +38,16 @@ def first_line(*command):
     return (done.stdout or done.stderr).splitlines()[0]
 
 
+def named(endpoint, known):
+    """An endpoint's library with its version; a server may say which part does its WebSockets."""
+    library, _, part = endpoint.partition("-")
+    return " ".join([library, known[library], *([f"with {part} {known.get(part, '')}".strip()] if part else [])])
+
+
 def truth(scenario, pair, topology, capture, reports, seen, known):
-    """`seen`: what tshark found, see `wire.events`."""
+    """`seen`: what tshark found, see `wire.Seen`."""
     client, server = pair
+    proxy = scenario.get("proxy", {}).get("kind")
     return {
         "schema": SCHEMA,
         "scenario": scenario["name"],
@@ -49,10 +59,11 @@ def truth(scenario, pair, topology, capture, reports, seen, known):
             "snaplen": capture.snaplen or None,
             "offload": bool(scenario["network"].get("offload")),
         },
-        "endpoints": {"client": f"{client} {known[client]}", "server": f"{server} {known[server]}"},
+        "endpoints": {"client": named(client, known), "server": named(server, known)},
+        **({"proxy": named(proxy, known)} if proxy else {}),
         "versions": {name: known[name] for name in ("python", "node", "tcpdump", "kernel")},
         "connections": [
-            entry(scenario, one, topology, capture, reports, seen) for one in scenario["connections"]
+            entry(scenario, place, topology, capture, reports, seen) for place in capture.places
         ],
     }
 
@@ -68,19 +79,24 @@ def fields(values, indent):
     return ",\n".join(f"{' ' * indent}{json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}" for key, value in values.items())
 
 
-def entry(scenario, one, topology, capture, reports, seen):
-    found, sends = (kept[(one["port"], one["use"])] for kept in seen)
-    answers = scenarios.expected(one, capture.vantage)
-    if capture.checked and "wire" not in one:
-        answers = wire.suiting(answers, found, sends)
+def entry(scenario, place, topology, capture, reports, seen):
+    one = place.connection
+    key = seen.key(place, topology.target(place.leg))
+    found, sends = seen.events[key], seen.sends[key]
+    answers = list(place.answers)
+    if capture.checked and place.wire is None:
+        answers = wire.suiting(answers, place.leg, found, sends)
+    client, server = seen.addresses.get(key, (topology.addresses["client"], topology.addresses["server"]))
     shown = {
         "name": one["name"],
-        "client": {"address": topology.addresses["client"], "port": one["port"]},
-        "server": {"address": topology.addresses["server"], "port": 9001},
+        **({"leg": place.leg} if place.leg else {}),
+        "client": {"address": client, "port": key[0]},
+        "server": {"address": server, "port": wire.SERVER_PORT},
         "injected": one.get("injected", scenario["description"]),
         "expected": answers,
         "because": one.get("because"),
-        "reported": {role: said(role, one, reports) for role in ("client", "server")},
+        # Beyond a proxy that is not in the capture nobody can see.
+        "reported": {role: said(role, one, reports) if capture.shows(role) else None for role in ("client", "server")},
     }
     # Null where tshark cannot follow the connection: one direction only, cut packets, no handshake.
     shown["seen_by_tshark"] = None

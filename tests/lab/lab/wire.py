@@ -1,27 +1,56 @@
 """What tshark finds in a capture: handshake answers, Close frames, FINs, RSTs; checked against what was meant."""
 
 import collections
+import dataclasses
 import subprocess
+
+from .scenario import BEYOND
 
 FIELDS = [
     "frame.number", "ip.src", "ipv6.src", "tcp.srcport", "tcp.dstport", "tcp.flags.syn", "tcp.flags.fin", "tcp.flags.reset", "tcp.flags.ack",
     "tcp.seq_raw", "tcp.len", "http.response.code", "http.request.method", "websocket.opcode", "websocket.payload.close.status_code",
-    "tcp.analysis.keep_alive",
+    "tcp.analysis.keep_alive", "http.request.uri", "ip.dst", "ipv6.dst",
 ]
 SERVER_PORT = 9001
 CLOSE_OPCODE = "8"
 TIMEOUT_SENDS = 3
 
 
-def events(path):
-    """Per connection, (client port, which use of it): its {packet, from, what} in packet order, and the count of
-    each segment's sendings. A client's SYN with a new number begins the port's next use."""
+@dataclasses.dataclass
+class Seen:
+    """What tshark found, by connection: (client port, which use of it)."""
+
+    events: dict = dataclasses.field(default_factory=lambda: collections.defaultdict(list))
+    """Its {packet, from, what} in packet order."""
+    sends: dict = dataclasses.field(default_factory=lambda: collections.defaultdict(collections.Counter))
+    """How often each of its segments was sent."""
+    paths: dict = dataclasses.field(default_factory=dict)
+    """The path of its first request."""
+    addresses: dict = dataclasses.field(default_factory=dict)
+    """Its client's and its server's address."""
+
+    def key(self, place, server):
+        """The key of a planned connection; `server`: the address to which its leg leads. None: not in the capture."""
+        one = place.connection
+        if not place.by_path:
+            return (one["port"], one["use"])
+        # An attempt that TCP refuses has no request.
+        refused = all(answer["kind"] == "refused" for answer in place.answers)
+        wanted = (None, "/" + one["path"]) if refused else ("/" + one["path"],)
+        same = (key for key, ends in self.addresses.items() if ends[1] == server and self.paths.get(key) in wanted)
+        return next(same, None)
+
+
+def seen(path):
+    """Reads a capture. A client's SYN with a new number begins its port's next use."""
     command = [
         "tshark", "-n", "-r", str(path), "-o", "tcp.reassemble_out_of_order:TRUE", "-d", f"tcp.port=={SERVER_PORT},http",
-        "-T", "fields", "-E", "occurrence=a", "-E", "aggregator=,", *sum((["-e", field] for field in FIELDS), []), "tcp",
+        "-T", "fields", "-E", "occurrence=a", "-E", "aggregator=,", *sum((["-e", field] for field in FIELDS), []),
+        # An ICMP error quotes a TCP header.
+        "tcp and not icmp and not icmpv6",
     ]
     shown = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    found, sends = collections.defaultdict(list), collections.defaultdict(collections.Counter)
+    found = Seen()
     syns = collections.defaultdict(list)
     for line in shown.splitlines():
         row = dict(zip(FIELDS, line.split("\t")))
@@ -30,12 +59,16 @@ def events(path):
         if side == "client" and is_set(row["tcp.flags.syn"]) and row["tcp.seq_raw"] not in syns[port]:
             syns[port].append(row["tcp.seq_raw"])
         key = (port, max(0, len(syns[port]) - 1))
-        found[key] += [{"packet": int(row["frame.number"]), "from": side, "what": what} for what in happened(row)]
+        found.events[key] += [{"packet": int(row["frame.number"]), "from": side, "what": what} for what in happened(row)]
         if row["tcp.len"] != "0" or is_set(row["tcp.flags.syn"]):
-            sends[key][(side, row["tcp.seq_raw"], row["tcp.len"])] += 1
+            found.sends[key][(side, row["tcp.seq_raw"], row["tcp.len"])] += 1
         if row["tcp.analysis.keep_alive"]:
-            sends[key][(side, "keepalive probe", "0")] += 1
-    return found, sends
+            found.sends[key][(side, "keepalive probe", "0")] += 1
+        ends = (row["ip.src"] or row["ipv6.src"], row["ip.dst"] or row["ipv6.dst"])
+        found.addresses.setdefault(key, ends if side == "client" else ends[::-1])
+        if row["http.request.uri"]:
+            found.paths.setdefault(key, row["http.request.uri"].split(",")[0])
+    return found
 
 
 def is_set(flag):
@@ -77,9 +110,9 @@ def ends(found):
     return kept
 
 
-def meant(answer):
+def meant(answer, leg):
     """The beginning of `ends` that an expected answer asks for."""
-    who = answer["closed_by"]
+    who = BEYOND[leg] if answer["closed_by"] == "proxy" else answer["closed_by"]
     if answer["kind"] == "coded":
         code = "empty" if answer["label"] == "1005" else answer["label"]
         return [f"{side} close {code}" for side in (["client", "server"] if who == "both" else [who])]
@@ -88,27 +121,27 @@ def meant(answer):
     return []
 
 
-def fault(connection, answers, found, sends):
+def fault(place, found, sends):
     """None, or what in the capture is not as intended."""
+    answers, wire = place.answers, place.wire
     got = ends(found)
     closers = {one.split()[0] for one in got if " close " in one}
     if any(answer["closed_by"] == "both" for answer in answers) and len(closers) < 2:
         return f"wanted two Closes, tshark found {got}"
-    wire = connection.get("wire")
     if wire == "":
         return None
     if wire is not None:
         wanted = [part.strip() for part in wire.split(",")]
         return None if got[: len(wanted)] == wanted else f"wanted {wanted}, tshark found {got}"
-    if not suiting(answers, found, sends):
+    if not suiting(answers, place.leg, found, sends):
         return f"wanted one of {answers}, tshark found {got}"
     return None
 
 
-def suiting(answers, found, sends):
+def suiting(answers, leg, found, sends):
     """Those of the acceptable answers that the packets allow: a race decided on the wire leaves one."""
     got = ends(found)
-    return [answer for answer in answers if got[:1] in [[one] for one in meant(answer)] or fits(answer, got, found, sends)]
+    return [answer for answer in answers if got[:1] in [[one] for one in meant(answer, leg)] or fits(answer, got, found, sends)]
 
 
 def fits(answer, got, found, sends):
