@@ -178,7 +178,7 @@ limits! {
     key_log_sessions: usize = 1 << 20, Count, Each(500);
     /// Longest hello message read, in bytes; certificates and the like are passed over by their length.
     tls_hello_bytes: usize = 64 << 10, Bytes, InConnectionBytes;
-    /// Records of one connection held until their keys come, in bytes: keys follow within a round trip or so.
+    /// Records of one direction held for keys, or for the server's word on early data: both come in a round trip or so.
     tls_held_bytes: usize = 64 << 10, Bytes, InConnectionBytes;
     /// Sequence numbers tried for a record behind a hole: as many records may have been lost at a time.
     tls_resync_records: u64 = 1_024, Count, Nothing;

@@ -13,6 +13,9 @@ mod http_head;
 mod midstream;
 mod reassembly;
 mod script;
+mod tls_keylog;
+mod tls_records;
+mod tls_session;
 mod whole;
 
 pub use decode::decode;
@@ -22,6 +25,9 @@ pub use frames::frames;
 pub use http_head::http_head;
 pub use midstream::midstream;
 pub use reassembly::reassembly;
+pub use tls_keylog::tls_keylog;
+pub use tls_records::tls_records;
+pub use tls_session::tls_session;
 pub use whole::analyzer;
 
 use crate::limits::Limits;
@@ -31,11 +37,14 @@ use std::time::Duration;
 pub type Body = fn(&[u8]);
 
 /// All targets by name, in the order of the layers.
-pub const TARGETS: [(&str, Body); 8] = [
+pub const TARGETS: [(&str, Body); 11] = [
     ("file", file),
     ("decode", decode),
     ("defrag", defrag),
     ("reassembly", reassembly),
+    ("tls_records", tls_records),
+    ("tls_keylog", tls_keylog),
+    ("tls_session", tls_session),
     ("http_head", http_head),
     ("frames", frames),
     ("midstream", midstream),
@@ -70,6 +79,12 @@ fn small_limits() -> Limits {
         ping_samples: 2,
         close_reason_bytes: 16,
         icmp_errors: 2,
+        key_log_sessions: 2,
+        tls_hello_bytes: 256,
+        tls_held_bytes: 1_024,
+        tls_resync_records: 4,
+        tls_search_bytes: 2_048,
+        tls_trial_bytes: 8_192,
         ..Limits::default()
     }
 }

@@ -59,7 +59,7 @@ pub(super) fn response(bytes: &[u8], at: Moment) -> Parsed<(Response, BodyLength
 /// The head at the start of `bytes` with harmless bytes in place of control characters; `None`: it holds none. Some
 /// servers take such heads, and their connections must not be hidden by that.
 fn tamed(bytes: &[u8]) -> Option<Vec<u8>> {
-    let end = memchr::memmem::find(bytes, b"\r\n\r\n")? + 4;
+    let end = blank_line_end(bytes)?;
     let head = bytes.get(..end)?;
     let follows = |at: usize| head.get(at + 1).copied();
     let is_wrong = |at: usize, byte: u8| match byte {
@@ -73,6 +73,13 @@ fn tamed(bytes: &[u8]) -> Option<Vec<u8>> {
     let change = |(at, byte): (usize, &u8)| if is_wrong(at, *byte) { stand_in(at) } else { *byte };
     let tamed: Vec<u8> = head.iter().enumerate().map(change).collect();
     (tamed != head).then_some(tamed)
+}
+
+/// Behind the first blank line, however its lines end: a later one may be there or not, as TCP cuts the bytes.
+fn blank_line_end(bytes: &[u8]) -> Option<usize> {
+    let bare = memchr::memmem::find(bytes, b"\n\n").map(|at| at + 2);
+    let usual = memchr::memmem::find(bytes, b"\n\r\n").map(|at| at + 3);
+    bare.into_iter().chain(usual).min()
 }
 
 fn strict_request(bytes: &[u8], at: Moment) -> Parsed<(Request, BodyLength)> {

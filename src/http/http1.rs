@@ -397,6 +397,21 @@ mod tests {
     }
 
     #[test]
+    fn a_head_with_control_characters_ends_at_its_first_blank_line_however_it_is_cut() {
+        let head = |end: &str| format!("GET /ws HTTP/1.1\r\nUpgrade: websocket\r\nX: a\x01b{end}");
+        for end in ["\n\r\n", "\n\n", "\r\n\r\n"] {
+            // Another blank line follows, which may come with it or later.
+            let stream = [head(end), "X: y\r\n\r\n".to_owned()].concat();
+            let whole = feed(&mut Http1::default(), Side::Client, stream.as_bytes());
+            assert!(asks_for_websocket(&whole), "{end:?}");
+            let (first, rest) = stream.as_bytes().split_at(head(end).len());
+            let mut http = Http1::default();
+            assert!(asks_for_websocket(&feed(&mut http, Side::Client, first)), "{end:?}");
+            assert_eq!(whole.last().unwrap().0, rest.len(), "what follows is not the head's");
+        }
+    }
+
+    #[test]
     fn ordinary_messages_before_the_upgrade_are_passed_over() {
         let mut http = Http1::default();
         let before = b"POST /a HTTP/1.1\r\nContent-Length: 5\r\n\r\nhello\

@@ -1,6 +1,7 @@
 //! One direction of a TLS connection: what its records are protected with, and how it goes on behind a hole.
 
 use super::decrypt::Opener;
+use super::held::Held;
 use super::hello::Messages;
 use super::keylog::Secret;
 use super::record::{
@@ -8,6 +9,7 @@ use super::record::{
 };
 use crate::limits::Limits;
 use crate::tcp::stream_event::{Gap, Wire};
+use crate::work;
 
 /// Least bytes that a protected record takes: its header, and a tag of 8 bytes.
 const RECORD_MIN: u64 = HEADER_LEN as u64 + 8;
@@ -61,10 +63,8 @@ pub(super) struct Direction {
     pub reading: Reading,
     /// The keys that the next `ChangeCipherSpec` brings into use, up to TLS 1.2.
     pub pending: Option<Box<Opener>>,
-    /// Records that wait, oldest first.
-    pub held: Vec<Record>,
-    /// Their bytes.
-    pub waiting_bytes: usize,
+    /// Records that wait for keys.
+    pub held: Held,
     /// Bytes to pass over: the rest of a record that a hole has hit, or that nobody will read.
     pub skip: u64,
     /// A hole in the content that nobody was told of, since nothing was decrypted yet.
@@ -74,28 +74,10 @@ pub(super) struct Direction {
 }
 
 impl Direction {
-    /// Holds a record; false: there is no more room.
-    pub(super) fn hold(&mut self, record: Record, limits: &Limits) -> bool {
-        let bytes = self.waiting_bytes + record.fragment.len() + HEADER_LEN;
-        let fits = bytes <= limits.tls_held_bytes;
-        if fits {
-            self.waiting_bytes = bytes;
-            self.held.push(record);
-        }
-        fits
-    }
-
-    /// The records that waited, which wait no more.
-    pub(super) fn release(&mut self) -> Vec<Record> {
-        self.waiting_bytes = 0;
-        std::mem::take(&mut self.held)
-    }
-
     /// Memory for what waits to be read or decrypted, in bytes.
     pub(super) fn held_bytes(&self) -> usize {
         let search = self.search.as_ref().map_or(0, |search| search.buffer.capacity());
-        let records: usize = self.held.iter().map(Record::memory).sum();
-        self.deframer.held_bytes() + self.messages.held_bytes() + records + search
+        self.deframer.held_bytes() + self.messages.held_bytes() + self.held.memory() + search
     }
 
     pub(super) fn is_blind(&self) -> bool {
@@ -108,10 +90,11 @@ impl Direction {
 pub(super) struct Search {
     /// The hole.
     pub gap: Gap,
-    /// Bytes behind it that are not yet known to hold no record's start.
-    pub buffer: Vec<u8>,
-    /// TCP stream offset of the first of them.
-    pub offset: u64,
+    /// Bytes behind it; those in front of `start` are known to hold no record's start.
+    buffer: Vec<u8>,
+    start: usize,
+    /// TCP stream offset of the byte at `start`.
+    offset: u64,
     /// Records that may have been lost.
     pub lost_records: u64,
     /// Bytes looked at in vain.
@@ -130,7 +113,7 @@ impl Search {
     pub(super) fn new(gap: Gap, limits: &Limits) -> Search {
         let lost_records = (gap.len / RECORD_MIN).saturating_add(1).min(limits.tls_resync_records);
         let offset = gap.offset.saturating_add(gap.len);
-        Search { gap, buffer: Vec::new(), offset, lost_records, in_vain: 0 }
+        Search { gap, buffer: Vec::new(), start: 0, offset, lost_records, in_vain: 0 }
     }
 
     /// Another hole follows before anything was found.
@@ -141,6 +124,21 @@ impl Search {
         *self = Search { in_vain: self.in_vain, ..wider };
     }
 
+    /// More bytes behind the hole.
+    pub(super) fn extend(&mut self, bytes: &[u8]) {
+        // Here, not at each place that is ruled out: there may be as many as bytes.
+        if self.start > 0 {
+            work::steps(self.rest().len());
+            self.buffer.drain(..self.start.min(self.buffer.len()));
+            self.start = 0;
+        }
+        self.buffer.extend_from_slice(bytes);
+    }
+
+    fn rest(&self) -> &[u8] {
+        self.buffer.get(self.start..).unwrap_or_default()
+    }
+
     /// The next place where a whole record of this version may stand.
     pub(super) fn candidate(
         &mut self,
@@ -148,9 +146,10 @@ impl Search {
         at: crate::moment::Moment,
         wire: Wire,
     ) -> Candidate {
-        let mut start = 0;
+        let mut place = 0;
         let found = loop {
-            let rest = self.buffer.get(start..).unwrap_or_default();
+            work::step();
+            let rest = self.rest().get(place..).unwrap_or_default();
             match record_header(rest) {
                 Ok((behind, header)) if may_be_protected(header, version) => {
                     break behind
@@ -158,10 +157,10 @@ impl Search {
                         .map(|fragment| (header, fragment.to_vec()));
                 }
                 Err(nom::Err::Incomplete(_)) => break None,
-                _ => start += 1,
+                _ => place += 1,
             }
         };
-        self.drop_front(start);
+        self.drop_front(place);
         let Some((header, fragment)) = found else { return Candidate::Undecided };
         let whole = HEADER_LEN + fragment.len();
         let end = self.offset.saturating_add(whole as u64);
@@ -176,12 +175,12 @@ impl Search {
 
     /// A record of `length` bytes stands at the front: what follows it, and where.
     pub(super) fn behind(&self, length: usize) -> (Vec<u8>, u64) {
-        let rest = self.buffer.get(length..).unwrap_or_default().to_vec();
+        let rest = self.rest().get(length..).unwrap_or_default().to_vec();
         (rest, self.offset.saturating_add(length as u64))
     }
 
     fn drop_front(&mut self, count: usize) {
-        self.buffer.drain(..count.min(self.buffer.len()));
+        self.start = self.start.saturating_add(count).min(self.buffer.len());
         self.offset = self.offset.saturating_add(count as u64);
         self.in_vain = self.in_vain.saturating_add(count);
     }

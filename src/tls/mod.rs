@@ -20,9 +20,13 @@ pub mod key_schedule;
 pub mod decrypt;
 pub mod shape;
 pub mod facts;
+mod held;
 mod direction;
 pub mod session;
 pub mod sessions_present;
 
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod sealing;
 #[cfg(test)]
 mod testing;

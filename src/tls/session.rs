@@ -6,8 +6,8 @@ mod keys;
 use super::decrypt::Opened;
 use super::direction::{Current, Direction, Epoch, Reading};
 use super::facts::{Decryption, Facts};
+use super::held::Held;
 use super::hello::{ClientHello, HandshakeType, Message, ServerHello};
-
 use super::keylog::{ClientRandom, KeyLog};
 use super::record::{ContentType, ProtocolVersion, Record, RecordHeader, Run};
 use super::shape::{Protection, RecordSeen};
@@ -16,6 +16,7 @@ use crate::limits::Limits;
 use crate::moment::Moment;
 use crate::side::{PerSide, Side};
 use crate::tcp::stream_event::{Gap, GapCause, StreamEvent, StreamSink, Wire};
+use crate::work;
 
 /// Length of a hole in the content where it is unknown: more than any frame has left.
 const UNKNOWN_LEN: u64 = u64::MAX / 2;
@@ -45,7 +46,9 @@ pub struct Session {
     /// Did the client announce early data, so that its first protected records may be under other keys?
     early_offered: bool,
     /// Early data, until the server accepts them.
-    early: Vec<Record>,
+    early: Held,
+    /// The first of them for which there was no room: those behind it are not held either.
+    early_unheld: Option<(Moment, u64)>,
     /// Bytes that may still be deciphered on trial.
     trial_bytes: usize,
     /// What the connection tells of itself.
@@ -69,7 +72,8 @@ impl Session {
             client_random: None,
             server_hello: None,
             early_offered: false,
-            early: Vec::new(),
+            early: Held::default(),
+            early_unheld: None,
             trial_bytes: limits.tls_trial_bytes,
             facts: Facts { shape: observe.then(Box::default), ..Facts::default() },
             anomalies: AnomalySet::default(),
@@ -79,8 +83,8 @@ impl Session {
     /// Memory for what waits to be read or decrypted, in bytes; the little that keys and names take left out.
     #[must_use]
     pub fn held_bytes(&self) -> usize {
-        let early: usize = self.early.iter().map(Record::memory).sum();
-        Side::BOTH.iter().map(|side| self.directions[*side].held_bytes()).sum::<usize>() + early
+        let directions = Side::BOTH.iter().map(|side| self.directions[*side].held_bytes());
+        directions.sum::<usize>() + self.early.memory()
     }
 
     /// Takes what `side` sent; `sink` gets its content.
@@ -118,6 +122,7 @@ impl Session {
             let direction = self.directions.get_mut(side);
             *direction = Direction { reading: Reading::Blind, ..Direction::default() };
         }
+        (self.early, self.early_unheld) = (Held::default(), None);
     }
 
     /// Nothing more will come. What was not read by now is a hole.
@@ -217,6 +222,7 @@ impl Session {
 
     /// Takes a whole record.
     fn record<S: StreamSink>(&mut self, side: Side, record: Record, call: &mut Call<'_, S>) {
+        work::step();
         let limits = call.context.limits;
         if !matches!(self.directions[side].reading, Reading::Clear) {
             self.observe(side, record.header, record.at, record.wire);
@@ -227,7 +233,7 @@ impl Session {
             Reading::Blind => {}
             Reading::Waiting => {
                 let (at, offset) = (record.at, record.offset);
-                if !self.directions.get_mut(side).hold(record, limits) {
+                if !self.directions.get_mut(side).held.push(record, limits.tls_held_bytes) {
                     self.anomalies.insert(Anomaly::TlsHeldLimit);
                     self.blind(side, at, offset, call);
                 } else if self.server_hello.is_some() {
@@ -346,7 +352,7 @@ impl Session {
         let client = &mut self.directions.client;
         if matches!(client.reading, Reading::Waiting) {
             client.reading = Reading::Clear;
-            let held = client.release();
+            let held = client.held.take();
             for record in held {
                 if record.header.content_type == ContentType::HANDSHAKE {
                     self.record(Side::Client, record, call);
@@ -450,21 +456,26 @@ impl Session {
     }
 
     fn hold_early(&mut self, early: Record, limits: &Limits) {
-        let held: usize = self.early.iter().map(|record| record.fragment.len()).sum();
-        if held + early.fragment.len() <= limits.tls_held_bytes {
-            self.early.push(early);
-        } else {
+        let place = (early.at, early.offset);
+        if self.early_unheld.is_none() && !self.early.push(early, limits.tls_held_bytes) {
             self.anomalies.insert(Anomaly::TlsHeldLimit);
+            self.early_unheld = Some(place);
         }
     }
 
     /// The server's word on early data: accepted, they are the client's first bytes; else they were never read.
     fn settle_early<S: StreamSink>(&mut self, accepted: bool, call: &mut Call<'_, S>) {
         self.early_offered = false;
-        for early in std::mem::take(&mut self.early) {
-            if accepted {
-                deliver(Side::Client, early.at, early.offset, &early.fragment, early.wire, call.sink);
-            }
+        let (held, unheld) = (self.early.take(), self.early_unheld.take());
+        if !accepted {
+            return;
+        }
+        for early in held {
+            deliver(Side::Client, early.at, early.offset, &early.fragment, early.wire, call.sink);
+        }
+        if let Some((at, offset)) = unheld {
+            call.sink
+                .stream(Side::Client, StreamEvent::Gap(hole(at, offset, UNKNOWN_LEN, GapCause::Encrypted)));
         }
     }
 

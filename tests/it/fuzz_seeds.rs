@@ -8,6 +8,9 @@ use crate::support::rng::Rng;
 use crate::support::{fixture, packaging, rewrite_set, wire};
 use std::collections::BTreeMap;
 use std::path::Path;
+use wsclose::capture::file::FileSource;
+use wsclose::capture::{Block, More, Source as _};
+use wsclose::limits::Limits;
 use wsclose::side::Side::{self, Client, Server};
 
 /// Larger fixtures would only slow the fuzzer down.
@@ -25,6 +28,11 @@ fn seeds() -> Seeds {
     seeds.insert("decode", packets());
     seeds.insert("defrag", random(20, 400));
     seeds.insert("reassembly", random(40, 200));
+    let tls: Vec<_> = fixture::tls().iter().map(|path| tls_capture(path)).collect();
+    seeds.insert("tls_records", tls.iter().flat_map(|(_, streams)| tls_records(streams)).collect());
+    seeds.insert("tls_keylog", tls.iter().map(|(keys, _)| keys.clone()).collect());
+    let recorded = tls.iter().flat_map(|(keys, streams)| tls_recorded(keys, streams));
+    seeds.insert("tls_session", recorded.chain(tls_scripts()).collect());
     seeds.insert("http_head", heads());
     seeds.insert("frames", frames());
     seeds.insert("midstream", conversations.clone());
@@ -81,6 +89,82 @@ fn heads() -> Vec<Vec<u8>> {
         vec![turn(Server, &wire::request("/ws")), turn(Client, &wire::response())],
     ];
     cases.iter().flat_map(|turns| [0, 1].map(|options| [vec![options, 3], turns.concat()].concat())).collect()
+}
+
+/// What the connections of a capture sent, segment by segment.
+type Streams = Vec<Vec<(Side, Vec<u8>)>>;
+
+/// A capture's key log, and its connections.
+fn tls_capture(path: &Path) -> (Vec<u8>, Streams) {
+    let limits = Limits::default();
+    let mut source = FileSource::open(path, 0, &limits).unwrap();
+    let (mut block, mut keys) = (Block::default(), Vec::new());
+    while source.read_block(&mut block).unwrap() == More::Yes {
+        keys.extend(block.secrets.concat());
+    }
+    keys.extend(block.secrets.concat());
+    let raw = capture_file::read(&std::fs::read(path).unwrap()).unwrap();
+    let mut by_connection: BTreeMap<_, Vec<TcpPacket>> = BTreeMap::new();
+    for packet in parse_capture(&raw).unwrap() {
+        by_connection.entry(packet.connection()).or_default().push(packet);
+    }
+    let turn = |client, packet: &TcpPacket| {
+        (if packet.src == client { Client } else { Server }, packet.payload.clone())
+    };
+    let turns = |packets: &Vec<TcpPacket>| {
+        let client = packets[0].src;
+        let data = packets.iter().filter(|packet| !packet.payload.is_empty());
+        data.map(|packet| turn(client, packet)).collect()
+    };
+    (keys, by_connection.values().map(turns).collect())
+}
+
+fn tls_records(streams: &Streams) -> Vec<Vec<u8>> {
+    let of = |turns: &Vec<(Side, Vec<u8>)>, wanted| -> Vec<u8> {
+        let bytes = turns.iter().filter(|(side, _)| *side == wanted).flat_map(|(_, bytes)| bytes.clone());
+        [0x40, 3].into_iter().chain(bytes).collect()
+    };
+    streams.iter().flat_map(|turns| [of(turns, Client), of(turns, Server)]).collect()
+}
+
+fn tls_recorded(keys: &[u8], streams: &Streams) -> Vec<Vec<u8>> {
+    let of = |turns: &Vec<(Side, Vec<u8>)>| {
+        let mut seed = [&[0x80, 0, 9][..], &(keys.len() as u16).to_be_bytes(), keys].concat();
+        for (side, bytes) in turns {
+            let place = bytes.len() as u16 | if *side == Server { 0x8000 } else { 0 };
+            seed.extend([&place.to_be_bytes()[..], bytes].concat());
+        }
+        seed
+    };
+    streams.iter().map(of).collect()
+}
+
+/// Both sides speak, update their keys, lose a record, and close; for each suite, with and without early data, with the
+/// keys known from the start or late.
+fn tls_scripts() -> Vec<Vec<u8>> {
+    let operations = [
+        &[0, 5][..],
+        b"hello",
+        &[0x31, 2],
+        b"hi",
+        &[6, 0],
+        &[14, 0], // the keys, where they come late
+        &[0, 3],
+        b"abc",
+        &[12, 30],
+        &[7; 30],
+        &[0, 3],
+        b"def",
+        &[3, 2, 1, 0], // close_notify
+        &[2, 2, 1, 0],
+    ];
+    let exact = [&operations[..8], &operations[12..]].concat().concat();
+    let script = |suite, options, operations: &[u8]| [&[options, suite, 5][..], operations].concat();
+    let all = (0..10).flat_map(|suite| [0, 2, 4, 8, 24, 32, 64].map(|options| (suite, options)));
+    all.flat_map(|(suite, options)| {
+        [script(suite, options, &operations.concat()), script(suite, options, &exact)]
+    })
+    .collect()
 }
 
 fn frames() -> Vec<Vec<u8>> {

@@ -1,7 +1,7 @@
 //! What an attacker may write into a capture or a network: the caps hold, and other connections keep their verdicts.
 //!
-//! That no path is quadratic is counted in steps, in `src/analyzer/growth.rs`, `src/tcp/reassembly.rs` and
-//! `src/http/http1.rs`.
+//! That no path is quadratic is counted in steps, in `src/analyzer/growth.rs`, `src/tcp/reassembly.rs`,
+//! `src/http/http1.rs` and `src/tls/session/tests/growth.rs`.
 
 use crate::support::capture_file::{self, Pcap, Pcapng, RawPacket};
 use crate::support::conversation::Conversation;
@@ -197,6 +197,128 @@ fn header_lines_without_end_are_given_up_at_the_limit() {
     }
     let outcome = amid(&conn.packets(), Options::default());
     assert_eq!(outcome.count(Anomaly::HttpHeadTooLong), 1);
+}
+
+/// A TLS record.
+fn record(kind: u8, content: &[u8]) -> Vec<u8> {
+    [&[kind, 3, 3][..], &(content.len() as u16).to_be_bytes(), content].concat()
+}
+
+/// A hello of TLS 1.3 with one suite: 1, the client's; 2, the server's.
+fn hello(kind: u8, random: u8) -> Vec<u8> {
+    let choice: &[u8] = if kind == 1 { &[0, 2, 0x13, 0x01, 1, 0] } else { &[0x13, 0x01, 0] };
+    let version: &[u8] = if kind == 1 { &[0, 43, 0, 3, 2, 3, 4] } else { &[0, 43, 0, 2, 3, 4] };
+    let body = [&[3, 3][..], &[random; 32], &[0], choice, &[0, version.len() as u8], version].concat();
+    record(22, &[&[kind, 0, 0, body.len() as u8][..], &body].concat())
+}
+
+/// TLS is followed, and its keys are still to come.
+fn awaiting_keys(limits: Limits) -> Options {
+    Options { limits, more_keys: true, encrypted: true, ..Options::default() }
+}
+
+/// Most memory of the connections followed, after each packet.
+fn peak_memory(packets: &[TcpPacket], options: Options) -> usize {
+    let file = Pcap::default().write(&Packaging::default().apply(packets));
+    let mut source = FileSource::from_reader(Box::new(Cursor::new(file)), "hostile", 0, &options.limits);
+    let mut analyzer = Analyzer::new(options);
+    let (mut block, mut peak) = (Block::default(), 0);
+    loop {
+        let more = source.read_block(&mut block).unwrap();
+        for packet in &block.packets {
+            analyzer.handle_packet(packet, block.packet_bytes(packet));
+            peak = peak.max(analyzer.connection_bytes());
+        }
+        while analyzer.poll_record().is_some() {}
+        if more == More::No {
+            return peak;
+        }
+    }
+}
+
+#[test]
+fn floods_of_tls_records_that_wait_for_keys_end_at_the_cap() {
+    let limits = Limits::default();
+    for content in [&b""[..], b"x", &[7; 1_300], &[7; 16_384]] {
+        let mut conn = Conversation::connected();
+        conn.client_sends(&hello(1, 1)).server_sends(&hello(2, 2)).client_acks();
+        let records = record(23, content).repeat(400_000 / (content.len() + 5));
+        for segment in records.chunks(1_400) {
+            conn.server_sends(segment).client_acks();
+        }
+        let packets = conn.packets();
+        let outcome = amid(&packets, awaiting_keys(limits.clone()));
+        assert_eq!(outcome.count(Anomaly::TlsHeldLimit), 1, "records of {} bytes", content.len());
+        let peak = peak_memory(&packets, awaiting_keys(limits.clone()));
+        assert!(peak <= limits.tls_held_bytes + (64 << 10), "{peak} bytes");
+    }
+}
+
+#[test]
+fn empty_tls_records_without_end_are_read_through() {
+    for kind in [20, 21, 22, 23, 24] {
+        let mut conn = Conversation::connected();
+        conn.client_sends(&hello(1, 1)).server_acks();
+        let before_the_server = record(kind, b"").repeat(20_000);
+        for segment in before_the_server.chunks(1_400) {
+            conn.server_sends(segment).client_acks();
+        }
+        conn.server_sends(&record(21, &[2, 40])).fin(Server).fin(Client).acks(Server);
+        let packets = conn.packets();
+        amid(&packets, awaiting_keys(Limits::default()));
+        assert!(peak_memory(&packets, awaiting_keys(Limits::default())) < 64 << 10, "type {kind}");
+    }
+}
+
+#[test]
+fn sixteen_kilobytes_of_tls_alerts_keep_the_first_that_matters() {
+    let mut conn = Conversation::connected();
+    conn.client_sends(&hello(1, 1)).server_acks();
+    let alerts = [[1, 90].repeat(4_000), vec![2, 40], [2, 80].repeat(4_191)].concat();
+    assert_eq!(alerts.len(), 16_384);
+    for segment in record(21, &alerts).chunks(1_400) {
+        conn.server_sends(segment).client_acks();
+    }
+    conn.fin(Server).fin(Client).acks(Server);
+    let packets = conn.packets();
+    let outcome = amid(&packets, awaiting_keys(Limits::default()));
+    let is_attacked = |found: &&wsclose::analyzer::record::ConnectionRecord| found.tls.is_some();
+    if let Some(found) = outcome.records.iter().find(is_attacked) {
+        let alert = found.tls.as_ref().unwrap().alert.server.unwrap();
+        assert_eq!(alert.description.unwrap().to_string(), "handshake_failure");
+    }
+    assert!(peak_memory(&packets, awaiting_keys(Limits::default())) < 64 << 10);
+}
+
+#[test]
+fn tls_handshakes_left_half_open_by_the_thousand_stay_within_the_memory() {
+    let half = |packet: &mut TcpPacket, cut: usize| {
+        (packet.flags, packet.payload) = (ACK | PSH, hello(1, 1)[..cut].to_vec());
+    };
+    let limits = Limits { connections: 4_000, connection_bytes: 4 << 20, ..Limits::default() };
+    for cut in [6, 30, hello(1, 1).len()] {
+        let packets = flood(10_000, |packet| half(packet, cut));
+        let outcome = amid(&packets, awaiting_keys(limits.clone()));
+        assert!(outcome.count(Anomaly::FlowEvicted) > 6_000, "{cut} bytes each");
+        let peak = peak_memory(&packets, awaiting_keys(limits.clone()));
+        assert!(peak <= limits.connection_bytes, "{peak} bytes");
+    }
+}
+
+#[test]
+fn a_certificate_of_megabytes_in_single_bytes_is_passed_over() {
+    // It claims 2^24 - 1 bytes, and sends some of them.
+    let claims = [&[11, 0xff, 0xff, 0xff][..], &[0x30; 4_000]].concat();
+    let mut conn = Conversation::connected();
+    conn.client_sends(&hello(1, 1)).server_acks();
+    for byte in [record(22, &claims), record(22, &[0x30; 4_000])].concat() {
+        conn.server_sends(&[byte]);
+    }
+    conn.client_acks().fin(Server).fin(Client).acks(Server);
+    let packets = conn.packets();
+    amid(&packets, awaiting_keys(Limits::default()));
+    let peak = peak_memory(&packets, awaiting_keys(Limits::default()));
+    assert!(peak < 64 << 10, "{peak} bytes: one record at a time");
 }
 
 /// A pcapng block of any kind.

@@ -1,5 +1,6 @@
 //! TLS: each version and suite gives the verdicts of its twin in the clear, and the bytes that tshark decrypts.
 
+use crate::support::fixture;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -139,13 +140,8 @@ fn followed(section: &str, clients: &BTreeMap<u32, SocketAddr>) -> (u32, Content
 
 /// The captures of `fixtures/tls`, by name. Their keys are inside.
 fn recorded() -> Vec<(String, PathBuf)> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/tls");
-    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let name = |path: &PathBuf| path.file_stem().unwrap().to_str().unwrap().to_owned();
-    let mut found: Vec<_> = entries.map(|path| (name(&path), path)).collect();
-    found.sort();
-    assert!(found.len() >= 24, "{found:?}");
-    found
+    fixture::tls().into_iter().map(|path| (name(&path), path)).collect()
 }
 
 /// What the program says of a capture.

@@ -49,8 +49,9 @@ impl Session {
                 return;
             }
         };
-        if hit.header.content_type == ContentType::APPLICATION_DATA {
-            let len = if content.1 { content.0 as u64 } else { UNKNOWN_LEN };
+        let len = if content.1 { content.0 as u64 } else { UNKNOWN_LEN };
+        // A record of nothing leaves no hole.
+        if hit.header.content_type == ContentType::APPLICATION_DATA && len > 0 {
             let gap = Gap { offset: hit.offset, len, ..gap };
             call.sink.stream(side, StreamEvent::Gap(gap));
         }
@@ -83,7 +84,7 @@ impl Session {
     /// Looks for a record behind a hole.
     pub(super) fn search<S: StreamSink>(&mut self, side: Side, run: Run<'_>, call: &mut Call<'_, S>) {
         let Some(mut search) = self.directions.get_mut(side).search.take() else { return };
-        search.buffer.extend_from_slice(run.bytes);
+        search.extend(run.bytes);
         let version = self.facts.version.unwrap_or(ProtocolVersion::TLS_1_2);
         while let Candidate::Found(mut record) = search.candidate(version, run.at, run.wire) {
             match self.try_sequences(side, &mut record, search.lost_records, call.context) {

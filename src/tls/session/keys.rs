@@ -126,7 +126,7 @@ impl Session {
     }
 
     pub(super) fn replay<S: StreamSink>(&mut self, side: Side, call: &mut Call<'_, S>) {
-        for record in self.directions.get_mut(side).release() {
+        for record in self.directions.get_mut(side).held.take() {
             self.record(side, record, call);
         }
     }

@@ -133,6 +133,16 @@ pub fn all() -> Vec<Fixture> {
     fixtures
 }
 
+/// The captures of `fixtures/tls`, in order of name. Their keys are inside.
+pub fn tls() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/tls");
+    let entries = std::fs::read_dir(folder).expect("fixtures/tls");
+    let mut found: Vec<_> = entries.map(|entry| entry.expect("an entry").path()).collect();
+    found.sort();
+    assert!(found.len() >= 24, "{found:?}");
+    found
+}
+
 fn load(root: &Path, truth_path: &Path) -> Fixture {
     let text = std::fs::read_to_string(truth_path).expect("readable");
     let truth: Truth =

@@ -1,9 +1,14 @@
 //! Sessions, byte by byte.
 
+mod growth;
 mod rfc8448;
 
 use super::*;
+use crate::tls::key_schedule::{Handshake, key_block};
+use crate::tls::keylog::Secret;
+use crate::tls::sealing::{Sealer, plain};
 use crate::tls::shape::TcpEnds;
+use crate::tls::suite::CipherSuite;
 use crate::tls::testing::hex;
 use rfc8448::{RESUMED_0_RTT, SIMPLE_1_RTT, Trace};
 
@@ -265,6 +270,32 @@ fn bytes_lost_inside_a_record_cost_that_record() {
     }
     assert_eq!(script.content.bytes.client, b"_");
     assert!(script.session.facts.close_notify.client.is_some(), "the record behind it is read");
+}
+
+#[test]
+fn bytes_lost_inside_a_record_of_nothing_leave_no_hole() {
+    let (version, suite, random) = (ProtocolVersion::TLS_1_2, CipherSuite(0xc02f), "11".repeat(32));
+    let mut keys = KeyLog::default();
+    let line = format!("CLIENT_RANDOM {random} {}", "22".repeat(48));
+    keys.read(line.as_bytes(), &Limits::default());
+    let mut script = Script::new(keys);
+    let hello = |kind: u8, choice: &[u8]| {
+        let body = [&[3, 3][..], &[0x11; 32], &[0], choice].concat();
+        plain(ContentType::HANDSHAKE, &[&[kind, 0, 0, u8::try_from(body.len()).unwrap()][..], &body].concat())
+    };
+    script.send(Side::Client, &hello(1, &[0, 2, 0xc0, 0x2f, 1, 0]));
+    script.send(Side::Server, &hello(2, &[0xc0, 0x2f, 0]));
+    let random = [0x11; 32];
+    let handshake = Handshake { version, suite, client_random: &random, server_random: &random };
+    let keys = key_block(handshake, &Secret::new(vec![0x22; 48])).unwrap();
+    let mut sealer = Sealer::new(suite, version, &keys.client);
+    script.send(Side::Client, &plain(ContentType::CHANGE_CIPHER_SPEC, &[1]));
+    script.send(Side::Client, &sealer.seal(ContentType::APPLICATION_DATA, b"one", 0));
+    let empty = sealer.seal(ContentType::APPLICATION_DATA, b"", 0);
+    script.send(Side::Client, &empty[..10]);
+    script.lose(Side::Client, empty.len() as u64 - 10);
+    script.send(Side::Client, &sealer.seal(ContentType::APPLICATION_DATA, b"two", 0));
+    assert_eq!((script.content.bytes.client, script.content.gaps.len()), (b"onetwo".to_vec(), 0));
 }
 
 #[test]
