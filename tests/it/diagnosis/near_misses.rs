@@ -84,3 +84,28 @@ fn answered_heartbeats_and_texts_that_are_none_explain_nothing() {
     assert!(!engine_io(4, "2", "").has("ping-unanswered"), "a 2 that was never answered is only a text");
     assert!(!engine_io(1, "5", "6").has("ping-unanswered"), "no heartbeat at all");
 }
+
+#[test]
+fn a_1001_is_a_left_page_of_a_client_and_a_farewell_of_a_server() {
+    let closed = |side, code| {
+        let mut conn = opened_at(1, 0.0);
+        close_by(talk(&mut conn), side, code);
+        analyze(&[conn])
+    };
+    let by_server = closed(Side::Server, 1001);
+    assert!(by_server.has("server-goes-away") && !by_server.has("page-left"), "{:?}", by_server.ids());
+    let by_client = closed(Side::Client, 1001);
+    assert!(by_client.has("page-left") && !by_client.has("server-goes-away"), "{:?}", by_client.ids());
+    assert!(
+        !by_client.text("page-left").contains("browser"),
+        "it stayed for the answer and named no browser"
+    );
+    for side in Side::BOTH {
+        let ordinary = closed(side, 1000);
+        assert!(!ordinary.has("page-left") && !ordinary.has("server-goes-away"), "{:?}", ordinary.ids());
+    }
+    let mut left = opened_at(1, 0.0);
+    talk(&mut left).client_sends(&wire::close(Side::Client, 1001, ""));
+    drop_by(&mut left, Side::Client);
+    assert!(analyze(&[left]).text("page-left").contains("browser"));
+}
