@@ -203,14 +203,14 @@ pub const STACKS: &[Stack] = &[
         ],
     },
     // coder/websocket: 1.8.7 (nhooyr.io/websocket), measured, fails every read with the code of its own Close; later ones
-    // with none (source).
+    // with none (documented, not measured).
     Stack {
         library: "coder/websocket",
         side: Side::Server,
         signs: &[AnswerHeaders("Connection,Sec-Websocket-Accept,Upgrade")],
         rules: &[rule(OwnCloseFirst, OwnOr(1006))],
     },
-    // websocket-driver 0.7 (faye-websocket, Action Cable), measured: 1012 to 1014 are refused as 1002, an empty Close is
+    // websocket-driver (faye-websocket, Action Cable), measured: 1012 to 1014 are refused as 1002, an empty Close is
     // 1000 and answered so. Its answer looks like that of ws and gorilla/websocket, which echo an empty Close empty, but
     // also like that of many a hand-made server.
     Stack {
