@@ -7,6 +7,7 @@ use super::segment::{Decoded, EncapsulationId, IcmpError, Segment};
 use super::span::Span;
 use super::{fast, icmp, ip, link, tcp, tunnel};
 use crate::anomaly::{Anomaly, AnomalyCounts};
+use crate::capture::Block;
 use crate::capture::link_type::LinkType;
 use crate::limits::Limits;
 use crate::moment::Moment;
@@ -54,6 +55,18 @@ impl Decoder {
             max_depth: limits.encapsulation_depth,
         };
         Decoder { state, joined: Default::default() }
+    }
+
+    /// Decodes all packets of `block`; hands each TCP segment to `handle`.
+    pub fn each_segment(&mut self, block: &Block, mut handle: impl FnMut(&Segment<'_>)) {
+        for packet in &block.packets {
+            let bytes = block.packet_bytes(packet);
+            let decoded =
+                self.decode(packet.at, packet.link_type, packet.fcs_len, bytes, packet.original_len);
+            if let Decoded::Segment(segment) = decoded {
+                handle(&segment);
+            }
+        }
     }
 
     /// Decodes one packet. The result borrows from the packet, or from the decoder where fragments were joined.

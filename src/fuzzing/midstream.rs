@@ -1,9 +1,8 @@
 //! Connections whose handshake is not in the capture.
 
-use super::script::{Script, analyze};
+use super::script::{Script, analyze, next_step};
 use super::{Bytes, small_limits};
 use crate::decode::segment::TcpFlags;
-use crate::side::Side;
 use crate::verdict::verdict::Kind;
 use crate::websocket::plausible;
 
@@ -16,13 +15,7 @@ pub fn midstream(input: &[u8]) {
     let mut script = Script::new();
     let mut has_frames = false;
     while !input.is_empty() {
-        let (kind, len) = (input.byte(), usize::from(input.byte()));
-        let side = if kind & 1 == 0 { Side::Client } else { Side::Server };
-        let ends = match kind >> 4 {
-            0xf => TcpFlags::RST,
-            0xe => TcpFlags::FIN,
-            _ => 0,
-        };
+        let (side, ends, len) = next_step(&mut input);
         let payload = input.take(len);
         has_frames |= plausible::chain(payload).is_some() || plausible::is_header_alone(payload);
         has_frames |= payload.starts_with(b"HTTP/1.") || payload.contains(&b'\n');

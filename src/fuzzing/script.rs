@@ -1,5 +1,6 @@
 //! TCP connections made up from an input, and their analysis.
 
+use super::Bytes;
 use crate::analyzer::record::ConnectionRecord;
 use crate::analyzer::{Analyzer, Options};
 use crate::capture::PacketRef;
@@ -87,6 +88,18 @@ impl Script {
         }
         cut
     }
+}
+
+/// The next segment's sender, the flag by which it ends TCP, if it does, and its length.
+pub(super) fn next_step(input: &mut Bytes<'_>) -> (Side, u8, usize) {
+    let (kind, len) = (input.byte(), usize::from(input.byte()));
+    let side = if kind & 1 == 0 { Side::Client } else { Side::Server };
+    let ends = match kind >> 4 {
+        0xf => TcpFlags::RST,
+        0xe => TcpFlags::FIN,
+        _ => 0,
+    };
+    (side, ends, len)
 }
 
 /// What the analysis of one connection's segments gives.

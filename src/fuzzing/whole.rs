@@ -1,6 +1,6 @@
 //! The whole pipeline.
 
-use super::script::{Script, analyze, records};
+use super::script::{Script, analyze, next_step, records};
 use super::{Bytes, READ_BYTES, small_limits};
 use crate::analyzer::record::ConnectionRecord;
 use crate::analyzer::{Analyzer, Options};
@@ -8,7 +8,6 @@ use crate::capture::file::FileSource;
 use crate::capture::{Block, More, Source as _};
 use crate::decode::segment::TcpFlags;
 use crate::limits::Limits;
-use crate::side::Side;
 use std::io::Cursor;
 
 /// Packets of a file that are looked at.
@@ -71,13 +70,7 @@ fn conversation(input: &[u8]) {
     let most = 1 + usize::from(input.byte() % 32);
     let mut script = Script::opened();
     while !input.is_empty() {
-        let (kind, len) = (input.byte(), usize::from(input.byte()));
-        let side = if kind & 1 == 0 { Side::Client } else { Side::Server };
-        let ends = match kind >> 4 {
-            0xf => TcpFlags::RST,
-            0xe => TcpFlags::FIN,
-            _ => 0,
-        };
+        let (side, ends, len) = next_step(&mut input);
         let payload = if ends == TcpFlags::RST { &[] } else { input.take(len) };
         script.send(side, TcpFlags::ACK | ends, payload);
     }

@@ -48,7 +48,7 @@ fn judge_hidden(teardown: &Teardown) -> Option<Verdict> {
     let secrecy = teardown.tls.as_deref().filter(|secrecy| secrecy.is_hidden)?;
     let is_open = teardown.tcp_end().is_none() && teardown.timed_out().is_none();
     if is_open && teardown.observed == Observed::Whole {
-        return Some(verdict(Kind::Open, None, why::open(teardown)));
+        return Some(verdict(Kind::Open, None, why::open(teardown, true)));
     }
     Some(unknown(Blind::Encrypted, why::encrypted(teardown, secrecy.decryption)))
 }
@@ -181,7 +181,7 @@ fn judge_unfinished(teardown: &Teardown) -> Verdict {
         Observed::Whole => match one_sided(teardown) {
             // An end by the side that is not in the capture would not be seen.
             Some((side, lost)) => unknown(lost.blind, why::blind(teardown, side, &lost)),
-            None => verdict(Kind::Open, None, why::open(teardown)),
+            None => verdict(Kind::Open, None, why::open(teardown, blind_side(teardown).is_some())),
         },
     }
 }

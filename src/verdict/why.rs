@@ -289,9 +289,15 @@ pub(super) fn encrypted(teardown: &Teardown, decryption: Decryption) -> String {
     format!("{end}, but the connection is encrypted: {}", decryption.reason())
 }
 
-pub(super) fn open(teardown: &Teardown) -> String {
+/// `is_hidden`: a Close may have passed unseen, though TCP went on.
+pub(super) fn open(teardown: &Teardown, is_hidden: bool) -> String {
     let last = Side::BOTH.into_iter().filter_map(|side| teardown.last[side]).max();
-    last.map_or_else(String::new, |at| format!("nothing ended it up to its last packet, {}", packet(at)))
+    last.map_or_else(String::new, |at| match is_hidden {
+        true => {
+            format!("TCP had not ended by its last packet, {}; a Close may have passed unseen", packet(at))
+        }
+        false => format!("nothing ended it up to its last packet, {}", packet(at)),
+    })
 }
 
 pub(super) fn superseded(at: Moment) -> String {

@@ -11,7 +11,6 @@ use wsclose::capture::file::FileSource;
 use wsclose::capture::inject::inject;
 use wsclose::capture::{Block, More, Source as _};
 use wsclose::decode::Decoder;
-use wsclose::decode::segment::Decoded;
 use wsclose::limits::Limits;
 use wsclose::report::escape::terminal;
 use wsclose::report::text::counted;
@@ -72,14 +71,7 @@ fn search(file: &Path, keys: &[u8], limits: &Limits) -> Result<SessionSearch> {
     let mut block = Block::default();
     loop {
         let more = source.read_block(&mut block);
-        for packet in &block.packets {
-            let bytes = block.packet_bytes(packet);
-            let decoded =
-                decoder.decode(packet.at, packet.link_type, packet.fcs_len, bytes, packet.original_len);
-            if let Decoded::Segment(segment) = decoded {
-                search.handle_segment(&segment);
-            }
-        }
+        decoder.each_segment(&block, |segment| search.handle_segment(segment));
         match more {
             Ok(More::Yes) => {}
             Ok(More::No) => return Ok(search),

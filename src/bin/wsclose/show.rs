@@ -12,7 +12,6 @@ use wsclose::analyzer::{Analyzer, Options};
 use wsclose::capture::merge::MergedSource;
 use wsclose::capture::{Block, More, Source as _};
 use wsclose::decode::Decoder;
-use wsclose::decode::segment::Decoded;
 use wsclose::limits::Limits;
 use wsclose::report::escape::terminal;
 use wsclose::side::Side;
@@ -54,16 +53,7 @@ fn records(args: &ShowArgs) -> Result<Vec<ConnectionRecord>> {
 /// Reads the file again, for the packets of one connection.
 fn climb(file: &Path, mut ladder: Ladder) -> Result<Ladder> {
     let mut decoder = Decoder::new(&Limits::default(), false);
-    each_block(file, |block| {
-        for packet in &block.packets {
-            let bytes = block.packet_bytes(packet);
-            let decoded =
-                decoder.decode(packet.at, packet.link_type, packet.fcs_len, bytes, packet.original_len);
-            if let Decoded::Segment(segment) = decoded {
-                ladder.handle_segment(&segment);
-            }
-        }
-    })?;
+    each_block(file, |block| decoder.each_segment(block, |segment| ladder.handle_segment(segment)))?;
     Ok(ladder)
 }
 
