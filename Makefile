@@ -43,8 +43,9 @@ fixtures: deps
 	@.ci/need $(LAB_PACKAGES)
 	tests/lab/setup.sh
 	$(SUDO) python3 tests/lab/record.py
+	$(SUDO) python3 tests/lab/record.py --tls
 
-## Measure packets per second, GB per second and peak memory.
+## Measure packets per second, GB per second, peak memory, and what decrypting costs.
 bench: deps
 	cargo bench --locked
 
