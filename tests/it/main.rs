@@ -30,5 +30,6 @@ mod scenarios;
 mod schema;
 mod support;
 mod tls;
+mod tls_damage;
 mod tls_shape;
 mod tshark;
