@@ -32,4 +32,5 @@ mod support;
 mod tls;
 mod tls_damage;
 mod tls_shape;
+mod tls_twins;
 mod tshark;
