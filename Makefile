@@ -2,7 +2,7 @@
 # what they miss of system packages they install (with sudo, if you are not root), and say so.
 
 .DEFAULT_GOAL := demo
-.PHONY: demo test fixtures bench fuzz lint deps cargo
+.PHONY: demo test fixtures bench instructions fuzz lint deps cargo
 
 # What a build needs, and what the tests need besides.
 BUILD_PACKAGES := gcc libc6-dev libpcap-dev
@@ -45,9 +45,17 @@ fixtures: deps
 	$(SUDO) python3 tests/lab/record.py
 	$(SUDO) python3 tests/lab/record.py --tls
 
-## Measure packets per second, GB per second, peak memory, and what decrypting costs.
+## Measure packets per second, GB per second and peak memory beside tcpdump and tshark; write docs/performance.md; what decrypting
+## costs beside the AEAD alone.
 bench: deps
-	cargo bench --locked
+	@.ci/need tcpdump
+	cargo bench --locked -- --write docs/performance.md
+	cargo bench --locked --bench decryption
+
+## Count instructions and compare them with the committed figures; UPDATE=--update writes them down instead.
+instructions: deps
+	@.ci/need valgrind
+	cargo bench --locked -- --instructions $(UPDATE)
 
 ## Run each fuzz target for TIME seconds; TARGETS="frames decode" for some of them.
 TIME ?= 60

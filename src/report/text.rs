@@ -70,6 +70,11 @@ impl TextReport {
         TextReport { style, files: FileNames::new(files), rows: Vec::new(), tally: Tally::default() }
     }
 
+    /// Counts a connection that is not to be listed.
+    pub fn count(&mut self, connection: &Connection<'_>) {
+        self.tally.count(connection);
+    }
+
     /// Adds a connection.
     pub fn add(&mut self, connection: &Connection<'_>) {
         self.tally.count(connection);
