@@ -79,6 +79,8 @@ anomalies! {
     TlsResynchronized = "tls_resynchronized",
     /// More TLS records waited for their keys than the limit.
     TlsHeldLimit = "tls_held_limit",
+    /// A TLS connection of ordinary HTTP, without an Upgrade up to the limit, was decrypted no further.
+    TlsHttpLimit = "tls_http_limit",
     // -- http
     /// An HTTP head longer than the limit.
     HttpHeadTooLong = "http_head_too_long",

@@ -186,6 +186,8 @@ limits! {
     tls_search_bytes: usize = 256 << 10, Bytes, InConnectionBytes;
     /// Bytes deciphered on trial for one connection, to find its records again behind holes.
     tls_trial_bytes: usize = 32 << 20, Bytes, Nothing;
+    /// Content decrypted of one connection that is ordinary HTTP so far, in bytes: an Upgrade may still follow on it.
+    tls_http_bytes: u64 = 1 << 20, Count, Nothing;
     // -- http
     /// Longest HTTP head read, in bytes.
     http_head_bytes: usize = 64 << 10, Bytes, InConnectionBytes;

@@ -81,9 +81,15 @@ impl Conversation {
         segment: &Segment<'_>,
         tcp_stream: Option<u32>,
         serial: u64,
-        no_midstream: bool,
+        options: &Options,
     ) -> Self {
-        let from_server = segment.flags.syn() && segment.flags.ack();
+        let is_named = |endpoint: Endpoint| options.ws_ports.contains(&endpoint.port);
+        let from_server = if segment.flags.syn() {
+            segment.flags.ack()
+        } else {
+            // In mid-stream only a port that was named tells; what they send may tell more.
+            is_named(segment.source) && !is_named(segment.destination)
+        };
         let (client, server) = if from_server {
             (segment.destination, segment.source)
         } else {
@@ -91,7 +97,7 @@ impl Conversation {
         };
         Conversation {
             tcp: Connection::new(segment.at),
-            upper: Upper::new(segment.flags.syn(), no_midstream),
+            upper: Upper::new(segment.flags.syn(), options.no_midstream),
             client,
             server,
             encapsulation: segment.encapsulation,

@@ -245,7 +245,7 @@ impl Tracker {
             self.evict();
         }
         self.opened += 1;
-        let conversation = Conversation::begin(segment, stream, self.opened, self.options.no_midstream);
+        let conversation = Conversation::begin(segment, stream, self.opened, &self.options);
         self.memory += conversation.memory();
         self.table.insert(key, conversation)
     }

@@ -313,6 +313,10 @@ impl Upper {
         if self.joins_tls(side, run.bytes, options) {
             return Some(Side::Client);
         }
+        let was_reversed = self.reversed;
+        if self.joins_tls_under_way(side, run.bytes, options) {
+            return Some(if self.reversed == was_reversed { side } else { side.other() });
+        }
         let is_head = Side::BOTH.into_iter().any(|role| looks_like_head(role, run.bytes));
         if is_head {
             self.phase = Phase::Http(Box::default());

@@ -31,6 +31,7 @@ mod schema;
 mod support;
 mod tls;
 mod tls_damage;
+mod tls_late;
 mod tls_shape;
 mod tls_twins;
 mod tshark;
