@@ -43,16 +43,19 @@ fixtures: deps
 	@.ci/need $(LAB_PACKAGES)
 	tests/lab/setup.sh
 	$(SUDO) python3 tests/lab/record.py
+	$(SUDO) python3 tests/lab/record.py --tls
 
-## Measure packets per second, GB per second and peak memory beside tcpdump and tshark; write docs/performance.md.
+## Measure packets per second, GB per second and peak memory beside tcpdump and tshark, and what decrypting costs; write
+## docs/performance.md.
 bench: deps
 	@.ci/need tcpdump
-	cargo bench --locked -- --write docs/performance.md
+	cargo bench --locked --bench throughput -- --write docs/performance.md
+	cargo bench --locked --bench decryption
 
 ## Count instructions and compare them with the committed figures; UPDATE=--update writes them down instead.
 instructions: deps
 	@.ci/need valgrind
-	cargo bench --locked -- --instructions $(UPDATE)
+	cargo bench --locked --bench throughput -- --instructions $(UPDATE)
 
 ## Run each fuzz target for TIME seconds; TARGETS="frames decode" for some of them.
 TIME ?= 60

@@ -30,5 +30,7 @@ mod scenarios;
 mod schema;
 mod support;
 mod tls;
+mod tls_damage;
 mod tls_shape;
+mod tls_twins;
 mod tshark;
