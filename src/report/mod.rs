@@ -11,6 +11,7 @@ pub mod build;
 pub mod summary;
 pub mod filter;
 pub mod escape;
+pub mod annotate;
 pub mod text;
 pub mod json;
 pub mod ndjson;

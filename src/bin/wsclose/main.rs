@@ -1,5 +1,6 @@
 //! The `wsclose` command.
 
+mod annotate;
 mod args;
 mod explain;
 mod inject;
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
         Some(Command::Show(args)) => show::run(args),
         Some(Command::Explain(args)) => explain::run(args),
         Some(Command::InjectKeys(args)) => inject::run(args),
+        Some(Command::Annotate(args)) => annotate::run(args),
     };
     match result {
         Ok(code) => code,

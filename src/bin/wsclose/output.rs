@@ -38,12 +38,12 @@ impl Selection {
         }
     }
 
-    fn is_narrowed(&self) -> bool {
+    pub(crate) fn is_narrowed(&self) -> bool {
         let by_time = self.since.is_some() || self.until.is_some();
         by_time || !self.only.is_empty() || !self.closed_by.is_empty()
     }
 
-    fn lists(&self, record: &ConnectionRecord, connection: &Connection<'_>) -> bool {
+    pub(crate) fn lists(&self, record: &ConnectionRecord, connection: &Connection<'_>) -> bool {
         let verdict = &connection.verdict;
         let by = verdict.closed_by.as_deref().unwrap_or_default();
         let ended = record.teardown.tcp_end().map_or(record.last, |end| end.at);
