@@ -15,3 +15,8 @@ pub mod annotate;
 pub mod text;
 pub mod json;
 pub mod ndjson;
+pub mod columns;
+pub mod csv;
+#[cfg(feature = "parquet")]
+pub mod parquet;
+pub mod read;

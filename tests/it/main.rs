@@ -30,6 +30,7 @@ mod properties;
 mod scenarios;
 mod schema;
 mod support;
+mod tables;
 mod tls;
 mod tls_shape;
 mod tshark;

@@ -42,6 +42,13 @@ Examples:
   wsclose annotate server.pcap --only abnormal -o evidence.pcapng   their packets alone, to hand on
   tshark -r annotated.pcapng -Y frame.comment -T fields -e frame.number -e frame.comment";
 
+const MERGE_EXAMPLES: &str = "\
+Examples:
+  wsclose merge monday.json tuesday.ndjson              one summary, one table
+  wsclose merge --format csv server-*.json -o all.csv   a row a connection
+
+Findings of the same words become one; others stand side by side, each with its count.";
+
 /// Who closed this WebSocket, with what code, and why? Answers from packet captures alone.
 #[derive(Debug, Parser)]
 #[command(version, about, after_help = EXAMPLES, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
@@ -73,6 +80,9 @@ pub(crate) enum Command {
     /// Write a capture whose packets carry the verdicts they prove as comments, for Wireshark and tshark
     #[command(after_help = ANNOTATE_EXAMPLES)]
     Annotate(AnnotateArgs),
+    /// Add several JSON or NDJSON reports up to one
+    #[command(after_help = MERGE_EXAMPLES)]
+    Merge(MergeArgs),
 }
 
 const REPORT: &str = "Report";
@@ -292,6 +302,33 @@ pub(crate) struct AnnotateArgs {
     pub(crate) no_names: bool,
 }
 
+#[derive(Args, Debug)]
+pub(crate) struct MergeArgs {
+    /// Reports of `--format json` or `--format ndjson`; `-` is standard input
+    #[arg(required = true, value_name = "REPORT")]
+    pub(crate) reports: Vec<PathBuf>,
+    /// Output format
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub(crate) format: Format,
+    /// Write the report to FILE instead of standard output
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// Show each connection's reasons and evidence in the text report
+    #[arg(short, long)]
+    pub(crate) verbose: bool,
+    /// Colour the text report; `auto`: on a terminal, unless NO_COLOR is set
+    #[arg(long, value_enum, default_value_t, value_name = "WHEN")]
+    pub(crate) color: When,
+}
+
+impl MergeArgs {
+    /// The same, as `analyze` has it.
+    pub(crate) fn to_common(&self) -> CommonArgs {
+        let (format, verbose, color) = (self.format, self.verbose, self.color);
+        CommonArgs { format, output: self.output.clone(), verbose, color, ..CommonArgs::default() }
+    }
+}
+
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
     /// A summary and a line per connection, for people
@@ -301,6 +338,11 @@ pub(crate) enum Format {
     Json,
     /// One JSON object a line, each as soon as it is known
     Ndjson,
+    /// A row a connection, for spreadsheets; without totals
+    Csv,
+    /// The same columns, for notebooks and warehouses; without totals
+    #[cfg(feature = "parquet")]
+    Parquet,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

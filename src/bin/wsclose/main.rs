@@ -7,6 +7,7 @@ mod inject;
 mod keys;
 #[cfg(feature = "live")]
 mod live;
+mod merge;
 mod offline;
 mod output;
 mod read_ahead;
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
         Some(Command::Explain(args)) => explain::run(args),
         Some(Command::InjectKeys(args)) => inject::run(args),
         Some(Command::Annotate(args)) => annotate::run(args),
+        Some(Command::Merge(args)) => merge::run(args),
     };
     match result {
         Ok(code) => code,
