@@ -1,11 +1,13 @@
 //! The `wsclose` command.
 
+mod annotate;
 mod args;
 mod explain;
 mod inject;
 mod keys;
 #[cfg(feature = "live")]
 mod live;
+mod merge;
 mod offline;
 mod output;
 mod read_ahead;
@@ -36,6 +38,8 @@ fn main() -> ExitCode {
         Some(Command::Show(args)) => show::run(args),
         Some(Command::Explain(args)) => explain::run(args),
         Some(Command::InjectKeys(args)) => inject::run(args),
+        Some(Command::Annotate(args)) => annotate::run(args),
+        Some(Command::Merge(args)) => merge::run(args),
     };
     match result {
         Ok(code) => code,
