@@ -265,6 +265,21 @@ pub fn read_bytes(text: &str) -> Option<u64> {
     number.parse::<u64>().ok()?.checked_mul(1 << shift)
 }
 
+/// Reads a time: `500ms`, `10s`, `5m`, `2h`; a number alone is seconds.
+#[must_use]
+pub fn read_time(text: &str) -> Option<Duration> {
+    let split = text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at_checked(split)?;
+    let millis = match unit {
+        "ms" => 1,
+        "s" | "" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(millis).map(Duration::from_millis)
+}
+
 /// What a limit's value may be.
 trait Value: Sized {
     fn read(text: &str, unit: Unit) -> Option<Self>;
@@ -297,16 +312,7 @@ number!(u32, u64, usize);
 
 impl Value for Duration {
     fn read(text: &str, _: Unit) -> Option<Self> {
-        let split = text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len());
-        let (number, unit) = text.split_at_checked(split)?;
-        let millis = match unit {
-            "ms" => 1,
-            "s" | "" => 1_000,
-            "m" => 60_000,
-            "h" => 3_600_000,
-            _ => return None,
-        };
-        number.parse::<u64>().ok()?.checked_mul(millis).map(Duration::from_millis)
+        read_time(text)
     }
 
     fn show(&self, _: Unit) -> String {

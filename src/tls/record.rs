@@ -160,7 +160,7 @@ impl Run<'_> {
 /// ```text
 /// buffer = header and fragment of one record, incomplete; never longer than HEADER_LEN + FRAGMENT_MAX
 /// ```
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Deframer {
     buffer: Vec<u8>,
     /// Offset of the buffer's first byte.

@@ -280,7 +280,7 @@ pub(super) fn lost_text(side: Side, lost: &Lost) -> String {
         Blind::StartedLate => format!("the capture began before {side}'s frames could be told{at}"),
         Blind::Desynchronized => format!("{side}'s frame boundaries were lost{at}"),
         Blind::Evicted => format!("{side}'s state was dropped to keep within the limits{at}"),
-        Blind::Dropped => format!("the capture reports dropped packets{at}"),
+        Blind::Dropped => format!("the capture dropped packets meanwhile{at}"),
     }
 }
 

@@ -6,11 +6,15 @@ mod inject;
 mod keys;
 #[cfg(feature = "live")]
 mod live;
+#[cfg(feature = "live")]
+mod live_output;
 mod offline;
 mod output;
 mod read_ahead;
 mod reporter;
 mod show;
+#[cfg(feature = "live")]
+mod sink;
 
 use args::{Cli, Command};
 use clap::Parser as _;

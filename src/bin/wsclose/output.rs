@@ -5,6 +5,7 @@ use crate::offline::limits;
 use anyhow::{Context as _, Result};
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal as _, Write};
+use std::path::Path;
 use wsclose::analyzer::record::ConnectionRecord;
 use wsclose::anomaly::{Anomaly, AnomalyCounts};
 use wsclose::capture::InputInfo;
@@ -58,7 +59,7 @@ impl Selection {
     }
 }
 
-enum Writer {
+pub(crate) enum Writer {
     Text(Box<TextReport>, Box<dyn Write + Send>),
     Json(JsonWriter<Box<dyn Write + Send>>),
     Ndjson(NdjsonWriter<Box<dyn Write + Send>>),
@@ -87,11 +88,11 @@ pub(crate) struct Totals {
 
 /// The report being written.
 pub(crate) struct Output {
-    writer: Writer,
+    pub(crate) writer: Writer,
     selection: Selection,
     files: Vec<String>,
     redact: bool,
-    summary: Summary,
+    pub(crate) summary: Summary,
     diagnoser: Diagnoser,
     next_id: u64,
     as_they_end: bool,
@@ -101,7 +102,16 @@ pub(crate) struct Output {
 
 impl Output {
     pub(crate) fn open(args: &CommonArgs, selection: Selection, infos: &[InputInfo]) -> Result<Self> {
-        let out = sink(args)?;
+        Self::open_on(sink(args)?, args, selection, infos)
+    }
+
+    /// The same, on a given sink.
+    pub(crate) fn open_on(
+        out: Box<dyn Write + Send>,
+        args: &CommonArgs,
+        selection: Selection,
+        infos: &[InputInfo],
+    ) -> Result<Self> {
         let files: Vec<String> = infos.iter().map(|info| info.path.clone()).collect();
         let inputs: Vec<Input> = infos.iter().map(build::input).collect();
         let writer = match args.format {
@@ -134,6 +144,15 @@ impl Output {
 
     /// Writes a connection, if it is to be listed; says whether it was.
     pub(crate) fn take(&mut self, record: &ConnectionRecord) -> io::Result<bool> {
+        self.take_with(record, |_| {})
+    }
+
+    /// The same; `look` is shown what is listed.
+    pub(crate) fn take_with(
+        &mut self,
+        record: &ConnectionRecord,
+        look: impl FnOnce(&Connection<'_>),
+    ) -> io::Result<bool> {
         let context = Context { files: &self.files, redact: self.redact };
         let mut connection = build::connection(self.next_id, record, context);
         self.has_failed |= self.selection.fails(&connection);
@@ -142,6 +161,7 @@ impl Output {
         if is_listed {
             self.next_id += 1;
             self.summary.count(&connection);
+            look(&connection);
             self.writer.connection(connection, self.as_they_end)?;
         }
         Ok(is_listed)
@@ -149,12 +169,8 @@ impl Output {
 
     /// Writes the totals.
     pub(crate) fn finish(&mut self, totals: Totals, infos: &[InputInfo]) -> io::Result<()> {
-        self.summary.other_tcp_connections = totals.other_connections;
-        self.summary.encrypted_connections = totals.encrypted_connections;
         let inputs: Vec<Input> = infos.iter().map(build::input).collect();
-        self.summary.findings = self.diagnoser.findings(Context { files: &self.files, redact: self.redact });
-        let mut anomalies = totals.anomalies;
-        anomalies.add(Anomaly::SurveyLimit, self.diagnoser.forgotten());
+        let anomalies = self.sum_up(totals);
         match &mut self.writer {
             Writer::Text(report, out) => {
                 report.write(out, &inputs, &self.summary, &anomalies)?;
@@ -166,14 +182,27 @@ impl Output {
     }
 }
 
+impl Output {
+    /// Fills in the summary; gives the anomalies.
+    pub(crate) fn sum_up(&mut self, totals: Totals) -> AnomalyCounts {
+        self.summary.other_tcp_connections = totals.other_connections;
+        self.summary.encrypted_connections = totals.encrypted_connections;
+        self.summary.findings = self.diagnoser.findings(Context { files: &self.files, redact: self.redact });
+        let mut anomalies = totals.anomalies;
+        anomalies.add(Anomaly::SurveyLimit, self.diagnoser.forgotten());
+        anomalies
+    }
+}
+
 fn sink(args: &CommonArgs) -> Result<Box<dyn Write + Send>> {
     Ok(match &args.output {
-        Some(path) => {
-            let file = File::create(path).with_context(|| format!("creating {}", path.display()))?;
-            Box::new(BufWriter::new(file))
-        }
+        Some(path) => Box::new(BufWriter::new(create(path)?)),
         None => Box::new(BufWriter::new(io::stdout())),
     })
+}
+
+fn create(path: &Path) -> Result<File> {
+    File::create(path).with_context(|| format!("creating {}", path.display()))
 }
 
 /// Does the text report go to a terminal?
