@@ -164,11 +164,11 @@ pub fn recognise(handshake: &Handshake, teardown: &Teardown, side: Side) -> Opti
     if is_proxied {
         return None;
     }
-    STACKS.iter().filter(|stack| stack.side == side).find_map(|stack| {
-        let seen: Option<Vec<String>> =
-            stack.signs.iter().map(|sign| sign.seen(handshake, teardown, side)).collect();
-        Some((stack, seen?.join(", ")))
-    })
+    let evidence = Evidence { handshake, teardown, side };
+    let mut of_side = STACKS.iter().filter(|stack| stack.side == side);
+    let stack = of_side.find(|stack| stack.signs.iter().all(|sign| sign.is_seen(&evidence)))?;
+    let seen: Vec<String> = stack.signs.iter().map(|sign| sign.text(&evidence)).collect();
+    Some((stack, seen.join(", ")))
 }
 
 /// Does an answer name a proxy as its server, or say that it came through one (`Via`, RFC 9110 §7.6.3)?
@@ -191,37 +191,60 @@ fn has_exactly(answer: &Response, names: &str) -> bool {
     left.eq(names.as_bytes().split(|byte| *byte == b','))
 }
 
+/// Where the signs of an end's library are looked for.
+struct Evidence<'a> {
+    handshake: &'a Handshake,
+    teardown: &'a Teardown,
+    side: Side,
+}
+
+impl<'a> Evidence<'a> {
+    fn user_agent(&self) -> &'a [u8] {
+        let request = self.handshake.request.as_ref();
+        request.and_then(|request| request.user_agent.as_deref()).unwrap_or_default()
+    }
+
+    fn server(&self) -> &'a [u8] {
+        let answer = self.handshake.response.as_ref();
+        answer.and_then(|answer| answer.server.as_deref()).unwrap_or_default()
+    }
+
+    fn extensions(&self) -> Option<&'a [u8]> {
+        self.handshake.response.as_ref().and_then(|answer| answer.extensions.as_deref())
+    }
+}
+
 impl Sign {
-    /// The mark as it was seen, if it was.
-    fn seen(self, handshake: &Handshake, teardown: &Teardown, side: Side) -> Option<String> {
-        let answer = handshake.response.as_ref();
-        let extensions = answer.and_then(|answer| answer.extensions.as_deref());
+    /// Is the mark there? Asked of every library for every connection: nothing is made of it before all of a
+    /// library's are.
+    fn is_seen(self, of: &Evidence<'_>) -> bool {
+        let answer = of.handshake.response.as_ref();
         match self {
-            Sign::UserAgent(product) => {
-                let value = handshake.request.as_ref()?.user_agent.as_deref()?;
-                names(value, product).then(|| format!("User-Agent: {}", String::from_utf8_lossy(value)))
-            }
-            Sign::Server(product) => {
-                let value = answer?.server.as_deref()?;
-                names(value, product).then(|| format!("Server: {}", String::from_utf8_lossy(value)))
-            }
-            Sign::AnswerHeader(name) => {
-                let named = header_names(answer?).any(|header| header.eq_ignore_ascii_case(name.as_bytes()));
-                named.then(|| format!("the header {name}"))
-            }
-            Sign::Extensions(exactly) => {
-                (extensions? == exactly.as_bytes()).then(|| format!("Sec-WebSocket-Extensions: {exactly}"))
-            }
-            Sign::NoExtensions => {
-                (answer.is_some() && extensions.is_none()).then(|| "no extension accepted".to_owned())
-            }
-            Sign::AnswerHeaders(names) => {
-                has_exactly(answer?, names).then(|| format!("the answer's headers: {names}"))
-            }
+            Sign::UserAgent(product) => names(of.user_agent(), product),
+            Sign::Server(product) => names(of.server(), product),
+            Sign::AnswerHeader(name) => answer.is_some_and(|answer| {
+                header_names(answer).any(|header| header.eq_ignore_ascii_case(name.as_bytes()))
+            }),
+            Sign::Extensions(exactly) => of.extensions() == Some(exactly.as_bytes()),
+            Sign::NoExtensions => answer.is_some() && of.extensions().is_none(),
+            Sign::AnswerHeaders(names) => answer.is_some_and(|answer| has_exactly(answer, names)),
             Sign::CloseReason(begins) => {
-                let reason = &teardown.close[side].as_ref()?.reason;
-                reason.starts_with(begins.as_bytes()).then(|| format!("its Close's reason: {begins}"))
+                let close = of.teardown.close[of.side].as_ref();
+                close.is_some_and(|close| close.reason.starts_with(begins.as_bytes()))
             }
+        }
+    }
+
+    /// The mark in words, where it is there.
+    fn text(self, of: &Evidence<'_>) -> String {
+        match self {
+            Sign::UserAgent(_) => format!("User-Agent: {}", String::from_utf8_lossy(of.user_agent())),
+            Sign::Server(_) => format!("Server: {}", String::from_utf8_lossy(of.server())),
+            Sign::AnswerHeader(name) => format!("the header {name}"),
+            Sign::Extensions(exactly) => format!("Sec-WebSocket-Extensions: {exactly}"),
+            Sign::NoExtensions => "no extension accepted".to_owned(),
+            Sign::AnswerHeaders(names) => format!("the answer's headers: {names}"),
+            Sign::CloseReason(begins) => format!("its Close's reason: {begins}"),
         }
     }
 }

@@ -68,6 +68,11 @@ impl TextReport {
         TextReport { style, files: FileNames::new(files), rows: Vec::new(), tally: Tally::default() }
     }
 
+    /// Counts a connection that is not to be listed.
+    pub fn count(&mut self, connection: &Connection<'_>) {
+        self.tally.count(connection);
+    }
+
     /// Adds a connection.
     pub fn add(&mut self, connection: &Connection<'_>) {
         self.tally.count(connection);
@@ -84,11 +89,6 @@ impl TextReport {
         writeln!(out, "{}", row.line(&connection.ended_at.to_rfc3339(), self.style.color))?;
         write_details(out, &row)?;
         out.flush()
-    }
-
-    /// Counts a connection whose line is written elsewhere, or nowhere.
-    pub fn count(&mut self, connection: &Connection<'_>) {
-        self.tally.count(connection);
     }
 
     /// Takes back what was counted of a connection.

@@ -92,6 +92,9 @@ pub(crate) struct CommonArgs {
     /// Show each connection's reasons and evidence in the text report
     #[arg(short, long, help_heading = REPORT)]
     pub(crate) verbose: bool,
+    /// Report the totals and findings alone, without the list of connections
+    #[arg(long, conflicts_with = "verbose", help_heading = REPORT)]
+    pub(crate) summary: bool,
     /// Colour the text report; `auto`: on a terminal, unless NO_COLOR is set
     #[arg(long, value_enum, default_value_t, value_name = "WHEN", help_heading = REPORT)]
     pub(crate) color: When,

@@ -20,6 +20,11 @@ use args::{Cli, Command};
 use clap::Parser as _;
 use std::process::ExitCode;
 
+/// Connections are followed on one thread and dropped on another.
+#[cfg(feature = "mimalloc")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Wrong usage, or an output that can't be written.
 const EXIT_USAGE: u8 = 2;
 

@@ -66,6 +66,13 @@ pub(crate) enum Writer {
 }
 
 impl Writer {
+    /// Counts a connection that is not listed, where the format counts by itself.
+    fn count(&mut self, connection: &Connection<'_>) {
+        if let Writer::Text(report, _) = self {
+            report.count(connection);
+        }
+    }
+
     fn connection(&mut self, connection: Connection<'_>, as_they_end: bool) -> io::Result<()> {
         match self {
             Writer::Text(report, out) if as_they_end => report.write_line(out, &connection)?,
@@ -96,6 +103,8 @@ pub(crate) struct Output {
     diagnoser: Diagnoser,
     next_id: u64,
     as_they_end: bool,
+    /// Connections are counted, not listed.
+    only_totals: bool,
     /// A connection matched `--fail-on`.
     pub(crate) has_failed: bool,
 }
@@ -131,6 +140,7 @@ impl Output {
             diagnoser: Diagnoser::new(limits(args)),
             next_id: 1,
             as_they_end: false,
+            only_totals: args.summary,
             has_failed: false,
         })
     }
@@ -162,7 +172,11 @@ impl Output {
             self.next_id += 1;
             self.summary.count(&connection);
             look(&connection);
-            self.writer.connection(connection, self.as_they_end)?;
+            if self.only_totals {
+                self.writer.count(&connection);
+            } else {
+                self.writer.connection(connection, self.as_they_end)?;
+            }
         }
         Ok(is_listed)
     }
