@@ -250,6 +250,21 @@ impl Limits {
     }
 }
 
+impl Limits {
+    /// These limits for a live capture of weeks: what a file's length bounds would here grow for as long as the capture
+    /// runs. Packets have no stream number in a file, failed connections wait for their server to be known for a while
+    /// only, and what many connections show together is looked for in fewer of them.
+    #[must_use]
+    pub fn for_live(self) -> Limits {
+        Limits {
+            stream_numbers: 0,
+            candidates: self.candidates.min(4_096),
+            surveyed_connections: self.surveyed_connections.min(16_384),
+            ..self
+        }
+    }
+}
+
 /// Reads a number of bytes: `4096`, `64K`, `16M`, `2G`.
 #[must_use]
 pub fn read_bytes(text: &str) -> Option<u64> {

@@ -8,10 +8,10 @@
 //!
 //! All on one thread: what waits is the kernel's buffer.
 
-use crate::args::{DirectionArg, LiveArgs};
+use crate::args::{CommonArgs, DirectionArg, LiveArgs};
 use crate::keys::KeyLogs;
 use crate::live_output::{LiveOutput, can_revise, still_open};
-use crate::offline::{EXIT_INCOMPLETE, EXIT_MATCHED, options};
+use crate::offline::{EXIT_INCOMPLETE, EXIT_MATCHED, limits_from, options};
 use crate::output::Totals;
 use anyhow::{Context as _, Result};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
@@ -23,12 +23,14 @@ use wsclose::analyzer::{Follower, Settler, halves};
 use wsclose::anomaly::Anomaly;
 use wsclose::capture::live::{self, Direction, LiveOptions, LiveSource, now};
 use wsclose::capture::{Block, CaptureError, InputInfo, More, Source as _};
+use wsclose::limits::Limits;
 use wsclose::report::escape::terminal;
 use wsclose::report::model::{Flow, Memory, Stats};
 
 pub(crate) fn run(args: &LiveArgs) -> Result<ExitCode> {
     let signals = Signals::install()?;
     let mut options = options(&args.common);
+    options.limits = live_limits(&args.common);
     options.dead_after = can_revise(args.common.format).then_some(args.dead_after);
     let mut key_logs = KeyLogs::new(&args.common.keylog);
     options.more_keys = !key_logs.is_empty();
@@ -255,6 +257,11 @@ impl Timers {
         let before = std::mem::replace(&mut self.dropped, total);
         total.saturating_sub(before)
     }
+}
+
+/// What `--memory` and `--limit` ask for, from the limits of a capture without end.
+pub(crate) fn live_limits(args: &CommonArgs) -> Limits {
+    limits_from(args, args.memory.map_or_else(Limits::default, Limits::within).for_live())
 }
 
 fn live_options(args: &LiveArgs) -> Result<LiveOptions> {

@@ -1,6 +1,7 @@
 //! What live capture writes besides the connections: revisions, statistics, summaries on demand, rotated files.
 
 use crate::args::{CommonArgs, Format, LiveArgs};
+use crate::live::live_limits;
 use crate::output::{Output, Selection, Totals, Writer};
 use crate::sink::{Rotation, SharedFile};
 use anyhow::Result;
@@ -64,7 +65,8 @@ impl LiveOutput {
             Some(file) => Box::new(file.clone()),
             None => Box::new(io::BufWriter::new(io::stdout())),
         };
-        let output = Output::open_on(sink, common, Selection::new(common), infos)?.line_by_line();
+        let output =
+            Output::open_on(sink, common, live_limits(common), Selection::new(common), infos)?.line_by_line();
         let names: Vec<String> = infos.iter().map(|info| info.path.clone()).collect();
         let so_far = TextReport::new(TextStyle::default(), &names);
         Ok(LiveOutput { output, file, rotation: args.rotate, so_far, said: HashMap::new(), listed: 0 })

@@ -9,6 +9,7 @@ use std::path::Path;
 use wsclose::analyzer::record::ConnectionRecord;
 use wsclose::anomaly::{Anomaly, AnomalyCounts};
 use wsclose::capture::InputInfo;
+use wsclose::limits::Limits;
 use wsclose::report::build::{self, Context};
 use wsclose::report::diagnosis::Diagnoser;
 use wsclose::report::filter::Selector;
@@ -111,13 +112,14 @@ pub(crate) struct Output {
 
 impl Output {
     pub(crate) fn open(args: &CommonArgs, selection: Selection, infos: &[InputInfo]) -> Result<Self> {
-        Self::open_on(sink(args)?, args, selection, infos)
+        Self::open_on(sink(args)?, args, limits(args), selection, infos)
     }
 
     /// The same, on a given sink.
     pub(crate) fn open_on(
         out: Box<dyn Write + Send>,
         args: &CommonArgs,
+        limits: Limits,
         selection: Selection,
         infos: &[InputInfo],
     ) -> Result<Self> {
@@ -137,7 +139,7 @@ impl Output {
             files,
             redact: args.redact,
             summary: Summary::default(),
-            diagnoser: Diagnoser::new(limits(args)),
+            diagnoser: Diagnoser::new(limits),
             next_id: 1,
             as_they_end: false,
             only_totals: args.summary,
