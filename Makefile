@@ -2,7 +2,7 @@
 # what they miss of system packages they install (with sudo, if you are not root), and say so.
 
 .DEFAULT_GOAL := demo
-.PHONY: demo test test-live soak fixtures bench fuzz lint deps cargo
+.PHONY: demo test test-live soak fixtures bench instructions fuzz lint deps cargo
 
 # What a build needs, and what the tests need besides.
 BUILD_PACKAGES := gcc libc6-dev libpcap-dev
@@ -57,9 +57,15 @@ fixtures: deps
 	tests/lab/setup.sh
 	$(SUDO) python3 tests/lab/record.py
 
-## Measure packets per second, GB per second and peak memory.
+## Measure packets per second, GB per second and peak memory beside tcpdump and tshark; write docs/performance.md.
 bench: deps
-	cargo bench --locked
+	@.ci/need tcpdump
+	cargo bench --locked -- --write docs/performance.md
+
+## Count instructions and compare them with the committed figures; UPDATE=--update writes them down instead.
+instructions: deps
+	@.ci/need valgrind
+	cargo bench --locked -- --instructions $(UPDATE)
 
 ## Run each fuzz target for TIME seconds; TARGETS="frames decode" for some of them.
 TIME ?= 60
