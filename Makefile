@@ -2,7 +2,7 @@
 # what they miss of system packages they install (with sudo, if you are not root), and say so.
 
 .DEFAULT_GOAL := demo
-.PHONY: demo test test-live soak fixtures bench instructions fuzz lint deps cargo
+.PHONY: demo test test-live soak test-tables fixtures bench instructions fuzz lint deps cargo
 
 # What a build needs, and what the tests need besides.
 BUILD_PACKAGES := gcc libc6-dev libpcap-dev
@@ -50,6 +50,14 @@ test-live: deps
 SOAK_S ?= 3600
 soak:
 	$(MAKE) --no-print-directory test-live STAGES="soak --seconds $(SOAK_S)"
+
+## Run what docs/tables.md shows with jq, DuckDB and pandas, which it installs, and the tests of `--format parquet`.
+test-tables: deps
+	@.ci/need jq python3-venv
+	@test -x $(TARGET)/notebook-venv/bin/python3 || python3 -m venv $(TARGET)/notebook-venv
+	$(TARGET)/notebook-venv/bin/python3 -m pip install --quiet --disable-pip-version-check duckdb==2.0.0 pandas==3.1.1 pyarrow==26.0.1
+	cargo test --locked --features parquet --lib parquet::
+	WSCLOSE_REQUIRE_TOOLS=1 cargo test --locked --features parquet --test it tables::
 
 ## Record the fixtures anew from real endpoints. Needs root, for network namespaces.
 fixtures: deps

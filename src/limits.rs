@@ -136,7 +136,7 @@ limits! {
     /// Distinct encapsulations told apart in one capture.
     encapsulations: usize = 65_536, Count, Each(320);
     /// IP datagrams under reassembly at a time.
-    fragment_datagrams: usize = 4_096, Count, Each(256);
+    fragment_datagrams: usize = 4_096, Count, Each(512);
     /// Bytes held for IP datagrams under reassembly.
     fragment_bytes: usize = 16 << 20, Bytes, Twice;
     /// Age at which an incomplete IP datagram is given up (RFC 791 and RFC 8200 say 60 s).
@@ -212,6 +212,9 @@ limits! {
     finding_connections: usize = 1_000, Count, Nothing;
     /// Packets that one diagnosis or finding names.
     finding_packets: usize = 8, Count, Nothing;
+    // -- report
+    /// Text of the comments that `wsclose annotate` adds to a capture, in bytes: some 600 for a connection.
+    comment_bytes: usize = 256 << 20, Bytes, Twice;
 }
 
 impl Limits {

@@ -384,7 +384,7 @@ pub struct ReportedAs {
 }
 
 /// What one side sent.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Traffic {
     /// Frames of any kind.
     pub frames: u64,
@@ -396,6 +396,9 @@ pub struct Traffic {
     pub pongs: u64,
     /// Payload bytes of data frames.
     pub payload_bytes: u64,
+    /// Median time from its latest pings to their pongs, as seen at the capture's place, in seconds.
+    #[serde(default)]
+    pub ping_round_trip_s: Option<f64>,
 }
 
 /// One packet that proves something.

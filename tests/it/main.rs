@@ -13,6 +13,7 @@
     reason = "a test may fail by panicking; clippy exempts only the functions marked #[test]"
 )]
 
+mod annotate;
 mod captures;
 mod clean_ends;
 mod cli;
@@ -30,6 +31,7 @@ mod properties;
 mod scenarios;
 mod schema;
 mod support;
+mod tables;
 mod tls;
 mod tls_shape;
 mod tshark;

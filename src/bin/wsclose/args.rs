@@ -44,6 +44,19 @@ USR1 prints the summary so far to standard error.
 Capturing takes root, or the right by itself:
   sudo setcap cap_net_raw+ep \"$(command -v wsclose)\"";
 
+const ANNOTATE_EXAMPLES: &str = "\
+Examples:
+  wsclose annotate server.pcap -o annotated.pcapng
+  wsclose annotate server.pcap --only abnormal -o evidence.pcapng   their packets alone, to hand on
+  tshark -r annotated.pcapng -Y frame.comment -T fields -e frame.number -e frame.comment";
+
+const MERGE_EXAMPLES: &str = "\
+Examples:
+  wsclose merge monday.json tuesday.ndjson              one summary, one table
+  wsclose merge --format csv server-*.json -o all.csv   a row a connection
+
+Findings of the same words become one; others stand side by side, each with its count.";
+
 /// Who closed this WebSocket, with what code, and why? Answers from packet captures alone.
 #[derive(Debug, Parser)]
 #[command(version, about, after_help = EXAMPLES, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
@@ -72,6 +85,12 @@ pub(crate) enum Command {
     Explain(ExplainArgs),
     /// Write a TLS key log into a capture, so that wsclose and Wireshark decrypt it without a second file
     InjectKeys(InjectArgs),
+    /// Write a capture whose packets carry the verdicts they prove as comments, for Wireshark and tshark
+    #[command(after_help = ANNOTATE_EXAMPLES)]
+    Annotate(AnnotateArgs),
+    /// Add several JSON or NDJSON reports up to one
+    #[command(after_help = MERGE_EXAMPLES)]
+    Merge(MergeArgs),
 }
 
 const REPORT: &str = "Report";
@@ -222,7 +241,7 @@ pub(crate) struct LiveArgs {
     #[arg(long, value_enum, default_value_t, value_name = "WAY", help_heading = CAPTURE)]
     pub(crate) direction: DirectionArg,
     /// Report a connection whose peer has not answered for so long as timed out, before it ends (such as 30s, 5m); a
-    /// `revised` line takes it back if the peer speaks again. Not with --format json
+    /// `revised` line takes it back if the peer speaks again. Only in text and NDJSON
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = parse_time, help_heading = REPORT)]
     pub(crate) dead_after: Duration,
     /// Write a `stats` line this often in NDJSON
@@ -286,6 +305,62 @@ pub(crate) struct InjectArgs {
     pub(crate) all: bool,
 }
 
+#[derive(Args, Debug)]
+pub(crate) struct AnnotateArgs {
+    /// The capture: pcapng is copied byte for byte but for the comments, pcap becomes pcapng
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// The capture with its comments
+    #[arg(short, long, value_name = "OUT")]
+    pub(crate) output: PathBuf,
+    /// Write only the packets of these: a kind, a label, both or a cause, as for analyze
+    #[arg(long, value_name = "LABELS", value_delimiter = ',', value_parser = Selector::parse, help_heading = CHOICE)]
+    pub(crate) only: Vec<Selector>,
+    /// Write only the packets of those whose end was begun by one of these
+    #[arg(long, value_name = "WHO", value_delimiter = ',', value_parser = PossibleValuesParser::new(CLOSED_BY),
+          help_heading = CHOICE)]
+    pub(crate) closed_by: Vec<String>,
+    /// Server ports that carry WebSockets, even where none was seen to open
+    #[arg(long, value_name = "PORT", value_delimiter = ',', help_heading = CHOICE)]
+    pub(crate) ws_port: Vec<u16>,
+    /// Comment on connections in TLS that can't be decrypted, too, where they look like a WebSocket
+    #[arg(long, help_heading = CHOICE)]
+    pub(crate) encrypted: bool,
+    /// Key log to decrypt TLS with; may be given more than once. The file that SSLKEYLOGFILE names is read besides
+    #[arg(long, value_name = "FILE", help_heading = READING)]
+    pub(crate) keylog: Vec<PathBuf>,
+    /// Write no names (`client`, `server`) for the addresses
+    #[arg(long)]
+    pub(crate) no_names: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct MergeArgs {
+    /// Reports of `--format json` or `--format ndjson`; `-` is standard input
+    #[arg(required = true, value_name = "REPORT")]
+    pub(crate) reports: Vec<PathBuf>,
+    /// Output format
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub(crate) format: Format,
+    /// Write the report to FILE instead of standard output
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// Show each connection's reasons and evidence in the text report
+    #[arg(short, long)]
+    pub(crate) verbose: bool,
+    /// Colour the text report; `auto`: on a terminal, unless NO_COLOR is set
+    #[arg(long, value_enum, default_value_t, value_name = "WHEN")]
+    pub(crate) color: When,
+}
+
+impl MergeArgs {
+    /// The same, as `analyze` has it.
+    pub(crate) fn to_common(&self) -> CommonArgs {
+        let (format, verbose, color) = (self.format, self.verbose, self.color);
+        CommonArgs { format, output: self.output.clone(), verbose, color, ..CommonArgs::default() }
+    }
+}
+
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
     /// A summary and a line per connection, for people
@@ -295,6 +370,11 @@ pub(crate) enum Format {
     Json,
     /// One JSON object a line, each as soon as it is known
     Ndjson,
+    /// A row a connection, for spreadsheets; without totals
+    Csv,
+    /// The same columns, for notebooks and warehouses; without totals
+    #[cfg(feature = "parquet")]
+    Parquet,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

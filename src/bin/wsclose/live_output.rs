@@ -114,8 +114,8 @@ impl LiveOutput {
             Writer::Ndjson(writer) => {
                 writer.write(&Line::Revised { id: said.id, label, at: at.at.to_rfc3339(), packet })
             }
-            // One document can take nothing back; nothing was said early.
-            Writer::Json(_) => Ok(()),
+            // These can take nothing back; nothing was said early.
+            _ => Ok(()),
         }
     }
 
@@ -169,5 +169,5 @@ pub(crate) fn still_open(info: &InputInfo) -> InputInfo {
 
 /// May early verdicts be written in this format?
 pub(crate) fn can_revise(format: Format) -> bool {
-    format != Format::Json
+    matches!(format, Format::Text | Format::Ndjson)
 }

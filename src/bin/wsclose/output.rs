@@ -11,11 +11,14 @@ use wsclose::anomaly::{Anomaly, AnomalyCounts};
 use wsclose::capture::InputInfo;
 use wsclose::limits::Limits;
 use wsclose::report::build::{self, Context};
+use wsclose::report::csv::CsvWriter;
 use wsclose::report::diagnosis::Diagnoser;
 use wsclose::report::filter::Selector;
 use wsclose::report::json::JsonWriter;
 use wsclose::report::model::{Connection, Input, Summary};
 use wsclose::report::ndjson::NdjsonWriter;
+#[cfg(feature = "parquet")]
+use wsclose::report::parquet::ParquetWriter;
 use wsclose::report::text::{TextReport, TextStyle};
 use wsclose::time::Timestamp;
 
@@ -40,12 +43,12 @@ impl Selection {
         }
     }
 
-    fn is_narrowed(&self) -> bool {
+    pub(crate) fn is_narrowed(&self) -> bool {
         let by_time = self.since.is_some() || self.until.is_some();
         by_time || !self.only.is_empty() || !self.closed_by.is_empty()
     }
 
-    fn lists(&self, record: &ConnectionRecord, connection: &Connection<'_>) -> bool {
+    pub(crate) fn lists(&self, record: &ConnectionRecord, connection: &Connection<'_>) -> bool {
         let verdict = &connection.verdict;
         let by = verdict.closed_by.as_deref().unwrap_or_default();
         let ended = record.teardown.tcp_end().map_or(record.last, |end| end.at);
@@ -61,10 +64,16 @@ impl Selection {
 }
 
 pub(crate) enum Writer {
-    Text(Box<TextReport>, Box<dyn Write + Send>),
-    Json(JsonWriter<Box<dyn Write + Send>>),
-    Ndjson(NdjsonWriter<Box<dyn Write + Send>>),
+    Text(Box<TextReport>, Sink),
+    Json(JsonWriter<Sink>),
+    Ndjson(NdjsonWriter<Sink>),
+    Csv(Box<CsvWriter<Sink>>),
+    #[cfg(feature = "parquet")]
+    Parquet(Box<ParquetWriter<Sink>>),
 }
+
+/// Where a report goes.
+pub(crate) type Sink = Box<dyn Write + Send>;
 
 impl Writer {
     /// Counts a connection that is not listed, where the format counts by itself.
@@ -74,14 +83,57 @@ impl Writer {
         }
     }
 
-    fn connection(&mut self, connection: Connection<'_>, as_they_end: bool) -> io::Result<()> {
+    /// Begins a report on `inputs`, as far as they are known.
+    pub(crate) fn open(out: Sink, args: &CommonArgs, inputs: &[Input], narrowed: bool) -> io::Result<Self> {
+        Ok(match args.format {
+            Format::Text => {
+                let files: Vec<String> = inputs.iter().map(|input| input.path.clone()).collect();
+                Writer::Text(Box::new(TextReport::new(text_style(args, narrowed), &files)), out)
+            }
+            Format::Json => Writer::Json(JsonWriter::begin(out)?),
+            Format::Ndjson => Writer::Ndjson(NdjsonWriter::begin(out, inputs.to_vec())?),
+            Format::Csv => Writer::Csv(Box::new(CsvWriter::begin(out)?)),
+            #[cfg(feature = "parquet")]
+            Format::Parquet => Writer::Parquet(Box::new(ParquetWriter::begin(out)?)),
+        })
+    }
+
+    pub(crate) fn connection(&mut self, connection: Connection<'_>, as_they_end: bool) -> io::Result<()> {
         match self {
             Writer::Text(report, out) if as_they_end => report.write_line(out, &connection)?,
             Writer::Text(report, _) => report.add(&connection),
             Writer::Json(writer) => writer.connection(&connection)?,
             Writer::Ndjson(writer) => writer.connection(connection)?,
+            Writer::Csv(writer) => {
+                writer.connection(&connection)?;
+                if as_they_end {
+                    writer.flush()?;
+                }
+            }
+            #[cfg(feature = "parquet")]
+            Writer::Parquet(writer) => writer.connection(&connection)?,
         }
         Ok(())
+    }
+
+    /// Writes the totals, where the format has them.
+    pub(crate) fn finish(
+        &mut self,
+        inputs: Vec<Input>,
+        summary: &Summary,
+        anomalies: &AnomalyCounts,
+    ) -> io::Result<()> {
+        match self {
+            Writer::Text(report, out) => {
+                report.write(out, &inputs, summary, anomalies)?;
+                out.flush()
+            }
+            Writer::Json(writer) => writer.finish(&inputs, summary, anomalies),
+            Writer::Ndjson(writer) => writer.finish(inputs, summary.clone(), anomalies),
+            Writer::Csv(writer) => writer.flush(),
+            #[cfg(feature = "parquet")]
+            Writer::Parquet(writer) => writer.finish(),
+        }
     }
 }
 
@@ -125,14 +177,7 @@ impl Output {
     ) -> Result<Self> {
         let files: Vec<String> = infos.iter().map(|info| info.path.clone()).collect();
         let inputs: Vec<Input> = infos.iter().map(build::input).collect();
-        let writer = match args.format {
-            Format::Text => {
-                let style = text_style(args, selection.is_narrowed());
-                Writer::Text(Box::new(TextReport::new(style, &files)), out)
-            }
-            Format::Json => Writer::Json(JsonWriter::begin(out)?),
-            Format::Ndjson => Writer::Ndjson(NdjsonWriter::begin(out, inputs)?),
-        };
+        let writer = Writer::open(out, args, &inputs, selection.is_narrowed())?;
         Ok(Output {
             writer,
             selection,
@@ -187,14 +232,7 @@ impl Output {
     pub(crate) fn finish(&mut self, totals: Totals, infos: &[InputInfo]) -> io::Result<()> {
         let inputs: Vec<Input> = infos.iter().map(build::input).collect();
         let anomalies = self.sum_up(totals);
-        match &mut self.writer {
-            Writer::Text(report, out) => {
-                report.write(out, &inputs, &self.summary, &anomalies)?;
-                out.flush()
-            }
-            Writer::Json(writer) => writer.finish(&inputs, &self.summary, &anomalies),
-            Writer::Ndjson(writer) => writer.finish(inputs, self.summary.clone(), &anomalies),
-        }
+        self.writer.finish(inputs, &self.summary, &anomalies)
     }
 }
 
@@ -210,7 +248,7 @@ impl Output {
     }
 }
 
-fn sink(args: &CommonArgs) -> Result<Box<dyn Write + Send>> {
+pub(crate) fn sink(args: &CommonArgs) -> Result<Sink> {
     Ok(match &args.output {
         Some(path) => Box::new(BufWriter::new(create(path)?)),
         None => Box::new(BufWriter::new(io::stdout())),
