@@ -2,12 +2,14 @@
 # what they miss of system packages they install (with sudo, if you are not root), and say so.
 
 .DEFAULT_GOAL := demo
-.PHONY: demo test test-tables fixtures bench instructions fuzz lint deps cargo
+.PHONY: demo test test-live soak test-tables fixtures bench instructions fuzz lint deps cargo
 
 # What a build needs, and what the tests need besides.
 BUILD_PACKAGES := gcc libc6-dev libpcap-dev
 # tshark is the tests' independent reader.
 TEST_PACKAGES  := tshark
+# What the live tests need: namespaces, and tcpdump as the witness. tshark brings editcap.
+LIVE_PACKAGES  := tshark tcpdump iproute2 python3
 # What the recorder of the fixtures needs: capture, namespaces, proxies, browser, runtimes of its endpoints.
 LAB_PACKAGES   := tcpdump wireshark-common iproute2 nftables conntrack ethtool procps nginx haproxy chromium nodejs npm python3-venv
 
@@ -37,6 +39,17 @@ demo: cargo
 ## Run every test. Needs no root.
 test: deps
 	cargo test --locked
+
+## Run the live tests: network namespaces, real interfaces. Needs root. STAGES="replay rate" for some of them.
+test-live: deps
+	@.ci/need $(LIVE_PACKAGES)
+	cargo build --locked --release
+	$(SUDO) env CARGO_TARGET_DIR="$(abspath $(TARGET))" python3 tests/live/run.py $(STAGES)
+
+## One hour of short connections: memory stays flat, every end is accounted for. Needs root.
+SOAK_S ?= 3600
+soak:
+	$(MAKE) --no-print-directory test-live STAGES="soak --seconds $(SOAK_S)"
 
 ## Run what docs/tables.md shows with jq, DuckDB and pandas, which it installs, and the tests of `--format parquet`.
 test-tables: deps

@@ -25,6 +25,7 @@ mod hostile;
 mod inject_keys;
 mod layering;
 mod limits;
+mod live;
 mod metamorphic;
 mod properties;
 mod scenarios;

@@ -7,12 +7,16 @@ mod inject;
 mod keys;
 #[cfg(feature = "live")]
 mod live;
+#[cfg(feature = "live")]
+mod live_output;
 mod merge;
 mod offline;
 mod output;
 mod read_ahead;
 mod reporter;
 mod show;
+#[cfg(feature = "live")]
+mod sink;
 
 use args::{Cli, Command};
 use clap::Parser as _;
