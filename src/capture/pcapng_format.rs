@@ -18,8 +18,9 @@ use pcap_parser::{parse_block_be, parse_block_le};
 pub(super) const SECTION_HEADER: u32 = 0x0a0d_0d0a;
 pub(super) const INTERFACE_DESCRIPTION: u32 = 1;
 /// Obsolete since 2008, still found.
-const PACKET: u32 = 2;
-const SIMPLE_PACKET: u32 = 3;
+pub(super) const PACKET: u32 = 2;
+pub(super) const SIMPLE_PACKET: u32 = 3;
+pub(super) const NAME_RESOLUTION: u32 = 4;
 const INTERFACE_STATISTICS: u32 = 5;
 pub(super) const ENHANCED_PACKET: u32 = 6;
 const SYSTEMD_JOURNAL: u32 = 9;
@@ -36,7 +37,7 @@ pub(super) const TLS_KEY_LOG: u32 = 0x544c_534b;
 /// Type and both lengths of a block.
 pub(super) const OVERHEAD: usize = 12;
 /// Bytes of options and padding that a block may have besides its packet.
-const OPTION_BYTES: usize = 1 << 20;
+pub(super) const OPTION_BYTES: usize = 1 << 20;
 
 /// A block that is passed over, being of no use or too large to hold.
 struct Skip {
@@ -445,7 +446,7 @@ impl Format for PcapngFormat {
 }
 
 /// Does Wireshark number the records of this kind of block, which hold no network packet? (Seen of 4.0.17.)
-fn has_number(kind: u32) -> bool {
+pub(super) fn has_number(kind: u32) -> bool {
     matches!(kind, SYSTEMD_JOURNAL | CUSTOM | CUSTOM_NOT_COPIED) || SYSDIG.contains(&kind)
 }
 

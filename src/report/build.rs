@@ -9,6 +9,7 @@ use crate::analyzer::record::ConnectionRecord;
 use crate::capture::InputInfo;
 use crate::decode::segment::Endpoint;
 use crate::side::{PerSide, Side};
+use crate::time::Timestamp;
 use crate::verdict::teardown::TcpEndKind;
 use crate::verdict::verdict::{Kind, Verdict};
 use crate::websocket::close::{CloseBody, CloseFrame};
@@ -72,16 +73,24 @@ pub fn connection<'a>(id: u64, record: &'a ConnectionRecord, context: Context<'a
         },
         vantage: endpoints::vantage(record),
         endpoints: sides(PerSide::from_fn(|side| endpoints::of(record, side, context))),
-        traffic: sides(record.traffic.map(|traffic| model::Traffic {
-            frames: traffic.frames,
-            messages: traffic.messages,
-            pings: traffic.pings,
-            pongs: traffic.pongs,
-            payload_bytes: traffic.payload_bytes,
-        })),
+        traffic: sides(PerSide::from_fn(|side| traffic(record, side))),
         evidence: evidence::of(record, context),
         diagnosis: Vec::new(),
         anomalies: record.anomalies.iter().map(|anomaly| anomaly.name().into()).collect(),
+    }
+}
+
+fn traffic(record: &ConnectionRecord, side: Side) -> model::Traffic {
+    let (traffic, pings) = (&record.traffic[side], record.vitals.sides[side].pings.as_deref());
+    model::Traffic {
+        frames: traffic.frames,
+        messages: traffic.messages,
+        pings: traffic.pings,
+        pongs: traffic.pongs,
+        payload_bytes: traffic.payload_bytes,
+        ping_round_trip_s: pings
+            .and_then(|pings| pings.round_trips.median())
+            .map(|nanos| Timestamp::from_nanos(nanos).seconds_since(Timestamp::default())),
     }
 }
 

@@ -29,12 +29,14 @@ mod words;
 
 pub use words::counted;
 
-use super::model::{Connection, Input, Summary};
+use super::model::{Address, Connection, Input, Summary, Verdict};
 use crate::anomaly::AnomalyCounts;
+use crate::moment::Moment;
 use anstyle::{AnsiColor, Style};
 use files::FileNames;
 use row::Row;
 use std::io::{self, Write};
+use std::net::SocketAddr;
 use tally::Tally;
 
 /// How the text report looks.
@@ -90,6 +92,32 @@ impl TextReport {
         let row = self.row(connection);
         writeln!(out, "{}", row.line(&connection.ended_at.to_rfc3339(), self.style.color))?;
         write_details(out, &row)?;
+        out.flush()
+    }
+
+    /// Takes back what was counted of a connection.
+    pub fn uncount(&mut self, verdict: &Verdict<'_>) {
+        self.tally.uncount(verdict);
+    }
+
+    /// Writes that what was said of a connection does not hold.
+    ///
+    /// # Errors
+    /// The output can't be written.
+    pub fn write_revision(
+        &mut self,
+        out: &mut impl Write,
+        between: (&Address, &Address),
+        verdict: &Verdict<'_>,
+        at: Moment,
+    ) -> io::Result<()> {
+        self.tally.uncount(verdict);
+        let [client, server] = [between.0, between.1].map(|end| SocketAddr::new(end.address, end.port));
+        let (time, label, packet) = (at.at.to_rfc3339(), &verdict.label, at.packet);
+        writeln!(
+            out,
+            "{time}  revised: {client} to {server} is not {label}: packet {packet} shows it alive"
+        )?;
         out.flush()
     }
 

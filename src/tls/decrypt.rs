@@ -15,6 +15,7 @@ use ccm::Ccm;
 use chacha20poly1305::ChaCha20Poly1305;
 use std::fmt;
 use std::ops::Range;
+use std::sync::Arc;
 
 /// Bytes of an AES block.
 const BLOCK: usize = 16;
@@ -35,6 +36,7 @@ pub struct Opened {
 }
 
 /// Opens the records of one direction under one set of keys, in order.
+#[derive(Clone)]
 pub struct Opener {
     protection: Protection,
     /// The part of each nonce that does not travel, or the next IV of CBC in TLS 1.0.
@@ -44,13 +46,15 @@ pub struct Opener {
     opened: u64,
 }
 
+#[derive(Clone)]
 enum Protection {
     Aead(AeadRecords),
     Cbc(CbcRecords),
 }
 
+#[derive(Clone)]
 struct AeadRecords {
-    aead: Box<dyn Aead + Send + Sync>,
+    aead: Arc<dyn Aead + Send + Sync>,
     /// Part of each nonce travels.
     explicit: bool,
     /// Length of the tag.
@@ -59,8 +63,9 @@ struct AeadRecords {
     destroys: bool,
 }
 
+#[derive(Clone)]
 struct CbcRecords {
-    cipher: Box<dyn Cbc + Send + Sync>,
+    cipher: Arc<dyn Cbc + Send + Sync>,
     mac: Hash,
     mac_key: Secret,
     encrypt_then_mac: bool,
@@ -115,7 +120,7 @@ fn aead<A: AeadInOut<NonceSize = U12> + KeyInit + Send + Sync + 'static>(
     explicit: bool,
     destroys: bool,
 ) -> Option<Protection> {
-    let aead: Box<dyn Aead + Send + Sync> = Box::new(A::new_from_slice(key).ok()?);
+    let aead: Arc<dyn Aead + Send + Sync> = Arc::new(A::new_from_slice(key).ok()?);
     Some(Protection::Aead(AeadRecords { aead, explicit, tag: A::TagSize::to_usize(), destroys }))
 }
 
@@ -139,9 +144,9 @@ impl Opener {
             RecordCipher::AesCcm8 { .. } => aead::<Ccm<Aes256, U8, U12>>(key, explicit, true),
             RecordCipher::ChaCha20Poly1305 => aead::<ChaCha20Poly1305>(key, false, false),
             RecordCipher::AesCbc { key: length, mac } => {
-                let cipher: Box<dyn Cbc + Send + Sync> = match length {
-                    16 => Box::new(Aes128::new_from_slice(key).ok()?),
-                    _ => Box::new(Aes256::new_from_slice(key).ok()?),
+                let cipher: Arc<dyn Cbc + Send + Sync> = match length {
+                    16 => Arc::new(Aes128::new_from_slice(key).ok()?),
+                    _ => Arc::new(Aes256::new_from_slice(key).ok()?),
                 };
                 let mac_key = keys.mac.clone();
                 Some(Protection::Cbc(CbcRecords { cipher, mac, mac_key, encrypt_then_mac }))

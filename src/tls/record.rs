@@ -160,7 +160,7 @@ impl Run<'_> {
 /// ```text
 /// buffer = one record's header, or what follows it, incomplete; never longer than FRAGMENT_MAX
 /// ```
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Deframer {
     /// That of the record under way, once it is whole.
     header: Option<RecordHeader>,

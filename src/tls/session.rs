@@ -40,7 +40,7 @@ pub struct Context<'a> {
 ///
 /// Content keeps its place in TCP: the [`Wire`] of decrypted bytes is that of their record, which its receiver can read
 /// only when it is whole.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Session {
     directions: PerSide<Direction>,
     client_random: Option<ClientRandom>,

@@ -242,6 +242,20 @@ impl Teardown {
         first
     }
 
+    /// The capture dropped packets while the connection ended, at these offsets: a Close may have been among them. One
+    /// that was seen stays.
+    pub fn lose_to_drops(&mut self, offsets: PerSide<u64>) {
+        if Side::BOTH.into_iter().any(|side| self.close[side].is_some()) {
+            return;
+        }
+        for side in Side::BOTH {
+            if self.sight[side] == Sight::Full {
+                let lost = Lost { blind: Blind::Dropped, at: None, offset: offsets[side], unsent_at: None };
+                *self.sight.get_mut(side) = Sight::Lost(lost);
+            }
+        }
+    }
+
     /// What a Close of `side` may stand in, where none was seen.
     ///
     /// A frame of nonsense that never ended counts here, but not in `sight`: against a Close that was seen it says

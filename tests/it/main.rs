@@ -13,6 +13,7 @@
     reason = "a test may fail by panicking; clippy exempts only the functions marked #[test]"
 )]
 
+mod annotate;
 mod captures;
 mod clean_ends;
 mod cli;
@@ -24,11 +25,13 @@ mod hostile;
 mod inject_keys;
 mod layering;
 mod limits;
+mod live;
 mod metamorphic;
 mod properties;
 mod scenarios;
 mod schema;
 mod support;
+mod tables;
 mod tls;
 mod tls_damage;
 mod tls_late;

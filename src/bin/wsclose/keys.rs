@@ -74,12 +74,12 @@ impl KeyLogs {
         Ok(())
     }
 
-    /// Hands what has been written since to `analyzer`.
+    /// Hands what has been written since to `follower`.
     #[cfg(feature = "live")]
-    pub(crate) fn follow(&mut self, analyzer: &mut wsclose::analyzer::Analyzer) {
+    pub(crate) fn follow(&mut self, follower: &mut wsclose::analyzer::Follower) {
         for file in &mut self.files {
             // A file that has gone has no more keys.
-            let _ = file.read_on(true, |text| analyzer.add_keys(text));
+            let _ = file.read_on(true, |text| follower.add_keys(text));
         }
     }
 }

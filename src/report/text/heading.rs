@@ -47,7 +47,10 @@ pub(super) fn write(
 
 fn place(inputs: &[Input]) -> String {
     match inputs {
-        [one] if one.format.as_deref() == Some("live") => format!("on {}", terminal(&one.path)),
+        [_, ..] if inputs.iter().all(|one| one.format.as_deref() == Some("live")) => {
+            let names: Vec<_> = inputs.iter().map(|one| terminal(&one.path)).collect();
+            format!("on {}", names.join(", "))
+        }
         [one] if one.path == "-" => "in standard input".to_owned(),
         [one] => format!("in {}", terminal(&one.path)),
         many => format!("in {} files", many.len()),
