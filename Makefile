@@ -2,7 +2,7 @@
 # what they miss of system packages they install (with sudo, if you are not root), and say so.
 
 .DEFAULT_GOAL := demo
-.PHONY: demo test test-live soak test-tables fixtures bench instructions fuzz lint deps cargo
+.PHONY: demo test test-live soak test-tables fixtures bench instructions fuzz miri lint deps cargo
 
 # What a build needs, and what the tests need besides.
 BUILD_PACKAGES := gcc libc6-dev libpcap-dev
@@ -83,6 +83,11 @@ TIME ?= 60
 fuzz: cargo
 	@.ci/need $(BUILD_PACKAGES) $(FUZZ_PACKAGES)
 	.ci/fuzz $(TIME) $(TARGETS)
+
+## Run the unit tests of the pure layers in Miri, which wants a nightly compiler with that component.
+MIRI_LAYERS := tcp:: seq:: websocket:: http:: flow:: verdict:: limits::
+miri: cargo
+	PROPTEST_CASES=4 MIRIFLAGS=-Zmiri-disable-isolation cargo +nightly miri test --locked --no-default-features --lib -- $(MIRI_LAYERS)
 
 ## Check format and lints.
 lint: deps
