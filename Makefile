@@ -9,7 +9,7 @@ BUILD_PACKAGES := gcc libc6-dev libpcap-dev
 # tshark is the tests' independent reader.
 TEST_PACKAGES  := tshark
 # What the recorder of the fixtures needs: capture, namespaces, proxies, browser, runtimes of its endpoints.
-LAB_PACKAGES   := tcpdump wireshark-common iproute2 nftables conntrack ethtool procps nginx haproxy chromium nodejs npm python3-venv
+LAB_PACKAGES   := tcpdump wireshark-common iproute2 nftables conntrack ethtool procps nginx haproxy nghttp2-proxy chromium nodejs npm python3-venv
 
 # libFuzzer is C++.
 FUZZ_PACKAGES  := g++

@@ -3,12 +3,14 @@
 mod conversation;
 mod facts;
 mod joining;
+mod multiplexed;
 mod opaque;
 pub mod ladder;
 mod pairing;
 pub mod record;
 mod secured;
 mod settling;
+mod split;
 mod tracker;
 mod upper;
 

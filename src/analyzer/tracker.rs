@@ -3,6 +3,7 @@
 use super::Options;
 use super::conversation::Conversation;
 use super::settling::Event;
+use super::split::Which;
 use crate::anomaly::{Anomaly, AnomalyCounts};
 use crate::decode::segment::{IcmpError, Segment};
 use crate::flow::copies::CopyFilter;
@@ -130,6 +131,10 @@ impl Tracker {
         }
         if let Some(opened) = conversation.take_opening() {
             self.events.push_back(Event::Opened(opened));
+        }
+        if conversation.has_ended_streams(self.now) {
+            let streams = conversation.take_streams(Which::Ended(self.now));
+            Self::streams_ended(streams, Observed::Whole, &mut self.events, &mut self.anomalies);
         }
         if let Some(memory) = memory {
             self.memory = (self.memory + conversation.memory()).saturating_sub(memory);
@@ -275,6 +280,21 @@ impl Tracker {
         }
     }
 
+    /// WebSockets in streams of one connection are over.
+    fn streams_ended(
+        streams: Vec<Box<Conversation>>,
+        observed: Observed,
+        events: &mut VecDeque<Event>,
+        anomalies: &mut AnomalyCounts,
+    ) {
+        for conversation in streams {
+            for anomaly in conversation.own_anomalies().iter() {
+                anomalies.count(anomaly);
+            }
+            events.push_back(Event::Ended { conversation, observed, encapsulation: Vec::new() });
+        }
+    }
+
     fn finish_conversation(&mut self, id: FlowId, observed: Observed) {
         let Some((_, mut conversation)) = self.table.remove(id) else { return };
         self.held_bytes = self.held_bytes.saturating_sub(conversation.held_bytes());
@@ -285,6 +305,11 @@ impl Tracker {
         let anomalies = conversation.anomalies();
         for anomaly in anomalies.iter() {
             self.anomalies.count(anomaly);
+        }
+        if conversation.is_multiplexed() {
+            let streams = conversation.take_streams(Which::All);
+            Self::streams_ended(streams, observed, &mut self.events, &mut self.anomalies);
+            return;
         }
         let is_hidden = conversation.is_opaque();
         self.encrypted_connections += u64::from(is_hidden || conversation.is_unread_tls());

@@ -33,7 +33,7 @@ new Promise((done) => { socket.onmessage = () => done(); socket.send(%s); })"""
 class Browser:
     """The protocol: JSON with a NUL behind each message, out on its fd 3 and in on its fd 4."""
 
-    async def start(self, folder):
+    async def start(self, folder, *more, **environment):
         read_theirs, self.write_ours = os.pipe()
         read_ours, write_theirs = os.pipe()
 
@@ -44,7 +44,7 @@ class Browser:
             os.dup2(write_end, 4)
 
         self.process = await asyncio.create_subprocess_exec(
-            *COMMAND, f"--user-data-dir={folder}", "about:blank",
+            *COMMAND, *more, f"--user-data-dir={folder}", "about:blank", env={**os.environ, **environment},
             preexec_fn=hand_over, close_fds=False, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL, start_new_session=True,
         )
         os.close(read_theirs)
@@ -175,4 +175,5 @@ async def main():
                 pass
 
 
-asyncio.run(main())
+if __name__ == "__main__":
+    asyncio.run(main())
