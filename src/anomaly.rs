@@ -216,6 +216,13 @@ impl AnomalyCounts {
         self.0.get(anomaly as usize).copied().unwrap_or(0)
     }
 
+    /// Counts `times` of the anomaly called `name`; one of a later version, which has no name here, is left out.
+    pub fn add_named(&mut self, name: &str, times: u64) {
+        if let Some(anomaly) = Anomaly::ALL.iter().find(|anomaly| anomaly.name() == name) {
+            self.add(*anomaly, times);
+        }
+    }
+
     /// The anomalies that were seen, with their counts.
     pub fn iter(&self) -> impl Iterator<Item = (Anomaly, u64)> + '_ {
         Anomaly::ALL

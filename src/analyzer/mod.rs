@@ -6,6 +6,7 @@ mod joining;
 mod multiplexed;
 mod opaque;
 pub mod ladder;
+pub mod members;
 mod pairing;
 pub mod record;
 mod secured;
@@ -13,6 +14,7 @@ mod settling;
 mod split;
 mod tracker;
 mod upper;
+mod watch;
 
 #[cfg(test)]
 mod growth;
@@ -27,7 +29,8 @@ use crate::tls::keylog::{KeyLog, Reading};
 use crate::verdict::vantage::Vantage;
 use record::ConnectionRecord;
 use settling::Event;
-pub use settling::{Followed, Settler};
+pub use settling::{Followed, Settled, Settler};
+use std::time::Duration;
 use tracker::{Located, Tracker};
 
 /// Packets worked on together.
@@ -50,6 +53,9 @@ pub struct Options {
     pub more_keys: bool,
     /// List connections in TLS that can't be decrypted, where they look like a WebSocket.
     pub encrypted: bool,
+    /// Report a connection whose peer is dead once it has been so for this long, before it ends; `None`: never, as in
+    /// files.
+    pub dead_after: Option<Duration>,
     /// Where the capture was taken; `None`: it is estimated for each connection.
     pub vantage: Option<Vantage>,
 }
@@ -169,6 +175,16 @@ impl Follower {
         self.tracker.advance(now);
     }
 
+    /// The capture dropped packets between two times: no connection that ended then is said to have sent no Close.
+    pub fn note_losses(&mut self, from: Timestamp, to: Timestamp) {
+        self.tracker.note_losses(from, to);
+    }
+
+    /// Where the clock has stepped back to `now`, goes back with it; gives by how many nanoseconds, if at all.
+    pub fn follow_clock(&mut self, now: Timestamp) -> Option<u64> {
+        self.tracker.follow_clock(now)
+    }
+
     /// The input is over: what is left comes out as [`poll`](Follower::poll) asks for it.
     pub fn finish(&mut self) {
         self.decoder.finish();
@@ -210,6 +226,12 @@ impl Follower {
     #[must_use]
     pub fn open_connections(&self) -> usize {
         self.tracker.open_connections()
+    }
+
+    /// TCP connections followed so far.
+    #[must_use]
+    pub fn opened_connections(&self) -> u64 {
+        self.tracker.opened_connections()
     }
 
     /// Memory of the connections followed now, as estimated, in bytes; out-of-order segments left out.

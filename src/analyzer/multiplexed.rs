@@ -17,14 +17,14 @@ use crate::websocket::session::Session;
 use std::collections::{BTreeMap, VecDeque};
 
 /// An HTTP/2 connection, and the WebSockets in it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Multiplexed {
     pub http2: Http2,
     pub streams: Streams,
 }
 
 /// The WebSockets of one connection.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Streams {
     followed: BTreeMap<StreamId, Box<Stream>>,
     /// Those that have ended, with the time until which their stragglers are waited for.
@@ -66,7 +66,7 @@ pub(super) struct Ended {
 }
 
 /// One WebSocket in a stream of its own.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Stream {
     pub id: StreamId,
     pub handshake: Handshake,

@@ -14,7 +14,7 @@ use crate::verdict::teardown::{Observed, Secrecy, StreamEnd, StreamFacts, Teardo
 use crate::websocket::session::Session;
 
 /// What one stream has that its TCP connection has not.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct StreamPart {
     pub session: Session,
     pub tls: Option<Box<Facts>>,
@@ -39,6 +39,11 @@ impl Conversation {
     /// Is it HTTP/2 with WebSockets in it, which are listed in its place?
     pub(super) fn is_multiplexed(&self) -> bool {
         self.upper.http2().is_some_and(|multiplexed| multiplexed.streams.any)
+    }
+
+    /// Is it a stream that was over before its connection ended?
+    pub(super) fn is_closed_stream(&self) -> bool {
+        matches!(&self.upper.phase, Phase::Stream(part) if part.is_closed)
     }
 
     /// Has a stream of it ended, with its stragglers waited for?

@@ -4,6 +4,7 @@ use super::Options;
 use super::conversation::Conversation;
 use super::settling::Event;
 use super::split::Which;
+use super::watch::{Standing, Watch};
 use crate::anomaly::{Anomaly, AnomalyCounts};
 use crate::decode::segment::{IcmpError, Segment};
 use crate::flow::copies::CopyFilter;
@@ -22,14 +23,15 @@ const EVICTION_SAMPLE: usize = 64;
 /// All TCP connections of one capture.
 #[derive(Debug)]
 pub(super) struct Tracker {
-    options: Options,
+    pub(super) options: Options,
     copies: CopyFilter,
     numbers: StreamNumbers,
-    table: FlowTable<Conversation>,
+    pub(super) table: FlowTable<Conversation>,
     /// Ended connections, with the time at which their stragglers are no longer waited for.
-    lingering: VecDeque<(Timestamp, FlowId)>,
+    pub(super) lingering: VecDeque<(Timestamp, FlowId)>,
+    pub(super) watch: Watch,
     /// What has come to light and was not yet handed on.
-    events: VecDeque<Event>,
+    pub(super) events: VecDeque<Event>,
     anomalies: AnomalyCounts,
     held_bytes: usize,
     /// Memory of the connections in the table, in bytes.
@@ -38,7 +40,7 @@ pub(super) struct Tracker {
     opened: u64,
     other_connections: u64,
     encrypted_connections: u64,
-    now: Timestamp,
+    pub(super) now: Timestamp,
     /// Once the input is over: what is still to be judged, by serial number, the next one last.
     left: Vec<(u64, FlowId)>,
 }
@@ -61,6 +63,7 @@ impl Tracker {
             numbers: StreamNumbers::default(),
             table: FlowTable::default(),
             lingering: VecDeque::new(),
+            watch: Watch::default(),
             events: VecDeque::new(),
             anomalies: AnomalyCounts::default(),
             held_bytes: 0,
@@ -79,6 +82,7 @@ impl Tracker {
     pub(super) fn advance(&mut self, now: Timestamp) {
         self.now = self.now.max(now);
         self.expire();
+        self.give_up_dead();
     }
 
     /// Which connection `segment` belongs to, before any look-up.
@@ -132,15 +136,21 @@ impl Tracker {
         if let Some(opened) = conversation.take_opening() {
             self.events.push_back(Event::Opened(opened));
         }
+        let mut streams = Vec::new();
         if conversation.has_ended_streams(self.now) {
-            let streams = conversation.take_streams(Which::Ended(self.now));
-            Self::streams_ended(streams, Observed::Whole, &mut self.events, &mut self.anomalies);
+            streams = conversation.take_streams(Which::Ended(self.now));
         }
         if let Some(memory) = memory {
             self.memory = (self.memory + conversation.memory()).saturating_sub(memory);
         }
+        let standing = conversation.standing;
+        self.streams_ended(streams, Observed::Whole);
+        let is_watched = before.is_some() || standing != Standing::Alive;
         if let Some(held) = before {
             self.account(id, held);
+        }
+        if is_watched {
+            self.watch(id, segment.at);
         }
         self.keep_to_memory();
     }
@@ -207,6 +217,10 @@ impl Tracker {
 
     pub(super) fn open_connections(&self) -> usize {
         self.table.len()
+    }
+
+    pub(super) fn opened_connections(&self) -> u64 {
+        self.opened
     }
 
     pub(super) fn held_bytes(&self) -> usize {
@@ -281,17 +295,21 @@ impl Tracker {
     }
 
     /// WebSockets in streams of one connection are over.
-    fn streams_ended(
-        streams: Vec<Box<Conversation>>,
-        observed: Observed,
-        events: &mut VecDeque<Event>,
-        anomalies: &mut AnomalyCounts,
-    ) {
+    fn streams_ended(&mut self, streams: Vec<Box<Conversation>>, observed: Observed) {
         for conversation in streams {
             for anomaly in conversation.own_anomalies().iter() {
-                anomalies.count(anomaly);
+                self.anomalies.count(anomaly);
             }
-            events.push_back(Event::Ended { conversation, observed, encapsulation: Vec::new() });
+            // A packet that was dropped before TCP ended leaves a hole, which is known.
+            let dropped = !conversation.is_closed_stream() && self.dropped_at_end_of(&conversation);
+            let encapsulation = Vec::new();
+            self.events.push_back(Event::Ended {
+                conversation,
+                observed,
+                dropped,
+                is_early: false,
+                encapsulation,
+            });
         }
     }
 
@@ -308,7 +326,7 @@ impl Tracker {
         }
         if conversation.is_multiplexed() {
             let streams = conversation.take_streams(Which::All);
-            Self::streams_ended(streams, observed, &mut self.events, &mut self.anomalies);
+            self.streams_ended(streams, observed);
             return;
         }
         let is_hidden = conversation.is_opaque();
@@ -317,7 +335,15 @@ impl Tracker {
             self.other_connections += 1;
             return;
         }
+        let dropped = self.dropped_at_end_of(&conversation);
         let conversation = Box::new(conversation);
-        self.events.push_back(Event::Ended { conversation, observed, encapsulation: Vec::new() });
+        let encapsulation = Vec::new();
+        self.events.push_back(Event::Ended {
+            conversation,
+            observed,
+            dropped,
+            is_early: false,
+            encapsulation,
+        });
     }
 }

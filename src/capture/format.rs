@@ -136,6 +136,10 @@ impl ByteOrder {
         if self == ByteOrder::Little { u64::from_le_bytes(bytes) } else { u64::from_be_bytes(bytes) }
     }
 
+    pub(super) fn u16_bytes(self, value: u16) -> [u8; 2] {
+        if self == ByteOrder::Little { value.to_le_bytes() } else { value.to_be_bytes() }
+    }
+
     pub(super) fn u32_bytes(self, value: u32) -> [u8; 4] {
         if self == ByteOrder::Little { value.to_le_bytes() } else { value.to_be_bytes() }
     }

@@ -7,6 +7,8 @@ mod pcap_format;
 mod interface;
 mod pcapng_format;
 mod unrecognized;
+pub mod pcapng_writer;
+pub mod rewrite;
 pub mod secrets;
 mod info;
 pub mod file;

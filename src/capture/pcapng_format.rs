@@ -18,8 +18,9 @@ use pcap_parser::{parse_block_be, parse_block_le};
 pub(super) const SECTION_HEADER: u32 = 0x0a0d_0d0a;
 pub(super) const INTERFACE_DESCRIPTION: u32 = 1;
 /// Obsolete since 2008, still found.
-const PACKET: u32 = 2;
-const SIMPLE_PACKET: u32 = 3;
+pub(super) const PACKET: u32 = 2;
+pub(super) const SIMPLE_PACKET: u32 = 3;
+pub(super) const NAME_RESOLUTION: u32 = 4;
 const INTERFACE_STATISTICS: u32 = 5;
 pub(super) const ENHANCED_PACKET: u32 = 6;
 const SYSTEMD_JOURNAL: u32 = 9;
@@ -36,7 +37,7 @@ pub(super) const TLS_KEY_LOG: u32 = 0x544c_534b;
 /// Type and both lengths of a block.
 pub(super) const OVERHEAD: usize = 12;
 /// Bytes of options and padding that a block may have besides its packet.
-const OPTION_BYTES: usize = 1 << 20;
+pub(super) const OPTION_BYTES: usize = 1 << 20;
 
 /// A block that is passed over, being of no use or too large to hold.
 struct Skip {
@@ -215,10 +216,12 @@ impl PcapngFormat {
         Ok(())
     }
 
-    /// Secrets that don't parse are passed over: the packets are sound without them.
+    /// Secrets of another kind are passed over, and of those that end early what there is counts: the packets are sound
+    /// without them.
     fn secrets(&mut self, order: ByteOrder, block: &[u8], sink: &mut Sink<'_>) {
-        if let Some(secrets) = tls_key_log(order, block) {
+        if let Some((secrets, missing)) = tls_key_log(order, block) {
             self.secrets_bytes = self.secrets_bytes.saturating_add(secrets.len());
+            self.skipped_secrets_bytes = self.skipped_secrets_bytes.saturating_add(missing);
             sink.secrets.push(secrets.to_vec());
         }
     }
@@ -266,10 +269,14 @@ impl PcapngFormat {
 /// ```text
 /// | type | total | secrets type | secrets length | secrets ... | options | total |
 /// ```
-pub(super) fn tls_key_log(order: ByteOrder, block: &[u8]) -> Option<&[u8]> {
+///
+/// Gives the secrets, and how many bytes of them the block claims and does not hold.
+pub(super) fn tls_key_log(order: ByteOrder, block: &[u8]) -> Option<(&[u8], u64)> {
     let word = |at| from(block, at).first_chunk().map(|bytes| order.u32(*bytes));
     let (Some(TLS_KEY_LOG), Some(length)) = (word(8), word(12)) else { return None };
-    block.get(16..block.len().checked_sub(4)?)?.get(..length as usize)
+    let held = block.get(16..block.len().checked_sub(4)?)?;
+    let secrets = held.get(..length as usize).unwrap_or(held);
+    Some((secrets, u64::from(length).saturating_sub(secrets.len() as u64)))
 }
 
 /// A whole packet block of any of the three kinds.
@@ -439,7 +446,7 @@ impl Format for PcapngFormat {
 }
 
 /// Does Wireshark number the records of this kind of block, which hold no network packet? (Seen of 4.0.17.)
-fn has_number(kind: u32) -> bool {
+pub(super) fn has_number(kind: u32) -> bool {
     matches!(kind, SYSTEMD_JOURNAL | CUSTOM | CUSTOM_NOT_COPIED) || SYSDIG.contains(&kind)
 }
 

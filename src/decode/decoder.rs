@@ -33,6 +33,8 @@ struct State {
     unsupported: BTreeMap<LinkType, u64>,
     verify_checksums: bool,
     max_depth: usize,
+    /// The packets whose fragments made up the last segment, where it came in fragments.
+    fragments: Vec<u32>,
 }
 
 /// Where the way through a packet's layers ended.
@@ -53,6 +55,7 @@ impl Decoder {
             unsupported: BTreeMap::new(),
             verify_checksums,
             max_depth: limits.encapsulation_depth,
+            fragments: Vec::new(),
         };
         Decoder { state, joined: Default::default() }
     }
@@ -80,6 +83,7 @@ impl Decoder {
         bytes: &'a [u8],
         original_len: u32,
     ) -> Decoded<'a> {
+        self.state.fragments.clear();
         if let Some(segment) = self.decode_common(at, link_type, bytes) {
             return Decoded::Segment(segment);
         }
@@ -110,6 +114,7 @@ impl Decoder {
         bytes: &'a [u8],
         original_len: u32,
     ) -> Decoded<'a> {
+        self.state.fragments.clear();
         let wire = usize::try_from(original_len).unwrap_or(usize::MAX);
         let context = Context::new(fcs_len, self.state.max_depth);
         match self.state.packet(at, link_type, Span::new(bytes, wire), context) {
@@ -122,6 +127,13 @@ impl Decoder {
     #[must_use]
     pub fn encapsulation_names(&self, id: EncapsulationId) -> Vec<String> {
         self.state.interner.names(id)
+    }
+
+    /// The packets that a datagram's fragments came in, where the packet last given to [`Self::decode`] completed one: the
+    /// first few.
+    #[must_use]
+    pub fn fragments(&self) -> &[u32] {
+        &self.state.fragments
     }
 
     /// What was odd so far.
@@ -251,8 +263,11 @@ impl State {
     fn fragment<'a>(&mut self, at: Moment, datagram: &Datagram<'_>, context: &Context) -> Outcome<'a> {
         let Some(piece) = datagram.piece else { return Outcome::Decoded(Decoded::Nothing) };
         let encapsulation = self.intern(context.path.as_slice());
-        match self.pool.add(datagram, piece, encapsulation, context, at.at, &mut self.counts) {
-            Ok(Some(joined)) => Outcome::Joined(joined),
+        match self.pool.add(datagram, piece, encapsulation, context, at, &mut self.counts) {
+            Ok(Some(joined)) => {
+                self.fragments.extend_from_slice(&joined.packets);
+                Outcome::Joined(joined)
+            }
             Ok(None) => Outcome::Decoded(Decoded::Nothing),
             Err(anomaly) => self.fail(anomaly),
         }

@@ -5,6 +5,7 @@ use super::segment::EncapsulationId;
 use super::span::Span;
 use crate::anomaly::{Anomaly, AnomalyCounts};
 use crate::limits::Limits;
+use crate::moment::Moment;
 use crate::time::Timestamp;
 use foldhash::quality::RandomState;
 use std::collections::{BTreeMap, HashMap};
@@ -14,6 +15,9 @@ use std::time::Duration;
 
 /// Largest payload a datagram can have: the length fields have 16 bits (fragments have no jumbo payloads).
 const PAYLOAD_MAX: usize = 65_535;
+
+/// Fragments of a datagram whose packet numbers are kept: 1,500 bytes make 45 of the largest one.
+const PACKETS_MAX: usize = 64;
 
 /// What the fragments of one datagram share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -49,6 +53,8 @@ struct Partial {
     /// Length of the whole, once the last fragment was seen.
     total: Option<usize>,
     cut: usize,
+    /// The packets its fragments came in, the first few.
+    packets: Vec<u32>,
 }
 
 /// A whole datagram, put together.
@@ -61,6 +67,8 @@ pub(super) struct Joined {
     pub(super) protocol: u8,
     pub(super) bytes: Vec<u8>,
     pub(super) wire: usize,
+    /// The packets its fragments came in, the first few.
+    pub(super) packets: Vec<u32>,
     /// The way to it, for the rest of the way.
     pub(super) context: Context,
 }
@@ -118,9 +126,10 @@ impl Pool {
         piece: Piece,
         encapsulation: EncapsulationId,
         context: &Context,
-        at: Timestamp,
+        moment: Moment,
         counts: &mut AnomalyCounts,
     ) -> Result<Option<Joined>, Anomaly> {
+        let at = moment.at;
         self.expire(at, counts);
         let key = key_of(datagram, piece, encapsulation);
         let (span, range) = extent(datagram.payload, piece)?;
@@ -132,6 +141,9 @@ impl Pool {
         if partial.serial == serial {
             self.next_serial += 1;
             self.order.insert(serial, key);
+        }
+        if partial.packets.len() < PACKETS_MAX {
+            partial.packets.push(moment.packet);
         }
         let before = partial.bytes.len();
         if piece.offset == 0 && partial.head.is_none() {
@@ -211,6 +223,7 @@ impl Partial {
             have: Vec::new(),
             total: None,
             cut: usize::MAX,
+            packets: Vec::new(),
         }
     }
 
@@ -321,6 +334,7 @@ fn joined(last: &Datagram<'_>, head: Head, partial: Partial, wire: usize, contex
         protocol: head.protocol,
         bytes,
         wire,
+        packets: partial.packets,
         context,
     }
 }

@@ -45,7 +45,7 @@ enum Asked {
     Other,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 enum State {
     /// Nothing read yet.
     #[default]
@@ -57,7 +57,7 @@ enum State {
     Resync,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Half {
     state: State,
     buffer: Vec<u8>,
@@ -66,7 +66,7 @@ struct Half {
 }
 
 /// The HTTP messages of one connection, both directions.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Http1 {
     halves: PerSide<Half>,
     asked: VecDeque<Asked>,

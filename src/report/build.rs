@@ -9,6 +9,7 @@ use crate::analyzer::record::ConnectionRecord;
 use crate::capture::InputInfo;
 use crate::decode::segment::Endpoint;
 use crate::side::{PerSide, Side};
+use crate::time::Timestamp;
 use crate::verdict::teardown::{StreamEnd, TcpEnd, TcpEndKind};
 use crate::verdict::verdict::{Kind, Verdict};
 use crate::websocket::close::{CloseBody, CloseFrame};
@@ -73,16 +74,24 @@ pub fn connection<'a>(id: u64, record: &'a ConnectionRecord, context: Context<'a
         },
         vantage: endpoints::vantage(record),
         endpoints: sides(PerSide::from_fn(|side| endpoints::of(record, side, context))),
-        traffic: sides(record.traffic.map(|traffic| model::Traffic {
-            frames: traffic.frames,
-            messages: traffic.messages,
-            pings: traffic.pings,
-            pongs: traffic.pongs,
-            payload_bytes: traffic.payload_bytes,
-        })),
+        traffic: sides(PerSide::from_fn(|side| traffic(record, side))),
         evidence: evidence::of(record, context),
         diagnosis: Vec::new(),
         anomalies: record.anomalies.iter().map(|anomaly| anomaly.name().into()).collect(),
+    }
+}
+
+fn traffic(record: &ConnectionRecord, side: Side) -> model::Traffic {
+    let (traffic, pings) = (&record.traffic[side], record.vitals.sides[side].pings.as_deref());
+    model::Traffic {
+        frames: traffic.frames,
+        messages: traffic.messages,
+        pings: traffic.pings,
+        pongs: traffic.pongs,
+        payload_bytes: traffic.payload_bytes,
+        ping_round_trip_s: pings
+            .and_then(|pings| pings.round_trips.median())
+            .map(|nanos| Timestamp::from_nanos(nanos).seconds_since(Timestamp::default())),
     }
 }
 
@@ -99,6 +108,7 @@ pub fn input(info: &InputInfo) -> model::Input {
         last_packet_at: info.last_packet_at.map(|at| at.to_rfc3339()),
         link_types: info.link_types.iter().map(ToString::to_string).collect(),
         dropped_packets: info.dropped_packets,
+        unread_secrets_bytes: info.skipped_secrets_bytes,
         complete: info.complete,
         error: info
             .error

@@ -11,6 +11,12 @@ pub mod build;
 pub mod summary;
 pub mod filter;
 pub mod escape;
+pub mod annotate;
 pub mod text;
 pub mod json;
 pub mod ndjson;
+pub mod columns;
+pub mod csv;
+#[cfg(feature = "parquet")]
+pub mod parquet;
+pub mod read;

@@ -1,6 +1,7 @@
 //! Totals over the connections of a report.
 
-use super::model::{Connection, Summary};
+use super::diagnosis::Finding;
+use super::model::{Connection, Summary, Verdict};
 use std::collections::BTreeMap;
 
 impl Summary {
@@ -15,6 +16,53 @@ impl Summary {
         }
         if let Some(by) = &verdict.closed_by {
             increment(&mut self.by_closed_by, by);
+        }
+    }
+
+    /// Adds what another report's `other` says beside its connections, which are counted in one by one and have been
+    /// renumbered by adding `first_id`.
+    ///
+    /// Findings of the same words become one; those of different numbers stay apart, since what they are drawn from is
+    /// no longer there.
+    pub fn merge(&mut self, other: Summary, first_id: u64) {
+        self.other_tcp_connections = self.other_tcp_connections.saturating_add(other.other_tcp_connections);
+        self.encrypted_connections = self.encrypted_connections.saturating_add(other.encrypted_connections);
+        for mut finding in other.findings {
+            finding.connections.iter_mut().for_each(|id| *id = id.saturating_add(first_id));
+            let same = |known: &&mut Finding| known.id == finding.id && known.text == finding.text;
+            match self.findings.iter_mut().find(same) {
+                Some(known) => {
+                    known.count = known.count.saturating_add(finding.count);
+                    known.connections.append(&mut finding.connections);
+                    known.packets.append(&mut finding.packets);
+                }
+                None => self.findings.push(finding),
+            }
+        }
+        self.findings.sort_by_key(|finding| std::cmp::Reverse(finding.count));
+    }
+}
+
+impl Summary {
+    /// Takes back what [`Summary::count`] counted of a connection with this verdict.
+    pub fn uncount(&mut self, verdict: &Verdict<'_>) {
+        self.connections = self.connections.saturating_sub(1);
+        decrement(&mut self.by_kind, &verdict.kind);
+        decrement(&mut self.by_label, &verdict.label);
+        if let Some(cause) = &verdict.cause {
+            decrement(&mut self.by_cause, cause);
+        }
+        if let Some(by) = &verdict.closed_by {
+            decrement(&mut self.by_closed_by, by);
+        }
+    }
+}
+
+fn decrement(counts: &mut BTreeMap<String, u64>, name: &str) {
+    if let Some(count) = counts.get_mut(name) {
+        *count = count.saturating_sub(1);
+        if *count == 0 {
+            counts.remove(name);
         }
     }
 }

@@ -301,7 +301,7 @@ pub(super) fn lost_text(side: Side, lost: &Lost) -> String {
         }
         Blind::Desynchronized => sentence(format_args!("{side}'s frame boundaries were lost{at}")),
         Blind::Evicted => sentence(format_args!("{side}'s state was dropped to keep within the limits{at}")),
-        Blind::Dropped => sentence(format_args!("the capture reports dropped packets{at}")),
+        Blind::Dropped => sentence(format_args!("the capture dropped packets meanwhile{at}")),
     }
 }
 

@@ -13,6 +13,7 @@
     reason = "a test may fail by panicking; clippy exempts only the functions marked #[test]"
 )]
 
+mod annotate;
 mod captures;
 mod clean_ends;
 mod cli;
@@ -25,11 +26,15 @@ mod http2;
 mod inject_keys;
 mod layering;
 mod limits;
+mod live;
 mod metamorphic;
 mod properties;
 mod scenarios;
 mod schema;
 mod support;
+mod tables;
 mod tls;
+mod tls_damage;
 mod tls_shape;
+mod tls_twins;
 mod tshark;

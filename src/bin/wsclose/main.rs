@@ -1,16 +1,22 @@
 //! The `wsclose` command.
 
+mod annotate;
 mod args;
 mod explain;
 mod inject;
 mod keys;
 #[cfg(feature = "live")]
 mod live;
+#[cfg(feature = "live")]
+mod live_output;
+mod merge;
 mod offline;
 mod output;
 mod read_ahead;
 mod reporter;
 mod show;
+#[cfg(feature = "live")]
+mod sink;
 
 use args::{Cli, Command};
 use clap::Parser as _;
@@ -36,6 +42,8 @@ fn main() -> ExitCode {
         Some(Command::Show(args)) => show::run(args),
         Some(Command::Explain(args)) => explain::run(args),
         Some(Command::InjectKeys(args)) => inject::run(args),
+        Some(Command::Annotate(args)) => annotate::run(args),
+        Some(Command::Merge(args)) => merge::run(args),
     };
     match result {
         Ok(code) => code,

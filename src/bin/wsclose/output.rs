@@ -5,15 +5,20 @@ use crate::offline::limits;
 use anyhow::{Context as _, Result};
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal as _, Write};
+use std::path::Path;
 use wsclose::analyzer::record::ConnectionRecord;
 use wsclose::anomaly::{Anomaly, AnomalyCounts};
 use wsclose::capture::InputInfo;
+use wsclose::limits::Limits;
 use wsclose::report::build::{self, Context};
+use wsclose::report::csv::CsvWriter;
 use wsclose::report::diagnosis::Diagnoser;
 use wsclose::report::filter::Selector;
 use wsclose::report::json::JsonWriter;
 use wsclose::report::model::{Connection, Input, Summary};
 use wsclose::report::ndjson::NdjsonWriter;
+#[cfg(feature = "parquet")]
+use wsclose::report::parquet::ParquetWriter;
 use wsclose::report::text::{TextReport, TextStyle};
 use wsclose::time::Timestamp;
 
@@ -38,12 +43,12 @@ impl Selection {
         }
     }
 
-    fn is_narrowed(&self) -> bool {
+    pub(crate) fn is_narrowed(&self) -> bool {
         let by_time = self.since.is_some() || self.until.is_some();
         by_time || !self.only.is_empty() || !self.closed_by.is_empty()
     }
 
-    fn lists(&self, record: &ConnectionRecord, connection: &Connection<'_>) -> bool {
+    pub(crate) fn lists(&self, record: &ConnectionRecord, connection: &Connection<'_>) -> bool {
         let verdict = &connection.verdict;
         let by = verdict.closed_by.as_deref().unwrap_or_default();
         let ended = record.teardown.tcp_end().map_or(record.last, |end| end.at);
@@ -58,11 +63,17 @@ impl Selection {
     }
 }
 
-enum Writer {
-    Text(Box<TextReport>, Box<dyn Write + Send>),
-    Json(JsonWriter<Box<dyn Write + Send>>),
-    Ndjson(NdjsonWriter<Box<dyn Write + Send>>),
+pub(crate) enum Writer {
+    Text(Box<TextReport>, Sink),
+    Json(JsonWriter<Sink>),
+    Ndjson(NdjsonWriter<Sink>),
+    Csv(Box<CsvWriter<Sink>>),
+    #[cfg(feature = "parquet")]
+    Parquet(Box<ParquetWriter<Sink>>),
 }
+
+/// Where a report goes.
+pub(crate) type Sink = Box<dyn Write + Send>;
 
 impl Writer {
     /// Counts a connection that is not listed, where the format counts by itself.
@@ -72,14 +83,57 @@ impl Writer {
         }
     }
 
-    fn connection(&mut self, connection: Connection<'_>, as_they_end: bool) -> io::Result<()> {
+    /// Begins a report on `inputs`, as far as they are known.
+    pub(crate) fn open(out: Sink, args: &CommonArgs, inputs: &[Input], narrowed: bool) -> io::Result<Self> {
+        Ok(match args.format {
+            Format::Text => {
+                let files: Vec<String> = inputs.iter().map(|input| input.path.clone()).collect();
+                Writer::Text(Box::new(TextReport::new(text_style(args, narrowed), &files)), out)
+            }
+            Format::Json => Writer::Json(JsonWriter::begin(out)?),
+            Format::Ndjson => Writer::Ndjson(NdjsonWriter::begin(out, inputs.to_vec())?),
+            Format::Csv => Writer::Csv(Box::new(CsvWriter::begin(out)?)),
+            #[cfg(feature = "parquet")]
+            Format::Parquet => Writer::Parquet(Box::new(ParquetWriter::begin(out)?)),
+        })
+    }
+
+    pub(crate) fn connection(&mut self, connection: Connection<'_>, as_they_end: bool) -> io::Result<()> {
         match self {
             Writer::Text(report, out) if as_they_end => report.write_line(out, &connection)?,
             Writer::Text(report, _) => report.add(&connection),
             Writer::Json(writer) => writer.connection(&connection)?,
             Writer::Ndjson(writer) => writer.connection(connection)?,
+            Writer::Csv(writer) => {
+                writer.connection(&connection)?;
+                if as_they_end {
+                    writer.flush()?;
+                }
+            }
+            #[cfg(feature = "parquet")]
+            Writer::Parquet(writer) => writer.connection(&connection)?,
         }
         Ok(())
+    }
+
+    /// Writes the totals, where the format has them.
+    pub(crate) fn finish(
+        &mut self,
+        inputs: Vec<Input>,
+        summary: &Summary,
+        anomalies: &AnomalyCounts,
+    ) -> io::Result<()> {
+        match self {
+            Writer::Text(report, out) => {
+                report.write(out, &inputs, summary, anomalies)?;
+                out.flush()
+            }
+            Writer::Json(writer) => writer.finish(&inputs, summary, anomalies),
+            Writer::Ndjson(writer) => writer.finish(inputs, summary.clone(), anomalies),
+            Writer::Csv(writer) => writer.flush(),
+            #[cfg(feature = "parquet")]
+            Writer::Parquet(writer) => writer.finish(),
+        }
     }
 }
 
@@ -94,11 +148,11 @@ pub(crate) struct Totals {
 
 /// The report being written.
 pub(crate) struct Output {
-    writer: Writer,
+    pub(crate) writer: Writer,
     selection: Selection,
     files: Vec<String>,
     redact: bool,
-    summary: Summary,
+    pub(crate) summary: Summary,
     diagnoser: Diagnoser,
     next_id: u64,
     as_they_end: bool,
@@ -110,24 +164,27 @@ pub(crate) struct Output {
 
 impl Output {
     pub(crate) fn open(args: &CommonArgs, selection: Selection, infos: &[InputInfo]) -> Result<Self> {
-        let out = sink(args)?;
+        Self::open_on(sink(args)?, args, limits(args), selection, infos)
+    }
+
+    /// The same, on a given sink.
+    pub(crate) fn open_on(
+        out: Box<dyn Write + Send>,
+        args: &CommonArgs,
+        limits: Limits,
+        selection: Selection,
+        infos: &[InputInfo],
+    ) -> Result<Self> {
         let files: Vec<String> = infos.iter().map(|info| info.path.clone()).collect();
         let inputs: Vec<Input> = infos.iter().map(build::input).collect();
-        let writer = match args.format {
-            Format::Text => {
-                let style = text_style(args, selection.is_narrowed());
-                Writer::Text(Box::new(TextReport::new(style, &files)), out)
-            }
-            Format::Json => Writer::Json(JsonWriter::begin(out)?),
-            Format::Ndjson => Writer::Ndjson(NdjsonWriter::begin(out, inputs)?),
-        };
+        let writer = Writer::open(out, args, &inputs, selection.is_narrowed())?;
         Ok(Output {
             writer,
             selection,
             files,
             redact: args.redact,
             summary: Summary::default(),
-            diagnoser: Diagnoser::new(limits(args)),
+            diagnoser: Diagnoser::new(limits),
             next_id: 1,
             as_they_end: false,
             only_totals: args.summary,
@@ -144,6 +201,15 @@ impl Output {
 
     /// Writes a connection, if it is to be listed; says whether it was.
     pub(crate) fn take(&mut self, record: &ConnectionRecord) -> io::Result<bool> {
+        self.take_with(record, |_| {})
+    }
+
+    /// The same; `look` is shown what is listed.
+    pub(crate) fn take_with(
+        &mut self,
+        record: &ConnectionRecord,
+        look: impl FnOnce(&Connection<'_>),
+    ) -> io::Result<bool> {
         let context = Context { files: &self.files, redact: self.redact };
         let mut connection = build::connection(self.next_id, record, context);
         self.has_failed |= self.selection.fails(&connection);
@@ -152,6 +218,7 @@ impl Output {
         if is_listed {
             self.next_id += 1;
             self.summary.count(&connection);
+            look(&connection);
             if self.only_totals {
                 self.writer.count(&connection);
             } else {
@@ -163,31 +230,33 @@ impl Output {
 
     /// Writes the totals.
     pub(crate) fn finish(&mut self, totals: Totals, infos: &[InputInfo]) -> io::Result<()> {
-        self.summary.other_tcp_connections = totals.other_connections;
-        self.summary.encrypted_connections = totals.encrypted_connections;
         let inputs: Vec<Input> = infos.iter().map(build::input).collect();
-        self.summary.findings = self.diagnoser.findings(Context { files: &self.files, redact: self.redact });
-        let mut anomalies = totals.anomalies;
-        anomalies.add(Anomaly::SurveyLimit, self.diagnoser.forgotten());
-        match &mut self.writer {
-            Writer::Text(report, out) => {
-                report.write(out, &inputs, &self.summary, &anomalies)?;
-                out.flush()
-            }
-            Writer::Json(writer) => writer.finish(&inputs, &self.summary, &anomalies),
-            Writer::Ndjson(writer) => writer.finish(inputs, self.summary.clone(), &anomalies),
-        }
+        let anomalies = self.sum_up(totals);
+        self.writer.finish(inputs, &self.summary, &anomalies)
     }
 }
 
-fn sink(args: &CommonArgs) -> Result<Box<dyn Write + Send>> {
+impl Output {
+    /// Fills in the summary; gives the anomalies.
+    pub(crate) fn sum_up(&mut self, totals: Totals) -> AnomalyCounts {
+        self.summary.other_tcp_connections = totals.other_connections;
+        self.summary.encrypted_connections = totals.encrypted_connections;
+        self.summary.findings = self.diagnoser.findings(Context { files: &self.files, redact: self.redact });
+        let mut anomalies = totals.anomalies;
+        anomalies.add(Anomaly::SurveyLimit, self.diagnoser.forgotten());
+        anomalies
+    }
+}
+
+pub(crate) fn sink(args: &CommonArgs) -> Result<Sink> {
     Ok(match &args.output {
-        Some(path) => {
-            let file = File::create(path).with_context(|| format!("creating {}", path.display()))?;
-            Box::new(BufWriter::new(file))
-        }
+        Some(path) => Box::new(BufWriter::new(create(path)?)),
         None => Box::new(BufWriter::new(io::stdout())),
     })
+}
+
+fn create(path: &Path) -> Result<File> {
+    File::create(path).with_context(|| format!("creating {}", path.display()))
 }
 
 /// Does the text report go to a terminal?
@@ -208,5 +277,12 @@ fn text_style(args: &CommonArgs, narrowed: bool) -> TextStyle {
     };
     let width = terminal_size::terminal_size().filter(|_| on_terminal);
     let width = width.map(|(columns, _)| usize::from(columns.0));
-    TextStyle { color, verbose: args.verbose, width, narrowed }
+    TextStyle {
+        color,
+        verbose: args.verbose,
+        width,
+        narrowed,
+        lists_encrypted: args.encrypted,
+        names_ports: !args.ws_port.is_empty(),
+    }
 }

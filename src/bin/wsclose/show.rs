@@ -10,7 +10,7 @@ use wsclose::analyzer::ladder::{Ladder, Rung};
 use wsclose::analyzer::record::ConnectionRecord;
 use wsclose::analyzer::{Analyzer, Options};
 use wsclose::capture::merge::MergedSource;
-use wsclose::capture::{Block, More, Source as _};
+use wsclose::capture::{Block, InputInfo, More, Source as _};
 use wsclose::decode::Decoder;
 use wsclose::limits::Limits;
 use wsclose::report::escape::terminal;
@@ -57,7 +57,8 @@ fn climb(file: &Path, mut ladder: Ladder) -> Result<Ladder> {
     Ok(ladder)
 }
 
-fn each_block(file: &Path, mut handle: impl FnMut(&Block)) -> Result<()> {
+/// Reads a file to its end, or to where it is damaged. An error only if it holds no packet.
+pub(crate) fn each_block(file: &Path, mut handle: impl FnMut(&Block)) -> Result<InputInfo> {
     let mut source = MergedSource::open(&[file.to_owned()], &Limits::default());
     let mut block = Block::default();
     loop {
@@ -67,11 +68,12 @@ fn each_block(file: &Path, mut handle: impl FnMut(&Block)) -> Result<()> {
             break;
         }
     }
-    match source.infos().first().and_then(|info| info.error.clone()) {
-        Some(error) if source.infos().iter().all(|info| info.packets == 0) => {
+    let info = source.infos().into_iter().next().unwrap_or_default();
+    match &info.error {
+        Some(error) if info.packets == 0 => {
             bail!("{}: {}", terminal(&file.to_string_lossy()), terminal(&error.reason))
         }
-        _ => Ok(()),
+        _ => Ok(info),
     }
 }
 

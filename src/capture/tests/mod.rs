@@ -7,6 +7,7 @@ mod inject;
 mod merged;
 mod pcap;
 mod pcapng;
+mod rewrite;
 
 use super::file::FileSource;
 use super::{Block, CaptureError, InputInfo, More, PacketRef, Source};

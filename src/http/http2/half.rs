@@ -91,7 +91,7 @@ pub(super) enum Hit {
 ///                v      +--> Skip --------------+
 ///              Lost --- a plausible boundary at a segment's start ---> Header
 /// ```
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Half {
     state: State,
     /// An incomplete header, or the incomplete payload of a frame that matters.
@@ -333,7 +333,7 @@ impl Run<'_> {
 const SETTINGS_READ: usize = 100 * Setting::LEN;
 
 /// A header block that is still coming: HEADERS or PUSH_PROMISE without END_HEADERS.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Block {
     /// The frame that began it.
     pub header: FrameHeader,

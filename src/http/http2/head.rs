@@ -39,7 +39,7 @@ const EXTENSIONS: usize = 11;
 const FORWARDING: std::ops::Range<usize> = 12..16;
 
 /// What a header block says, as far as it matters. Used again for each block.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Head {
     /// Values by their place in [`NAMES`]. Those that stand more than once are joined by `, `.
     values: [Vec<u8>; NAMES.len()],

@@ -97,7 +97,7 @@ pub trait Http2Sink {
 /// An HTTP/2 connection as a passive observer follows it.
 ///
 /// It keeps nothing for a stream that is no WebSocket; which ones are, its sink knows.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Session {
     halves: PerSide<Half>,
     blocks: PerSide<Option<Box<Block>>>,

@@ -43,7 +43,7 @@ async def main():
     url, keylog, *paths = sys.argv[1:]
     browser = Browser()
     with tempfile.TemporaryDirectory(prefix="wsclose-chromium-", ignore_cleanup_errors=True) as folder:
-        await browser.start(folder, "--ignore-certificate-errors", SSLKEYLOGFILE=keylog)
+        await browser.start(folder, {"keylog": keylog})
         tabs = []
         for _ in paths:
             tabs.append(await browser.tab())

@@ -1,0 +1,145 @@
+//! `wsclose annotate`: a capture whose packets say what they prove.
+
+use crate::args::{AnnotateArgs, CommonArgs};
+use crate::keys::KeyLogs;
+use crate::offline::{EXIT_INCOMPLETE, is_same_file, options};
+use crate::output::Selection;
+use crate::show::each_block;
+use anyhow::{Context as _, Result, bail};
+use std::fs::File;
+use std::io::{BufWriter, Write as _};
+use std::path::Path;
+use std::process::ExitCode;
+use wsclose::analyzer::Analyzer;
+use wsclose::analyzer::members::Members;
+use wsclose::analyzer::record::ConnectionRecord;
+use wsclose::capture::rewrite::{Changes, Rewritten, rewrite};
+use wsclose::limits::Limits;
+use wsclose::report::annotate::Annotations;
+use wsclose::report::build::{self, Context};
+use wsclose::report::diagnosis::Diagnoser;
+use wsclose::report::escape::{named, terminal};
+use wsclose::report::text::counted;
+
+pub(crate) fn run(args: &AnnotateArgs) -> Result<ExitCode> {
+    let name = args.file.to_string_lossy();
+    if args.file == Path::new("-") {
+        bail!("annotate reads its input more than once: give it a file");
+    }
+    if is_same_file(&args.file, &args.output) {
+        bail!("{} would be overwritten", terminal(&name));
+    }
+    let limits = Limits::default();
+    let mut found = search(args, &limits)?;
+    if found.connections == 0 {
+        bail!("{} holds no WebSocket connection that was asked for", terminal(&name));
+    }
+    if let Some(mut members) = found.members.take() {
+        each_block(&args.file, |block| members.handle_block(block))?;
+        found.annotations.keep_only(members.into_packets());
+    }
+    let outcome = write(args, &found.annotations, &limits);
+    tell(args, &found, outcome.as_ref().copied().unwrap_or_default());
+    match outcome {
+        Ok(_) if found.is_whole => Ok(ExitCode::SUCCESS),
+        Ok(_) => Ok(EXIT_INCOMPLETE.into()),
+        // Its sound packets have been written.
+        Err(_) if !found.is_whole => Ok(EXIT_INCOMPLETE.into()),
+        Err(error) => Err(error),
+    }
+}
+
+/// What the capture holds of what was asked for.
+struct Found {
+    annotations: Annotations,
+    /// Finds the packets, where only those of the connections are kept.
+    members: Option<Members>,
+    connections: u64,
+    is_whole: bool,
+}
+
+fn search(args: &AnnotateArgs, limits: &Limits) -> Result<Found> {
+    let common = CommonArgs {
+        only: args.only.clone(),
+        closed_by: args.closed_by.clone(),
+        ws_port: args.ws_port.clone(),
+        encrypted: args.encrypted,
+        ..CommonArgs::default()
+    };
+    let selection = Selection::new(&common);
+    let mut options = options(&common);
+    KeyLogs::new(&args.keylog).fill(&mut options, std::slice::from_ref(&args.file))?;
+    let mut analyzer = Analyzer::new(options);
+    let files = [args.file.to_string_lossy().into_owned()];
+    let context = Context { files: &files, redact: false };
+    let mut found = Found {
+        annotations: Annotations::new(limits.comment_bytes),
+        members: selection.is_narrowed().then(|| Members::new(limits)),
+        connections: 0,
+        is_whole: true,
+    };
+    let mut diagnoser = Diagnoser::new(limits.clone());
+    let mut take = |record: &ConnectionRecord| take(record, &selection, context, &mut diagnoser, &mut found);
+    let info = each_block(&args.file, |block| {
+        analyzer.handle_block(block);
+        std::iter::from_fn(|| analyzer.poll_record()).for_each(|record| take(&record));
+    })?;
+    analyzer.finish();
+    std::iter::from_fn(|| analyzer.poll_record()).for_each(|record| take(&record));
+    found.annotations.findings(&diagnoser.findings(context));
+    found.is_whole = info.complete;
+    if let Some(error) = &info.error {
+        anstream::eprintln!("wsclose: {}", named(&info.path, &error.reason));
+    }
+    Ok(found)
+}
+
+fn take(
+    record: &ConnectionRecord,
+    selection: &Selection,
+    context: Context<'_>,
+    diagnoser: &mut Diagnoser,
+    found: &mut Found,
+) {
+    let id = found.connections + 1;
+    let mut connection = build::connection(id, record, context);
+    let is_listed = selection.lists(record, &connection);
+    connection.diagnosis = diagnoser.take(is_listed.then_some(id), record, context);
+    if is_listed {
+        found.connections = id;
+        found.annotations.connection(&connection, record.last.packet);
+        if let Some(members) = &mut found.members {
+            members.add(record);
+        }
+    }
+}
+
+fn write(args: &AnnotateArgs, annotations: &Annotations, limits: &Limits) -> Result<Rewritten> {
+    let creating = || format!("creating {}", args.output.display());
+    let mut out = BufWriter::new(File::create(&args.output).with_context(creating)?);
+    let names = if args.no_names { Vec::new() } else { annotations.names() };
+    let changes = Changes { key_log: &[], names: &names, packets: Some(annotations) };
+    let written = rewrite(&args.file, &changes, &mut out, limits);
+    out.flush().with_context(|| format!("writing {}", args.output.display()))?;
+    Ok(written?)
+}
+
+fn tell(args: &AnnotateArgs, found: &Found, written: Rewritten) {
+    let output = terminal(&args.output.to_string_lossy());
+    let connections = counted(found.connections, "connection");
+    let packets = counted(found.annotations.packets() as u64, "packet");
+    anstream::eprintln!(
+        "wsclose: {output}: comments on {packets} of {connections}; {} in all",
+        counted(written.packets, "packet")
+    );
+    if written.uncommented > 0 {
+        let packets = counted(written.uncommented, "packet");
+        anstream::eprintln!(
+            "wsclose: {packets} could take no comment: their blocks have no room for options"
+        );
+    }
+    if found.annotations.left_out() > 0 {
+        let left_out = counted(found.annotations.left_out(), "comment");
+        anstream::eprintln!("wsclose: {left_out} left out, to keep to the limit comment_bytes");
+    }
+}

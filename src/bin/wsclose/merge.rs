@@ -1,0 +1,74 @@
+//! `wsclose merge`: several reports as one.
+
+use crate::args::{Format, MergeArgs};
+use crate::offline::{EXIT_INCOMPLETE, is_same_file};
+use crate::output::{Writer, sink};
+use anyhow::{Context as _, Result, bail};
+use std::fs::File;
+use std::io::{self, BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use wsclose::anomaly::AnomalyCounts;
+use wsclose::report::escape::terminal;
+use wsclose::report::model::{Input, Summary};
+use wsclose::report::read::{Rest, read};
+
+pub(crate) fn run(args: &MergeArgs) -> Result<ExitCode> {
+    if let Some(output) = &args.output
+        && let Some(report) = args.reports.iter().find(|report| is_same_file(report, output))
+    {
+        bail!("{} is an input; the report would overwrite it", terminal(&report.to_string_lossy()));
+    }
+    let common = args.to_common();
+    let known = if common.format == Format::Text { inputs_of(&args.reports)? } else { Vec::new() };
+    let mut writer = Writer::open(sink(&common)?, &common, &known, false)?;
+    let (mut summary, mut inputs, mut anomalies) = (Summary::default(), Vec::new(), AnomalyCounts::default());
+    let mut is_whole = true;
+    for path in &args.reports {
+        let name = terminal(&path.to_string_lossy());
+        let first_id = summary.connections;
+        let rest = read(open(path)?, &mut |mut connection| {
+            summary.count(&connection);
+            connection.id = summary.connections;
+            writer.connection(connection, false)
+        })
+        .with_context(|| format!("reading {name}"))?;
+        if !rest.is_whole {
+            anstream::eprintln!("wsclose: {name}: no totals at its end: the report was cut short");
+            is_whole = false;
+        }
+        add(rest, first_id, &mut summary, &mut inputs, &mut anomalies);
+    }
+    writer.finish(inputs, &summary, &anomalies)?;
+    Ok(if is_whole { ExitCode::SUCCESS } else { EXIT_INCOMPLETE.into() })
+}
+
+/// The inputs of reports that can be read twice: the text report names them in its lines.
+fn inputs_of(reports: &[PathBuf]) -> Result<Vec<Input>> {
+    let mut inputs = Vec::new();
+    for path in reports.iter().filter(|path| path.is_file()) {
+        // What is wrong with it is said where it is read in earnest.
+        inputs.extend(read(open(path)?, &mut |_| Ok(())).unwrap_or_default().inputs);
+    }
+    Ok(inputs)
+}
+
+fn add(
+    mut rest: Rest,
+    first_id: u64,
+    summary: &mut Summary,
+    inputs: &mut Vec<Input>,
+    anomalies: &mut AnomalyCounts,
+) {
+    inputs.append(&mut rest.inputs);
+    rest.anomalies.iter().for_each(|(name, count)| anomalies.add_named(name, *count));
+    summary.merge(rest.summary, first_id);
+}
+
+fn open(path: &Path) -> Result<Box<dyn BufRead>> {
+    if path == Path::new("-") {
+        return Ok(Box::new(io::stdin().lock()));
+    }
+    let file = File::open(path).with_context(|| format!("reading {}", terminal(&path.to_string_lossy())))?;
+    Ok(Box::new(BufReader::new(file)))
+}

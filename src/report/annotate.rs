@@ -1,0 +1,168 @@
+//! Comments on the packets that prove a report, for Wireshark's `frame.comment`, and names for the addresses.
+//!
+//! ```text
+//! evidence      "wsclose: #3 server: Close 1001 "bye""              on the packet itself
+//! verdict       "wsclose: #3 1001, closed by server: ..."           on the packet that began the end
+//! diagnosis     "wsclose: #3 idle-limit (likely): ... Advice: ..."  on the packets that show it
+//! finding       "wsclose: all: idle-limit (likely): ..."            on the packets that show it
+//! ```
+
+use super::diagnosis::{Finding, PacketRef};
+use super::escape::terminal;
+use super::model::{Close, Connection};
+use crate::analyzer::members::PacketSet;
+use crate::capture::rewrite::PacketChanges;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+/// Addresses that are given names: more would help nobody.
+const NAMES_MAX: usize = 1_000;
+
+/// The comments on a capture's packets, and which packets are kept.
+#[derive(Clone, Debug, Default)]
+pub struct Annotations {
+    comments: BTreeMap<u32, Vec<String>>,
+    kept: Option<PacketSet>,
+    clients: BTreeSet<IpAddr>,
+    servers: BTreeSet<IpAddr>,
+    bytes: usize,
+    bytes_max: usize,
+    /// Comments left out, to keep to the limit.
+    left_out: u64,
+}
+
+impl Annotations {
+    /// No comments yet; `bytes_max` bytes of them at most.
+    #[must_use]
+    pub fn new(bytes_max: usize) -> Self {
+        Annotations { bytes_max, ..Annotations::default() }
+    }
+
+    /// Keeps only `packets`.
+    pub fn keep_only(&mut self, packets: PacketSet) {
+        self.comments.retain(|number, _| packets.contains(*number));
+        self.kept = Some(packets);
+    }
+
+    /// Comments on the packets that prove the verdict on `connection`, the last packet of which is `last`.
+    pub fn connection(&mut self, connection: &Connection<'_>, last: u32) {
+        self.clients.insert(connection.client.address);
+        self.servers.insert(connection.server.address);
+        let id = connection.id;
+        for item in &connection.evidence {
+            self.comment(item.packet, &format!("#{id} {}: {}", item.from, item.what));
+        }
+        let verdict = &connection.verdict;
+        let cause = verdict.cause.as_deref().map(|cause| format!(" {cause}")).unwrap_or_default();
+        let by = verdict.closed_by.as_deref().map(|by| format!(", closed by {by}")).unwrap_or_default();
+        let text = format!("#{id} {}{cause}{by}: {}", verdict.label, verdict.why);
+        self.comment(turning_point(connection).unwrap_or(last), &text);
+        for one in &connection.diagnosis {
+            let advice = one.advice.as_deref().map(|it| format!(" Advice: {it}")).unwrap_or_default();
+            let text = format!("#{id} {} ({}): {}{advice}", one.id, one.confidence, one.text);
+            self.on_each(&one.packets, &text);
+        }
+    }
+
+    /// Comments on the packets that show what holds for the whole capture.
+    pub fn findings(&mut self, findings: &[Finding]) {
+        for one in findings {
+            let text = format!("all: {} ({}): {} Advice: {}", one.id, one.confidence, one.text, one.advice);
+            self.on_each(&one.packets, &text);
+        }
+    }
+
+    /// How many packets have comments.
+    #[must_use]
+    pub fn packets(&self) -> usize {
+        self.comments.len()
+    }
+
+    /// How many comments there was no room for, within the limit.
+    #[must_use]
+    pub fn left_out(&self) -> u64 {
+        self.left_out
+    }
+
+    /// Names that tell clients from servers: `client`, or `client-1`, `client-2`, ... An address that is both has none.
+    #[must_use]
+    pub fn names(&self) -> Vec<(IpAddr, String)> {
+        let mut names = named("client", &self.clients, &self.servers);
+        names.extend(named("server", &self.servers, &self.clients));
+        names
+    }
+
+    fn on_each(&mut self, packets: &[PacketRef], text: &str) {
+        packets.iter().for_each(|packet| self.comment(packet.packet, text));
+    }
+
+    fn comment(&mut self, packet: u32, text: &str) {
+        let text = format!("wsclose: {}", terminal(text));
+        if self.bytes.saturating_add(text.len()) > self.bytes_max {
+            self.left_out += 1;
+            return;
+        }
+        let of_packet = self.comments.entry(packet).or_default();
+        if !of_packet.contains(&text) {
+            self.bytes += text.len();
+            of_packet.push(text);
+        }
+    }
+}
+
+impl PacketChanges for Annotations {
+    fn keeps(&self, number: u32) -> bool {
+        self.kept.as_ref().is_none_or(|packets| packets.contains(number))
+    }
+
+    fn comments(&self, number: u32) -> &[String] {
+        self.comments.get(&number).map_or(&[], Vec::as_slice)
+    }
+}
+
+/// The packet that began the end: the first Close, the refusal, or what ended TCP; else the last that proves anything.
+fn turning_point(connection: &Connection<'_>) -> Option<u32> {
+    let closes = [&connection.close.client, &connection.close.server].into_iter().flatten();
+    let close = closes.min_by_key(|close: &&Close<'_>| (close.at, close.packet)).map(|close| close.packet);
+    let by_kind = match connection.verdict.kind.as_ref() {
+        "coded" => close,
+        "refused" => connection.handshake.response_packet,
+        "open" => None,
+        _ => connection.teardown.packet,
+    };
+    by_kind.or_else(|| connection.evidence.last().map(|item| item.packet))
+}
+
+fn named(role: &str, of: &BTreeSet<IpAddr>, others: &BTreeSet<IpAddr>) -> Vec<(IpAddr, String)> {
+    let only: Vec<_> = of.difference(others).take(NAMES_MAX).collect();
+    let is_one = only.len() == 1;
+    let name = |number: usize| if is_one { role.to_owned() } else { format!("{role}-{number}") };
+    only.into_iter().zip(1..).map(|(address, number)| (*address, name(number))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_in_both_roles_has_no_name() {
+        let addresses = |text: &[&str]| text.iter().map(|one| one.parse().unwrap()).collect();
+        let annotations = Annotations {
+            clients: addresses(&["10.0.0.1", "10.0.0.2", "10.0.0.5"]),
+            servers: addresses(&["10.0.0.5", "10.0.0.9"]),
+            ..Annotations::default()
+        };
+        let names: Vec<_> =
+            annotations.names().into_iter().map(|(address, name)| format!("{address} {name}")).collect();
+        assert_eq!(names, ["10.0.0.1 client-1", "10.0.0.2 client-2", "10.0.0.9 server"]);
+    }
+
+    #[test]
+    fn comments_keep_to_the_limit_and_hold_nothing_that_a_terminal_acts_on() {
+        let mut annotations = Annotations::new(30);
+        annotations.comment(7, "a\u{1b}[31m\u{202e}");
+        annotations.comment(7, "no room for this one");
+        assert_eq!(annotations.comments(7), ["wsclose: a\\u{1b}[31m\\u{202e}"]);
+        assert_eq!((annotations.packets(), annotations.left_out()), (1, 1));
+    }
+}

@@ -1,0 +1,173 @@
+//! Reads reports back: JSON documents and NDJSON lines, connection by connection.
+
+use super::model::{Connection, Input, Line, SCHEMA, Summary};
+use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::BufRead;
+
+/// What a report holds beside its connections.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Rest {
+    /// The inputs.
+    pub inputs: Vec<Input>,
+    /// Totals.
+    pub summary: Summary,
+    /// Oddities by name.
+    pub anomalies: BTreeMap<String, u64>,
+    /// The totals were there; NDJSON of a program that was killed ends without.
+    pub is_whole: bool,
+}
+
+/// Hands each connection of the report in `input` to `take`, and gives the rest.
+///
+/// # Errors
+/// It is no report, of another version of the schema, cut short, or can't be read; or `take` fails.
+pub fn read(
+    mut input: impl BufRead,
+    take: &mut dyn FnMut(Connection<'static>) -> std::io::Result<()>,
+) -> std::io::Result<Rest> {
+    let start: Vec<u8> =
+        input.fill_buf()?.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).take(7).collect();
+    if start == b"{\"type\"" {
+        return read_lines(input, take);
+    }
+    let mut failure = None;
+    let mut deserializer = serde_json::Deserializer::from_reader(input);
+    let rest = deserializer.deserialize_map(Document { take, failure: &mut failure });
+    let rest = rest.and_then(|rest| deserializer.end().map(|()| rest));
+    match failure {
+        Some(failure) => Err(failure),
+        None => Ok(rest?),
+    }
+}
+
+fn read_lines(
+    input: impl BufRead,
+    take: &mut dyn FnMut(Connection<'static>) -> std::io::Result<()>,
+) -> std::io::Result<Rest> {
+    let mut rest = Rest::default();
+    for line in serde_json::Deserializer::from_reader(input).into_iter::<Line<'static>>() {
+        match line {
+            Ok(Line::Begin { schema, inputs, .. }) => {
+                known(&schema).map_err(std::io::Error::other)?;
+                rest.inputs = inputs;
+            }
+            Ok(Line::Connection(connection)) => take(*connection)?,
+            // What was said and taken back has been handed on; the true end follows it.
+            Ok(Line::Revised { .. } | Line::Stats(_)) => {}
+            Ok(Line::Summary { inputs, summary, anomalies }) => {
+                rest = Rest { inputs, summary, anomalies, is_whole: true };
+            }
+            // The last line of a program that was killed.
+            Err(error) if error.is_eof() => break,
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(rest)
+}
+
+fn known(schema: &str) -> Result<(), String> {
+    let is_known = schema == SCHEMA;
+    if is_known { Ok(()) } else { Err(format!("the report's schema is {schema:?}; {SCHEMA} is known")) }
+}
+
+/// Reads one document.
+struct Document<'a> {
+    take: &'a mut dyn FnMut(Connection<'static>) -> std::io::Result<()>,
+    failure: &'a mut Option<std::io::Error>,
+}
+
+impl<'de> Visitor<'de> for Document<'_> {
+    type Value = Rest;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("a report of wsclose")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Rest, A::Error> {
+        let (mut rest, mut schema) = (Rest::default(), None);
+        while let Some(key) = map.next_key::<String>()? {
+            match key.as_str() {
+                "schema" => {
+                    let found: String = map.next_value()?;
+                    known(&found).map_err(A::Error::custom)?;
+                    schema = Some(found);
+                }
+                "connections" => {
+                    map.next_value_seed(Connections { take: self.take, failure: self.failure })?;
+                }
+                "inputs" => rest.inputs = map.next_value()?,
+                "summary" => (rest.summary, rest.is_whole) = (map.next_value()?, true),
+                "anomalies" => rest.anomalies = map.next_value()?,
+                _ => _ = map.next_value::<IgnoredAny>()?,
+            }
+        }
+        schema.map(|_| rest).ok_or_else(|| A::Error::missing_field("schema"))
+    }
+}
+
+/// Reads the list of connections, one at a time.
+struct Connections<'a> {
+    take: &'a mut dyn FnMut(Connection<'static>) -> std::io::Result<()>,
+    failure: &'a mut Option<std::io::Error>,
+}
+
+impl<'de> DeserializeSeed<'de> for Connections<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Connections<'_> {
+    type Value = ();
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("a list of connections")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
+        while let Some(connection) = list.next_element::<Owned>()? {
+            if let Err(error) = (self.take)(connection.0) {
+                *self.failure = Some(error);
+                return Err(A::Error::custom("not taken"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A connection that borrows nothing.
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct Owned(Connection<'static>);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rest(text: &str) -> std::io::Result<Rest> {
+        read(text.as_bytes(), &mut |_| Ok(()))
+    }
+
+    #[test]
+    fn what_is_no_report_or_one_of_another_schema_is_refused() {
+        for text in
+            ["", "[]", "{}", "{\"schema\":\"other/1\"}", "{\"schema\":\"wsclose.report/1\"", "nonsense"]
+        {
+            assert!(rest(text).is_err(), "{text}");
+        }
+        let other = "{\"type\":\"begin\",\"schema\":\"x/2\",\"generator\":{\"name\":\"\",\"version\":\"\"},\"inputs\":[]}";
+        assert!(rest(other).unwrap_err().to_string().contains("x/2"));
+    }
+
+    #[test]
+    fn lines_without_their_last_are_read_and_said_to_be_no_whole() {
+        let begin = "{\"type\":\"begin\",\"schema\":\"wsclose.report/1\",\"generator\":{\"name\":\"\",\"version\":\"\"},\"inputs\":[]}";
+        assert!(!rest(begin).unwrap().is_whole);
+        assert!(!rest(&format!("{begin}\n{{\"type\":\"conn")).unwrap().is_whole);
+    }
+}
