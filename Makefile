@@ -11,7 +11,7 @@ TEST_PACKAGES  := tshark
 # What the live tests need: namespaces, and tcpdump as the witness. tshark brings editcap.
 LIVE_PACKAGES  := tshark tcpdump iproute2 python3
 # What the recorder of the fixtures needs: capture, namespaces, proxies, browser, runtimes of its endpoints.
-LAB_PACKAGES   := tcpdump wireshark-common iproute2 nftables conntrack ethtool procps nginx haproxy chromium nodejs npm python3-venv
+LAB_PACKAGES   := tcpdump wireshark-common iproute2 nftables conntrack ethtool procps nginx haproxy nghttp2-proxy chromium nodejs npm python3-venv
 
 # libFuzzer is C++.
 FUZZ_PACKAGES  := g++

@@ -3,6 +3,7 @@
 mod conversation;
 mod facts;
 mod joining;
+mod multiplexed;
 mod opaque;
 pub mod ladder;
 pub mod members;
@@ -10,6 +11,7 @@ mod pairing;
 pub mod record;
 mod secured;
 mod settling;
+mod split;
 mod tracker;
 mod upper;
 mod watch;

@@ -137,10 +137,20 @@ impl Upper {
         if let Phase::Tls(secured) = &self.phase { Some(&secured.tls) } else { None }
     }
 
-    /// What TLS tells of itself.
+    /// What TLS tells of itself, if there is any.
+    pub(super) fn tls_facts(&self) -> Option<&Facts> {
+        match &self.phase {
+            Phase::Tls(secured) => Some(&secured.tls.facts),
+            Phase::Stream(part) => part.tls.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// The same, taken away.
     pub(super) fn take_tls_facts(&mut self) -> Option<Box<Facts>> {
         match &mut self.phase {
             Phase::Tls(secured) => Some(Box::new(std::mem::take(&mut secured.tls.facts))),
+            Phase::Stream(part) => part.tls.take(),
             _ => None,
         }
     }
@@ -154,6 +164,9 @@ impl Upper {
     pub(super) fn in_frame(&mut self) -> Option<PerSide<bool>> {
         if let Some(tls) = self.tls() {
             return Some(PerSide::from_fn(|side| tls.is_in_record(side)));
+        }
+        if let Some(multiplexed) = self.http2() {
+            return Some(PerSide::from_fn(|side| multiplexed.http2.is_inside(side)));
         }
         let session = self.session_mut()?;
         Some(PerSide::from_fn(|side| session.is_in_frame(side)))
