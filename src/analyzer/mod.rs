@@ -5,6 +5,7 @@ mod facts;
 mod joining;
 mod opaque;
 pub mod ladder;
+pub mod ladders;
 pub mod members;
 mod pairing;
 pub mod record;

@@ -22,6 +22,7 @@ mod endpoints;
 mod fixtures;
 mod fuzz_seeds;
 mod hostile;
+mod html;
 mod inject_keys;
 mod layering;
 mod limits;

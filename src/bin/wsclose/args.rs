@@ -338,6 +338,8 @@ pub(crate) enum Format {
     Json,
     /// One JSON object a line, each as soon as it is known
     Ndjson,
+    /// One page with pictures, findings and a table whose rows open into ladder diagrams; goes with --output
+    Html,
     /// A row a connection, for spreadsheets; without totals
     Csv,
     /// The same columns, for notebooks and warehouses; without totals

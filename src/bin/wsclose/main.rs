@@ -1,5 +1,6 @@
 //! The `wsclose` command.
 
+mod again;
 mod annotate;
 mod args;
 mod explain;
