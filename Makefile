@@ -2,12 +2,14 @@
 # what they miss of system packages they install (with sudo, if you are not root), and say so.
 
 .DEFAULT_GOAL := demo
-.PHONY: demo test test-tables test-web fixtures bench fuzz lint deps cargo
+.PHONY: demo test test-live soak test-tables test-web fixtures bench instructions fuzz lint deps cargo
 
 # What a build needs, and what the tests need besides.
 BUILD_PACKAGES := gcc libc6-dev libpcap-dev
 # tshark is the tests' independent reader.
 TEST_PACKAGES  := tshark
+# What the live tests need: namespaces, and tcpdump as the witness. tshark brings editcap.
+LIVE_PACKAGES  := tshark tcpdump iproute2 python3
 # What the recorder of the fixtures needs: capture, namespaces, proxies, browser, runtimes of its endpoints.
 LAB_PACKAGES   := tcpdump wireshark-common iproute2 nftables conntrack ethtool procps nginx haproxy chromium nodejs npm python3-venv
 
@@ -38,6 +40,17 @@ demo: cargo
 test: deps
 	cargo test --locked
 
+## Run the live tests: network namespaces, real interfaces. Needs root. STAGES="replay rate" for some of them.
+test-live: deps
+	@.ci/need $(LIVE_PACKAGES)
+	cargo build --locked --release
+	$(SUDO) env CARGO_TARGET_DIR="$(abspath $(TARGET))" python3 tests/live/run.py $(STAGES)
+
+## One hour of short connections: memory stays flat, every end is accounted for. Needs root.
+SOAK_S ?= 3600
+soak:
+	$(MAKE) --no-print-directory test-live STAGES="soak --seconds $(SOAK_S)"
+
 ## Run what docs/tables.md shows with jq, DuckDB and pandas, which it installs, and the tests of `--format parquet`.
 test-tables: deps
 	@.ci/need jq python3-venv
@@ -58,10 +71,19 @@ fixtures: deps
 	@.ci/need $(LAB_PACKAGES)
 	tests/lab/setup.sh
 	$(SUDO) python3 tests/lab/record.py
+	$(SUDO) python3 tests/lab/record.py --tls
 
-## Measure packets per second, GB per second and peak memory.
+## Measure packets per second, GB per second and peak memory beside tcpdump and tshark, and what decrypting costs; write
+## docs/performance.md.
 bench: deps
-	cargo bench --locked
+	@.ci/need tcpdump
+	cargo bench --locked --bench throughput -- --write docs/performance.md
+	cargo bench --locked --bench decryption
+
+## Count instructions and compare them with the committed figures; UPDATE=--update writes them down instead.
+instructions: deps
+	@.ci/need valgrind
+	cargo bench --locked --bench throughput -- --instructions $(UPDATE)
 
 ## Run each fuzz target for TIME seconds; TARGETS="frames decode" for some of them.
 TIME ?= 60

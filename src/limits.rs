@@ -253,6 +253,21 @@ impl Limits {
     }
 }
 
+impl Limits {
+    /// These limits for a live capture of weeks: what a file's length bounds would here grow for as long as the capture
+    /// runs. Packets have no stream number in a file, failed connections wait for their server to be known for a while
+    /// only, and what many connections show together is looked for in fewer of them.
+    #[must_use]
+    pub fn for_live(self) -> Limits {
+        Limits {
+            stream_numbers: 0,
+            candidates: self.candidates.min(4_096),
+            surveyed_connections: self.surveyed_connections.min(16_384),
+            ..self
+        }
+    }
+}
+
 /// Reads a number of bytes: `4096`, `64K`, `16M`, `2G`.
 #[must_use]
 pub fn read_bytes(text: &str) -> Option<u64> {
@@ -266,6 +281,21 @@ pub fn read_bytes(text: &str) -> Option<u64> {
         _ => return None,
     };
     number.parse::<u64>().ok()?.checked_mul(1 << shift)
+}
+
+/// Reads a time: `500ms`, `10s`, `5m`, `2h`; a number alone is seconds.
+#[must_use]
+pub fn read_time(text: &str) -> Option<Duration> {
+    let split = text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at_checked(split)?;
+    let millis = match unit {
+        "ms" => 1,
+        "s" | "" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(millis).map(Duration::from_millis)
 }
 
 /// What a limit's value may be.
@@ -300,16 +330,7 @@ number!(u32, u64, usize);
 
 impl Value for Duration {
     fn read(text: &str, _: Unit) -> Option<Self> {
-        let split = text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len());
-        let (number, unit) = text.split_at_checked(split)?;
-        let millis = match unit {
-            "ms" => 1,
-            "s" | "" => 1_000,
-            "m" => 60_000,
-            "h" => 3_600_000,
-            _ => return None,
-        };
-        number.parse::<u64>().ok()?.checked_mul(millis).map(Duration::from_millis)
+        read_time(text)
     }
 
     fn show(&self, _: Unit) -> String {

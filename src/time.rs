@@ -61,6 +61,12 @@ impl Timestamp {
         Timestamp(self.0.saturating_add(i64::try_from(wait.as_nanos()).unwrap_or(i64::MAX)))
     }
 
+    /// The moment `wait` earlier, saturating.
+    #[must_use]
+    pub fn saturating_sub(self, wait: Duration) -> Timestamp {
+        Timestamp(self.0.saturating_sub(i64::try_from(wait.as_nanos()).unwrap_or(i64::MAX)))
+    }
+
     /// Is `self` at least `wait` later than `earlier`?
     #[must_use]
     pub fn has_passed(self, wait: Duration, earlier: Timestamp) -> bool {

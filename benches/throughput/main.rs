@@ -6,9 +6,12 @@
 //! ```text
 //! cargo bench                                     all workloads at a tenth of their size
 //! BENCH_SCALE=1 cargo bench                       full size (about 6 GB of captures)
-//! cargo bench -- --workload churn --rounds 9      one workload, more rounds
-//! cargo bench -- --generate-only                  only the captures and their truth
-//! cargo bench -- --memory-test 10                 10 GB through a pipe, nothing else
+//! cargo bench --bench throughput -- --workload churn --rounds 9      one workload, more rounds
+//! cargo bench --bench throughput -- --generate-only                  only the captures and their truth
+//! cargo bench --bench throughput -- --memory-test 10                 10 GB through a pipe, nothing else
+//! cargo bench --bench throughput -- --codes                          close codes found under 2 % reordering, nothing else
+//! cargo bench --bench throughput -- --instructions [--update]        instruction counts against the committed ones, nothing else
+//! cargo bench --bench throughput -- --write docs/performance.md      all workloads, and the table of them written to a file
 //! ```
 #![allow(
     clippy::print_stdout,
@@ -24,8 +27,11 @@
 mod check;
 mod connection;
 mod generate;
+mod instructions;
 mod measure;
 mod peers;
+mod reordered;
+mod table;
 #[path = "../../tests/it/support/rng.rs"]
 #[allow(dead_code, missing_docs, reason = "shared with the tests, which use all of it")]
 mod rng;
@@ -46,6 +52,7 @@ const TSHARK_PACKETS: u64 = 30_000;
 const PIPE_MEMORY: u64 = 50_000_000;
 
 /// The command line, and `BENCH_SCALE`, `BENCH_ROUNDS`, `BENCH_DATA`.
+#[derive(Clone)]
 struct Options {
     scale: f64,
     seed: u64,
@@ -53,6 +60,14 @@ struct Options {
     data: PathBuf,
     workload: Option<String>,
     generate_only: bool,
+    /// Where to write the table to.
+    write: Option<PathBuf>,
+    /// Count Close codes under reordering.
+    codes: bool,
+    /// Count instructions.
+    instructions: bool,
+    /// Write the counts down instead of comparing them.
+    update: bool,
     /// Gigabytes to pipe through wsclose.
     memory_test: Option<f64>,
     /// Inner call: write this workload's capture to the data directory.
@@ -77,6 +92,10 @@ impl Options {
                 .into(),
             workload: None,
             generate_only: false,
+            write: None,
+            codes: false,
+            instructions: false,
+            update: false,
             memory_test: None,
             generate: None,
             pipe_gb: None,
@@ -86,6 +105,9 @@ impl Options {
             match arg.as_str() {
                 "--bench" => {}
                 "--generate-only" => options.generate_only = true,
+                "--codes" => options.codes = true,
+                "--instructions" => options.instructions = true,
+                "--update" => options.update = true,
                 _ => options
                     .set(&arg, args.next().ok_or_else(|| format!("{arg}: unknown, or lacks its value"))?)?,
             }
@@ -102,10 +124,16 @@ impl Options {
             "--workload" => self.workload = Some(value),
             "--memory-test" => self.memory_test = Some(parse_or(Some(value), name, 0.0)?),
             "--generate" => self.generate = Some(value),
+            "--write" => self.write = Some(value.into()),
             "--pipe-gb" => self.pipe_gb = Some(parse_or(Some(value), name, 0.0)?),
             _ => return Err(format!("{name}: unknown option")),
         }
         Ok(())
+    }
+
+    /// The same at the scale of the small captures.
+    fn small(&self) -> Options {
+        Options { scale: instructions::SCALE, ..self.clone() }
     }
 
     fn file(&self, workload: &str, extension: &str) -> PathBuf {
@@ -120,6 +148,8 @@ fn main() -> ExitCode {
                 .map(|_| true)
         }
         Options { generate: Some(name), .. } => write_workload(&options, name).map(|()| true),
+        Options { instructions: true, .. } => count_instructions(&options),
+        Options { codes: true, .. } => compare_codes(&options).map(|rows| !rows.is_empty()),
         Options { memory_test: Some(gigabytes), .. } => memory_test(&options, *gigabytes),
         _ => bench(&options),
     });
@@ -167,12 +197,15 @@ fn prepare(options: &Options, name: &str) -> io::Result<Truth> {
 
 fn bench(options: &Options) -> io::Result<bool> {
     let peers: Vec<Peer> = Peer::ALL.into_iter().filter(|peer| describe(*peer)).collect();
-    println!("machine: {}", machine());
-    println!(
-        "scale {}, seed {}, {} rounds in turn; page cache warm\n",
-        options.scale, options.seed, options.rounds
+    let setting = format!(
+        "{}; scale {}, seed {}, median of {} rounds in turn, page cache warm",
+        machine(),
+        options.scale,
+        options.seed,
+        options.rounds
     );
-    let mut right = true;
+    println!("{setting}\n");
+    let (mut right, mut results) = (true, Vec::new());
     for (name, holds) in WORKLOADS {
         if options.workload.as_deref().is_some_and(|wanted| wanted != name) {
             continue;
@@ -184,8 +217,18 @@ fn bench(options: &Options) -> io::Result<bool> {
             truth.bytes as f64 / 1e9
         );
         if !options.generate_only {
-            right &= bench_workload(options, name, &truth, &peers)?;
+            let (is_right, result) = bench_workload(options, name, truth, &peers)?;
+            right &= is_right;
+            results.push(result);
         }
+    }
+    if let Some(path) = &options.write {
+        let mut versions: Vec<String> = peers.iter().filter_map(|peer| peer.version()).collect();
+        versions.dedup();
+        let codes = compare_codes(options)?;
+        let page =
+            table::insert(&fs::read_to_string(path)?, &table::render(&results, &codes, &setting, &versions));
+        fs::write(path, page.ok_or_else(|| io::Error::other("the page has no marks for the table"))?)?;
     }
     Ok(right)
 }
@@ -211,7 +254,12 @@ fn machine() -> String {
     )
 }
 
-fn bench_workload(options: &Options, name: &str, truth: &Truth, peers: &[Peer]) -> io::Result<bool> {
+fn bench_workload(
+    options: &Options,
+    name: &'static str,
+    truth: Truth,
+    peers: &[Peer],
+) -> io::Result<(bool, table::Result)> {
     let file = options.file(name, "pcap");
     let mut costs: Vec<(Peer, Vec<Cost>)> =
         peers.iter().filter(|peer| **peer != Peer::Tshark).map(|peer| (*peer, Vec::new())).collect();
@@ -229,14 +277,13 @@ fn bench_workload(options: &Options, name: &str, truth: &Truth, peers: &[Peer]) 
         .find(|(peer, _)| *peer == Peer::Tcpdump)
         .map(|(_, sum)| sum.median.wall.as_secs_f64());
     for (peer, summary) in &summaries {
-        print_row(peer.name(), summary, truth, tcpdump);
+        print_row(peer.name(), summary, &truth, tcpdump);
     }
-    if peers.contains(&Peer::Tshark) && peers.contains(&Peer::Tcpdump) {
-        tshark_row(options, name, truth, tcpdump)?;
-    }
-    let right = !peers.contains(&Peer::Wsclose) || check_report(options, name, &file, truth)?;
+    let has_both = peers.contains(&Peer::Tshark) && peers.contains(&Peer::Tcpdump);
+    let tshark_cpu = if has_both { tshark_row(options, name, &truth, tcpdump)? } else { None };
+    let right = !peers.contains(&Peer::Wsclose) || check_report(options, name, &file, &truth)?;
     println!();
-    Ok(right)
+    Ok((right, table::Result { name, truth, summaries, tshark_cpu }))
 }
 
 fn print_row(name: &str, summary: &Summary, truth: &Truth, tcpdump: Option<f64>) {
@@ -253,13 +300,14 @@ fn print_row(name: &str, summary: &Summary, truth: &Truth, tcpdump: Option<f64>)
     );
 }
 
-/// tshark on the first packets only: its time without what it takes to start, per packet, times all packets.
-fn tshark_row(options: &Options, name: &str, truth: &Truth, tcpdump: Option<f64>) -> io::Result<()> {
+/// tshark on the first packets only: its time without what it takes to start, per packet, times all packets. Gives its
+/// CPU time, so extrapolated.
+fn tshark_row(options: &Options, name: &str, truth: &Truth, tcpdump: Option<f64>) -> io::Result<Option<f64>> {
     let (head, one) = (options.file(name, "head.pcap"), options.file(name, "one.pcap"));
     let count = truth.packets.min(TSHARK_PACKETS);
     let file = options.file(name, "pcap");
     if !peers::cut(&file, count, &head)? || !peers::cut(&file, 1, &one)? {
-        return Ok(());
+        return Ok(None);
     }
     let (start, run) = (Peer::Tshark.measure(&one)?, Peer::Tshark.measure(&head)?);
     let per_packet = run.wall.saturating_sub(start.wall).as_secs_f64() / count as f64;
@@ -274,7 +322,9 @@ fn tshark_row(options: &Options, name: &str, truth: &Truth, tcpdump: Option<f64>
         start.wall.as_secs_f64(),
     );
     fs::remove_file(head)?;
-    fs::remove_file(one)
+    fs::remove_file(one)?;
+    let cpu = run.cpu.saturating_sub(start.cpu).as_secs_f64() / count as f64;
+    Ok(Some(cpu * truth.packets as f64))
 }
 
 fn check_report(options: &Options, name: &str, file: &Path, truth: &Truth) -> io::Result<bool> {
@@ -292,6 +342,32 @@ fn check_report(options: &Options, name: &str, file: &Path, truth: &Truth) -> io
         println!("  report: every kind, label and cause counted right ({} WebSockets)", truth.connections);
     }
     Ok(differences.is_empty())
+}
+
+/// The captures are small, whatever the scale asked for.
+fn count_instructions(options: &Options) -> io::Result<bool> {
+    let small = options.small();
+    instructions::check(
+        |name| {
+            prepare(&small, name)?;
+            Ok(small.file(name, "pcap"))
+        },
+        options.update,
+    )
+}
+
+fn compare_codes(options: &Options) -> io::Result<Vec<reordered::Row>> {
+    let small = options.small();
+    let truth = prepare(&small, "churn")?;
+    let rows = reordered::compare(&small.file("churn", "pcap"), &truth)?;
+    println!(
+        "close codes where 2 % of the packets arrive behind the next one (churn, {} packets):",
+        truth.packets
+    );
+    for row in &rows {
+        println!("  {:45} {} of {} right, {} invented", row.program, row.right, row.truth, row.invented);
+    }
+    Ok(rows)
 }
 
 /// Memory must not grow with what is read: a stream that is generated while it is read.

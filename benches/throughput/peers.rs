@@ -1,6 +1,7 @@
 //! The programs that are measured, ours and others.
 
 use crate::measure::{Cost, run};
+use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 use std::process::Command;
@@ -13,24 +14,30 @@ pub enum Peer {
     /// libpcap's read loop, every packet written to /dev/null.
     Tcpdump,
     Wsclose,
+    /// The totals alone, without the list of connections.
+    WscloseSummary,
     /// Full dissection in one pass, Close frames printed.
     Tshark,
 }
 
 impl Peer {
-    pub const ALL: [Peer; 4] = [Peer::Cat, Peer::Tcpdump, Peer::Wsclose, Peer::Tshark];
+    pub const ALL: [Peer; 5] = [Peer::Cat, Peer::Tcpdump, Peer::Wsclose, Peer::WscloseSummary, Peer::Tshark];
 
     pub fn name(self) -> &'static str {
         match self {
             Peer::Cat => "cat",
             Peer::Tcpdump => "tcpdump",
             Peer::Wsclose => "wsclose",
+            Peer::WscloseSummary => "totals",
             Peer::Tshark => "tshark",
         }
     }
 
     fn program(self) -> &'static str {
-        if self == Peer::Wsclose { env!("CARGO_BIN_EXE_wsclose") } else { self.name() }
+        match self {
+            Peer::Wsclose | Peer::WscloseSummary => env!("CARGO_BIN_EXE_wsclose"),
+            _ => self.name(),
+        }
     }
 
     fn command(self, file: &Path) -> Command {
@@ -39,6 +46,9 @@ impl Peer {
             Peer::Cat => command.arg(file),
             Peer::Tcpdump => command.arg("-r").arg(file).args(["-w", "/dev/null"]),
             Peer::Wsclose => command.args(["analyze", "--format", "json", "-o", "/dev/null"]).arg(file),
+            Peer::WscloseSummary => {
+                command.args(["analyze", "--summary", "--format", "json", "-o", "/dev/null"]).arg(file)
+            }
             Peer::Tshark => command
                 .args([
                     "-n",
@@ -74,6 +84,39 @@ impl Peer {
     pub fn measure(self, file: &Path) -> io::Result<Cost> {
         run(&mut self.command(file))
     }
+}
+
+/// What a report's summary counts, by label; `None` where wsclose failed.
+pub fn labels(file: &Path) -> io::Result<Option<BTreeMap<String, u64>>> {
+    let mut command = Command::new(Peer::Wsclose.program());
+    let output = command.args(["analyze", "--summary", "--format", "json"]).arg(file).output()?;
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+    Ok(report.pointer("/summary/by_label").cloned().and_then(|labels| serde_json::from_value(labels).ok()))
+}
+
+/// The codes of the streams' first Close frames as tshark reads them; `None` where there is no tshark.
+pub fn tshark_codes(file: &Path, in_order: bool) -> io::Result<Option<BTreeMap<String, u64>>> {
+    if Peer::Tshark.version().is_none() {
+        return Ok(None);
+    }
+    let mut command = Command::new("tshark");
+    command.args([
+        "-n",
+        "-o",
+        &format!("tcp.reassemble_out_of_order:{}", if in_order { "TRUE" } else { "FALSE" }),
+    ]);
+    command.args(["-Y", "websocket.opcode==8", "-T", "fields", "-e", "tcp.stream"]);
+    let output = command.args(["-e", "websocket.payload.close.status_code", "-r"]).arg(file).output()?;
+    let mut first: BTreeMap<&str, &str> = BTreeMap::new();
+    let text = String::from_utf8_lossy(&output.stdout);
+    for (stream, code) in text.lines().filter_map(|line| line.split_once('\t')) {
+        first.entry(stream).or_insert(code.split(',').next().unwrap_or_default());
+    }
+    let mut codes = BTreeMap::new();
+    for code in first.into_values().filter(|code| !code.is_empty()) {
+        *codes.entry(code.to_owned()).or_default() += 1;
+    }
+    Ok(Some(codes))
 }
 
 /// Writes the report of `file` for the check, and says whether there is one.

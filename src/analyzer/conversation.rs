@@ -4,6 +4,7 @@ use super::Options;
 use super::opaque;
 use super::record::ConnectionRecord;
 use super::upper::Upper;
+use super::watch::Standing;
 use crate::anomaly::{Anomaly, AnomalySet};
 use crate::decode::segment::{EncapsulationId, Endpoint, IcmpError, Segment};
 use crate::diagnosis::stack;
@@ -33,7 +34,7 @@ use crate::websocket::vitals::{Vitals, fnv1a};
 ///     +-> reset, recovery: only if any       |      +-> Handshake 368 + its values
 ///                                            +-> Session 640, or Http1 120 before the Upgrade
 /// ```
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Conversation {
     tcp: Connection,
     upper: Upper,
@@ -47,6 +48,8 @@ pub(super) struct Conversation {
     server_told: bool,
     /// Has ended, and its stragglers are waited for.
     lingers: bool,
+    /// Has its peer stopped answering?
+    pub(super) standing: Standing,
     /// At the end of observation that side's frame (or head) was still incomplete.
     in_frame: PerSide<bool>,
     /// ICMP errors about it, the first few.
@@ -100,6 +103,7 @@ impl Conversation {
             idle_since: None,
             server_told: false,
             lingers: false,
+            standing: Standing::Alive,
             in_frame: PerSide::default(),
             icmp: Vec::new(),
             key: None,
@@ -231,6 +235,34 @@ impl Conversation {
         if spoke { idle } else { idle.saturating_mul(NEVER_SPOKE) }
     }
 
+    /// Since when its peer has not answered, where that proves it dead (see `Teardown::timed_out`).
+    pub(super) fn dead_since(&self, limits: &Limits) -> Option<Timestamp> {
+        let halves = &self.tcp.halves;
+        let limit = limits.unanswered_sendings.max(1);
+        let is_dead = |side: &Side| {
+            let silent = &halves[side.other()];
+            halves[*side].unanswered.sendings >= limit && silent.fin.is_none() && silent.reset.is_none()
+        };
+        Side::BOTH.into_iter().find(is_dead).map(|side| halves[side].unanswered.first.at)
+    }
+
+    /// The time in which a Close may have been sent that no later packet shows: from its last payload before its end to
+    /// its last packet, or to `now` where it was given up. `None`: it has not ended.
+    pub(super) fn end_span(&self, now: Timestamp, limits: &Limits) -> Option<(Timestamp, Timestamp)> {
+        let dead_since = self.dead_since(limits);
+        if dead_since.is_none() && !self.has_tcp_end() && !self.has_unseen_end() {
+            return None;
+        }
+        let payload = self.idle_since.or(self.tcp.last_payload).unwrap_or(self.tcp.opened).at;
+        let from = dead_since.map_or(payload, |since| since.min(payload));
+        let to = if dead_since.is_some() { now } else { self.tcp.last.at };
+        Some((from, to.max(from)))
+    }
+
+    fn has_unseen_end(&self) -> bool {
+        Side::BOTH.into_iter().any(|side| self.tcp.halves[side].unseen_fin().is_some())
+    }
+
     pub(super) fn serial(&self) -> u64 {
         self.serial
     }
@@ -297,6 +329,7 @@ impl Conversation {
     pub(super) fn finish(
         mut self,
         observed: Observed,
+        dropped: bool,
         vantage: Option<Vantage>,
         limits: &Limits,
     ) -> ConnectionRecord {
@@ -304,7 +337,11 @@ impl Conversation {
         if let Some(session) = self.upper.session_mut() {
             session.finish(last, limits);
         }
-        let teardown = Box::new(self.teardown(observed, limits));
+        let mut teardown = self.teardown(observed, limits);
+        if dropped {
+            teardown.lose_to_drops(PerSide::from_fn(|side| self.tcp.halves[side].next));
+        }
+        let teardown = Box::new(teardown);
         let verdict = judge(&teardown);
         let probable = self.upper.tls().and_then(|tls| opaque::probable(&tls.facts, &teardown));
         let vantage = vantage.map_or_else(|| vantage::estimate(&teardown), vantage::given);
@@ -322,6 +359,7 @@ impl Conversation {
         }
         let last_payload = self.tcp.last_payload;
         ConnectionRecord {
+            serial: self.serial,
             tcp_stream: self.tcp_stream,
             client: self.client,
             server: self.server,

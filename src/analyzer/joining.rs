@@ -8,7 +8,7 @@ use crate::websocket::plausible;
 use crate::websocket::session::Session;
 
 /// A connection joined in mid-stream: frames are read on trial until enough of them prove a WebSocket.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Joining {
     /// The frames read on trial.
     pub session: Box<Session>,

@@ -13,6 +13,7 @@ mod secured;
 mod settling;
 mod tracker;
 mod upper;
+mod watch;
 
 #[cfg(test)]
 mod growth;
@@ -27,7 +28,8 @@ use crate::tls::keylog::{KeyLog, Reading};
 use crate::verdict::vantage::Vantage;
 use record::ConnectionRecord;
 use settling::Event;
-pub use settling::{Followed, Settler};
+pub use settling::{Followed, Settled, Settler};
+use std::time::Duration;
 use tracker::{Located, Tracker};
 
 /// Packets worked on together.
@@ -50,6 +52,9 @@ pub struct Options {
     pub more_keys: bool,
     /// List connections in TLS that can't be decrypted, where they look like a WebSocket.
     pub encrypted: bool,
+    /// Report a connection whose peer is dead once it has been so for this long, before it ends; `None`: never, as in
+    /// files.
+    pub dead_after: Option<Duration>,
     /// Where the capture was taken; `None`: it is estimated for each connection.
     pub vantage: Option<Vantage>,
 }
@@ -76,6 +81,18 @@ impl Options {
     }
 }
 
+/// Reads something of the headers of each packet and of what follows them, where another thread has just written them.
+fn touch_bytes(block: &Block, packets: &[PacketRef]) {
+    /// Where the headers of Ethernet, IPv4 and TCP with its usual options begin and end.
+    const PLACES: [usize; 2] = [14, 66];
+    let byte = |packet, place: &usize| block.packet_bytes(packet).get(*place).map_or(0, |byte| *byte);
+    let sum = packets
+        .iter()
+        .flat_map(|packet| PLACES.iter().map(move |place| byte(packet, place)))
+        .fold(0, |a, b| a ^ b);
+    std::hint::black_box(sum);
+}
+
 /// The two halves of an analysis.
 #[must_use]
 pub fn halves(options: Options) -> (Follower, Settler) {
@@ -96,6 +113,7 @@ impl Follower {
         let mut batch: Vec<Option<Located<'_>>> = Vec::with_capacity(BATCH);
         for packets in block.packets.chunks(BATCH) {
             batch.clear();
+            touch_bytes(block, packets);
             for packet in packets {
                 let bytes = block.packet_bytes(packet);
                 let segment = self.decoder.decode_common(packet.at, packet.link_type, bytes);
@@ -156,6 +174,16 @@ impl Follower {
         self.tracker.advance(now);
     }
 
+    /// The capture dropped packets between two times: no connection that ended then is said to have sent no Close.
+    pub fn note_losses(&mut self, from: Timestamp, to: Timestamp) {
+        self.tracker.note_losses(from, to);
+    }
+
+    /// Where the clock has stepped back to `now`, goes back with it; gives by how many nanoseconds, if at all.
+    pub fn follow_clock(&mut self, now: Timestamp) -> Option<u64> {
+        self.tracker.follow_clock(now)
+    }
+
     /// The input is over: what is left comes out as [`poll`](Follower::poll) asks for it.
     pub fn finish(&mut self) {
         self.decoder.finish();
@@ -197,6 +225,12 @@ impl Follower {
     #[must_use]
     pub fn open_connections(&self) -> usize {
         self.tracker.open_connections()
+    }
+
+    /// TCP connections followed so far.
+    #[must_use]
+    pub fn opened_connections(&self) -> u64 {
+        self.tracker.opened_connections()
     }
 
     /// Memory of the connections followed now, as estimated, in bytes; out-of-order segments left out.

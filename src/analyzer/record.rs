@@ -21,6 +21,8 @@ use crate::websocket::vitals::Vitals;
 /// A WebSocket connection, or one that failed to become one, with its verdict.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ConnectionRecord {
+    /// Number of the TCP connection in this analysis.
+    pub serial: u64,
     /// Wireshark's `tcp.stream` in the file of the first packet.
     pub tcp_stream: Option<u32>,
     /// Who opened it.

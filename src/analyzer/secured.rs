@@ -17,7 +17,7 @@ const HELLO_START: usize = 6;
 /// A TLS connection, and what runs in it.
 ///
 /// While bytes are taken, [`Upper::phase`] is the inner one, so that the layers above notice nothing.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Secured {
     pub tls: Session,
     pub inner: Phase,

@@ -8,10 +8,11 @@ use super::pairing::Pairing;
 use super::record::ConnectionRecord;
 use crate::decode::segment::Endpoint;
 use crate::limits::Limits;
+use crate::moment::Moment;
 use crate::tls::shape::Score;
 use crate::verdict::teardown::Observed;
 use crate::verdict::vantage::Vantage;
-use crate::verdict::verdict::Kind;
+use crate::verdict::verdict::{Cause, Kind};
 use std::collections::{HashSet, VecDeque};
 
 /// What following packets yields, in the order in which it came to light.
@@ -21,12 +22,42 @@ pub struct Followed(pub(super) Event);
 #[derive(Debug)]
 pub(super) enum Event {
     Opened(Opened),
+    /// The peer of one that was given up has spoken again.
+    Revived {
+        serial: u64,
+        at: Moment,
+    },
     /// Nothing more will be seen of a connection that is a WebSocket, or may have failed to become one.
     Ended {
         conversation: Box<Conversation>,
         observed: Observed,
+        /// The capture dropped packets while it ended.
+        dropped: bool,
+        /// It has not ended, but its peer has not answered for long: judged as if the capture ended here.
+        is_early: bool,
         /// Names of its VLANs and tunnels.
         encapsulation: Vec<String>,
+    },
+}
+
+/// What has been judged.
+#[derive(Debug)]
+pub enum Settled {
+    /// A connection that has ended.
+    Final(Box<ConnectionRecord>),
+    /// One whose peer is dead: reported before its end, which will not be reported again unless it is another one.
+    Early(Box<ConnectionRecord>),
+    /// This connection, which was reported early, has ended as was said.
+    Stands {
+        /// The record's serial number.
+        serial: u64,
+    },
+    /// What was reported early of this connection does not hold: the packet shows it.
+    Revised {
+        /// The record's serial number.
+        serial: u64,
+        /// The packet.
+        at: Moment,
     },
 }
 
@@ -43,8 +74,13 @@ pub struct Settler {
     /// Servers that carried one.
     servers: HashSet<Endpoint>,
     pairing: Pairing,
-    settled: VecDeque<Box<ConnectionRecord>>,
+    settled: VecDeque<Settled>,
+    /// Serial numbers of connections that were reported before they ended.
+    given_up: HashSet<u64>,
     other_connections: u64,
+    /// WebSockets so far, and those of them that have ended.
+    opened: u64,
+    ended: u64,
 }
 
 impl Settler {
@@ -58,7 +94,10 @@ impl Settler {
             servers: HashSet::new(),
             pairing: Pairing::default(),
             settled: VecDeque::new(),
+            given_up: HashSet::new(),
             other_connections: 0,
+            opened: 0,
+            ended: 0,
         }
     }
 
@@ -66,6 +105,7 @@ impl Settler {
     pub fn take(&mut self, followed: Followed) {
         match followed.0 {
             Event::Opened(Opened { server, key }) => {
+                self.opened += 1;
                 if self.servers.len() < self.limits.servers {
                     self.servers.insert(server);
                 }
@@ -73,31 +113,63 @@ impl Settler {
                     self.pairing.begin(key);
                 }
             }
-            Event::Ended { conversation, observed, encapsulation } => {
-                self.judge(*conversation, observed, encapsulation);
+            Event::Ended { conversation, observed, dropped, is_early, encapsulation } => {
+                let serial = conversation.serial();
+                let is_websocket = conversation.is_websocket();
+                if !is_early {
+                    self.judge(*conversation, observed, dropped, encapsulation);
+                } else if is_websocket {
+                    let mut record =
+                        Box::new(conversation.finish(observed, dropped, self.vantage, &self.limits));
+                    record.encapsulation_names = encapsulation;
+                    self.give_up(serial, record);
+                }
+            }
+            Event::Revived { serial, at } => {
+                if self.given_up.remove(&serial) {
+                    self.settled.push_back(Settled::Revised { serial, at });
+                }
             }
         }
     }
 
-    fn judge(&mut self, conversation: Conversation, observed: Observed, encapsulation: Vec<String>) {
+    /// Reports a connection whose peer is dead before it ends.
+    fn give_up(&mut self, serial: u64, record: Box<ConnectionRecord>) {
+        if record.verdict.kind == Kind::Abnormal(Cause::Timeout) {
+            self.given_up.insert(serial);
+            self.settled.push_back(Settled::Early(record));
+        }
+    }
+
+    fn judge(
+        &mut self,
+        conversation: Conversation,
+        observed: Observed,
+        dropped: bool,
+        encapsulation: Vec<String>,
+    ) {
         let is_websocket = conversation.is_websocket();
         let server = conversation.server();
         let is_named = self.ws_ports.contains(&server.port);
         let is_hidden = conversation.is_opaque();
         let key = conversation.key();
-        let mut record = Box::new(conversation.finish(observed, self.vantage, &self.limits));
+        let mut record = Box::new(conversation.finish(observed, dropped, self.vantage, &self.limits));
         record.encapsulation_names = encapsulation;
         if is_websocket {
+            self.ended += 1;
             match key {
-                Some(key) => self.settled.extend(self.pairing.finish(key, record, self.limits.held_legs)),
-                None => self.settled.push_back(record),
+                Some(key) => {
+                    let final_ones = self.pairing.finish(key, record, self.limits.held_legs);
+                    self.settled.extend(final_ones.into_iter().map(Settled::Final));
+                }
+                None => self.settled.push_back(Settled::Final(record)),
             }
         } else if is_hidden {
             self.take_hidden(record, is_named);
         } else if record.verdict.kind != Kind::Refused {
             self.other_connections += 1;
         } else if is_named || self.servers.contains(&server) {
-            self.settled.push_back(record);
+            self.settled.push_back(Settled::Final(record));
         } else {
             self.keep_candidate(record);
         }
@@ -110,7 +182,7 @@ impl Settler {
         let is_asked_for = self.encrypted && score.is_some_and(Score::is_probable);
         let is_possible = score.is_some_and(Score::is_possible);
         if is_named || is_asked_for || (is_possible && self.servers.contains(&record.server)) {
-            self.settled.push_back(record);
+            self.settled.push_back(Settled::Final(record));
         } else if is_possible {
             self.keep_candidate(record);
         } else {
@@ -130,7 +202,7 @@ impl Settler {
     pub fn finish(&mut self) {
         for candidate in std::mem::take(&mut self.candidates) {
             if self.servers.contains(&candidate.server) {
-                self.settled.push_back(candidate);
+                self.settled.push_back(Settled::Final(candidate));
             } else {
                 self.other_connections += 1;
             }
@@ -139,7 +211,40 @@ impl Settler {
 
     /// The next judged connection.
     pub fn poll_record(&mut self) -> Option<Box<ConnectionRecord>> {
-        self.settled.pop_front()
+        loop {
+            match self.poll()? {
+                Settled::Early(record) | Settled::Final(record) => return Some(record),
+                Settled::Stands { .. } | Settled::Revised { .. } => {}
+            }
+        }
+    }
+
+    /// What has been settled next, early verdicts and their revisions included ([`Options::dead_after`]).
+    pub fn poll(&mut self) -> Option<Settled> {
+        let next = self.settled.pop_front()?;
+        let Settled::Final(record) = &next else { return Some(next) };
+        let serial = record.serial;
+        if !self.given_up.remove(&serial) {
+            return Some(next);
+        }
+        if record.verdict.kind == Kind::Abnormal(Cause::Timeout) {
+            return Some(Settled::Stands { serial });
+        }
+        let revised = Settled::Revised { serial, at: record.last };
+        self.settled.push_front(next);
+        Some(revised)
+    }
+
+    /// WebSockets that opened, or were to open, so far.
+    #[must_use]
+    pub fn opened_websockets(&self) -> u64 {
+        self.opened
+    }
+
+    /// How many of them have not ended.
+    #[must_use]
+    pub fn open_websockets(&self) -> u64 {
+        self.opened.saturating_sub(self.ended)
     }
 
     /// TCP connections that were judged and carried no WebSocket.

@@ -3,6 +3,7 @@
 use super::Options;
 use super::conversation::Conversation;
 use super::settling::Event;
+use super::watch::{Standing, Watch};
 use crate::anomaly::{Anomaly, AnomalyCounts};
 use crate::decode::segment::{IcmpError, Segment};
 use crate::flow::copies::CopyFilter;
@@ -21,14 +22,15 @@ const EVICTION_SAMPLE: usize = 64;
 /// All TCP connections of one capture.
 #[derive(Debug)]
 pub(super) struct Tracker {
-    options: Options,
+    pub(super) options: Options,
     copies: CopyFilter,
     numbers: StreamNumbers,
-    table: FlowTable<Conversation>,
+    pub(super) table: FlowTable<Conversation>,
     /// Ended connections, with the time at which their stragglers are no longer waited for.
-    lingering: VecDeque<(Timestamp, FlowId)>,
+    pub(super) lingering: VecDeque<(Timestamp, FlowId)>,
+    pub(super) watch: Watch,
     /// What has come to light and was not yet handed on.
-    events: VecDeque<Event>,
+    pub(super) events: VecDeque<Event>,
     anomalies: AnomalyCounts,
     held_bytes: usize,
     /// Memory of the connections in the table, in bytes.
@@ -37,7 +39,7 @@ pub(super) struct Tracker {
     opened: u64,
     other_connections: u64,
     encrypted_connections: u64,
-    now: Timestamp,
+    pub(super) now: Timestamp,
     /// Once the input is over: what is still to be judged, by serial number, the next one last.
     left: Vec<(u64, FlowId)>,
 }
@@ -60,6 +62,7 @@ impl Tracker {
             numbers: StreamNumbers::default(),
             table: FlowTable::default(),
             lingering: VecDeque::new(),
+            watch: Watch::default(),
             events: VecDeque::new(),
             anomalies: AnomalyCounts::default(),
             held_bytes: 0,
@@ -78,6 +81,7 @@ impl Tracker {
     pub(super) fn advance(&mut self, now: Timestamp) {
         self.now = self.now.max(now);
         self.expire();
+        self.give_up_dead();
     }
 
     /// Which connection `segment` belongs to, before any look-up.
@@ -134,8 +138,12 @@ impl Tracker {
         if let Some(memory) = memory {
             self.memory = (self.memory + conversation.memory()).saturating_sub(memory);
         }
+        let is_watched = before.is_some() || conversation.standing != Standing::Alive;
         if let Some(held) = before {
             self.account(id, held);
+        }
+        if is_watched {
+            self.watch(id, segment.at);
         }
         self.keep_to_memory();
     }
@@ -202,6 +210,10 @@ impl Tracker {
 
     pub(super) fn open_connections(&self) -> usize {
         self.table.len()
+    }
+
+    pub(super) fn opened_connections(&self) -> u64 {
+        self.opened
     }
 
     pub(super) fn held_bytes(&self) -> usize {
@@ -292,7 +304,15 @@ impl Tracker {
             self.other_connections += 1;
             return;
         }
+        let dropped = self.dropped_at_end_of(&conversation);
         let conversation = Box::new(conversation);
-        self.events.push_back(Event::Ended { conversation, observed, encapsulation: Vec::new() });
+        let encapsulation = Vec::new();
+        self.events.push_back(Event::Ended {
+            conversation,
+            observed,
+            dropped,
+            is_early: false,
+            encapsulation,
+        });
     }
 }

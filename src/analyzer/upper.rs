@@ -23,7 +23,7 @@ use crate::websocket::session::{Hidden, HiddenCause, Session};
 ///
 ///  Http, Joining ---- ClientHello ----> Tls, in which another one of these begins with Http
 /// ```
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Phase {
     Http(Box<Http1>),
     Upgrading(Box<Upgrading>),
@@ -36,7 +36,7 @@ pub(super) enum Phase {
 }
 
 /// Between an Upgrade request and its answer.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Upgrading {
     http: Box<Http1>,
     /// Frames that come before the answer, or without it.
@@ -45,7 +45,7 @@ pub(super) struct Upgrading {
     answer_lost: bool,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Upper {
     pub phase: Phase,
     pub handshake: Box<Handshake>,

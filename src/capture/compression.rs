@@ -50,7 +50,7 @@ impl Compression {
     ) -> Box<dyn Read + Send> {
         let input = Watched::new(Cursor::new(start.to_vec()).chain(input));
         match self {
-            Compression::Gzip => Box::new(MultiGzDecoder::new(input)),
+            Compression::Gzip => Box::new(Pieces::new(MultiGzDecoder::new(input))),
             Compression::Zstd => Box::new(ZstdFrames::new(input, zstd_window)),
             Compression::Lz4 => Box::new(Lz4Frames::new(input)),
         }
@@ -98,6 +98,49 @@ impl<R: Read> BufRead for Watched<R> {
 
     fn consume(&mut self, amount: usize) {
         self.input.consume(amount);
+    }
+}
+
+/// Reads piece by piece: where one fails, what came before it is delivered first.
+///
+/// On damage flate2 throws away what it had inflated for the same call, be it 256 KiB; in pieces that is one piece.
+struct Pieces<R> {
+    input: R,
+    damage: Option<io::Error>,
+}
+
+impl<R> Pieces<R> {
+    /// Bytes asked for at a time.
+    const LENGTH: usize = 4 << 10;
+
+    fn new(input: R) -> Self {
+        Pieces { input, damage: None }
+    }
+}
+
+impl<R: Read> Read for Pieces<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if let Some(damage) = self.damage.take() {
+            return Err(damage);
+        }
+        let mut filled = 0;
+        for piece in buffer.chunks_mut(Self::LENGTH) {
+            match self.input.read(piece) {
+                Ok(read) => {
+                    filled += read;
+                    // A pipe has no more for now, or this is the end.
+                    if read < piece.len() {
+                        break;
+                    }
+                }
+                Err(error) if filled == 0 => return Err(error),
+                Err(error) => {
+                    self.damage = Some(error);
+                    break;
+                }
+            }
+        }
+        Ok(filled)
     }
 }
 

@@ -1,28 +1,42 @@
-//! Packets from an interface, through libpcap.
+//! Packets from interfaces, through libpcap.
 //!
-//! The handle is non-blocking: libpcap's blocking read never returns from an idle interface on Linux, whatever its
-//! timeout. Between empty reads the source sleeps, from 1 ms up to 16 ms. It does not poll(2) on libpcap's descriptor:
-//! not every device has one (the `pcap` crate then panics), and Windows has none. The kernel's buffer holds what
-//! arrives meanwhile: 64 MB are 30 ms of 17 Gbit/s.
+//! ```text
+//!  device.rs   eth0: 1 2 5 |    each lane holds what its interface gave; the earliest packet goes first, once every
+//!              eth1: 3 4        lane has one, or none can come that is earlier: the kernel holds packets back no longer
+//!                               than HOLD
+//!  waiting     poll(2) on all descriptors, 250 ms at most: then time, signals and drop counters are looked at
+//! ```
+//!
+//! The handles are non-blocking: libpcap's blocking read never returns from an idle interface on Linux, whatever its
+//! timeout. Where there is no descriptor to poll, the source sleeps, from 1 ms up to 16 ms. The kernel's buffer holds
+//! what arrives meanwhile: 64 MB are 30 ms of 17 Gbit/s.
 
-use super::info::InputInfo;
+mod device;
+pub mod filter;
+
+pub use device::Dropped;
+
+use super::info::{InputError, InputInfo};
 use super::link_type::LinkType;
 use super::{Block, CaptureError, Losses, More, PacketRef, Source};
-use crate::moment::Moment;
 use crate::time::Timestamp;
-use pcap::{Active, Capture, Device, Packet};
+use device::{Device, probe_link_type, push};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// `read_block` returns at the latest after this, with or without packets.
 const WAIT: Duration = Duration::from_millis(250);
-/// Longest sleep between two looks for packets.
+/// Longest sleep between two looks for packets, where there is nothing to poll.
 const LONGEST_SLEEP: Duration = Duration::from_millis(16);
-/// Packets taken into one block.
-const BLOCK_PACKETS: usize = 4_096;
 /// How long the kernel may gather packets before it hands them over, in milliseconds.
 const GATHER_MS: i32 = 100;
+/// The same where several interfaces wait for each other: at 6 Gbit/s, 30 ms fill a third of the kernel's buffer.
+const GATHER_SEVERAL_MS: i32 = 10;
+/// A packet of one interface waits so long for earlier ones of another.
+const HOLD: Duration = Duration::from_millis(30);
+/// Packets that a merged block takes.
+const MERGED_PACKETS: usize = 4_096;
 
 /// Which packets of an interface.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -39,17 +53,18 @@ pub enum Direction {
 /// How to capture.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LiveOptions {
-    /// The interface's name; `any` for all of a Linux host's.
-    pub interface: String,
-    /// Bytes captured of a packet at most. Frame headers and Close frames need few, but a cut handshake is not read.
+    /// The interfaces' names; `any` for all of a Linux host's.
+    pub interfaces: Vec<String>,
+    /// Bytes captured of a packet at most. A Close may stand at the end of the longest segment, and a cut handshake is
+    /// not read.
     pub snaplen: i32,
-    /// The kernel's buffer, in bytes.
+    /// The kernel's buffer for each interface, in bytes.
     pub buffer_bytes: i32,
     /// Also packets that are addressed to others.
     pub promiscuous: bool,
     /// Hand packets over one by one as they come: quicker, dearer.
     pub immediate: bool,
-    /// A pcap-filter(7) expression.
+    /// A pcap-filter(7) expression; `None`: [`filter::DEFAULT_FILTER`].
     pub filter: Option<String>,
     /// Which way the packets go.
     pub direction: Direction,
@@ -58,7 +73,7 @@ pub struct LiveOptions {
 impl Default for LiveOptions {
     fn default() -> Self {
         LiveOptions {
-            interface: "any".to_owned(),
+            interfaces: vec!["any".to_owned()],
             snaplen: 262_144,
             buffer_bytes: 64 << 20,
             promiscuous: false,
@@ -72,12 +87,14 @@ impl Default for LiveOptions {
 /// An interface that can be captured on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Interface {
-    /// Its name, for [`LiveOptions::interface`].
+    /// Its name, for [`LiveOptions::interfaces`].
     pub name: String,
     /// What libpcap says of it.
     pub description: Option<String>,
     /// Its addresses, as text.
     pub addresses: Vec<String>,
+    /// How its packets are to be read; `None`: it can't be opened, for want of rights as a rule.
+    pub link_type: Option<LinkType>,
     /// Is it up?
     pub up: bool,
     /// Is it the loopback interface?
@@ -89,13 +106,15 @@ pub struct Interface {
 /// # Errors
 /// libpcap can't list them.
 pub fn interfaces() -> Result<Vec<Interface>, CaptureError> {
-    let devices = Device::list().map_err(|error| failed("can't list the interfaces", &error))?;
+    let devices =
+        pcap::Device::list().map_err(|error| device::failed("can't list the interfaces", &error))?;
     Ok(devices.into_iter().map(interface).collect())
 }
 
-fn interface(device: Device) -> Interface {
+fn interface(device: pcap::Device) -> Interface {
     Interface {
         addresses: device.addresses.iter().map(|address| address.addr.to_string()).collect(),
+        link_type: probe_link_type(&device.name),
         up: device.flags.is_up(),
         loopback: device.flags.is_loopback(),
         name: device.name,
@@ -103,33 +122,55 @@ fn interface(device: Device) -> Interface {
     }
 }
 
-/// Packets from an interface.
+/// A span of time in which packets were lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LossSpan {
+    /// When the counters had last been looked at.
+    pub from: Timestamp,
+    /// When they were found to have grown.
+    pub to: Timestamp,
+    /// By how many packets.
+    pub packets: u64,
+}
+
+/// Packets from interfaces.
 pub struct LiveSource {
-    capture: Capture<Active>,
-    link_type: LinkType,
+    lanes: Vec<Lane>,
     stop: Arc<AtomicBool>,
     ended: bool,
     /// Set once the stop was noticed: what the kernel still holds is taken until then.
     drain_until: Option<Instant>,
-    packet: u32,
-    drops: Drops,
-    info: InputInfo,
+    looked_at: Option<(Instant, Timestamp)>,
+    losses: Vec<LossSpan>,
+    /// What people should be told.
+    notices: Vec<String>,
 }
 
-/// The kernel's drop counters, which are 32-bit and wrap.
-#[derive(Clone, Copy, Debug, Default)]
-struct Drops {
-    total: u64,
-    last: [u32; 2],
-    looked_at: Option<Instant>,
+/// One interface with the packets it gave that were not handed on yet. Where there is only one, it never holds any.
+struct Lane {
+    device: Device,
+    block: Block,
+    next: usize,
+    /// The kernel had nothing when it was asked last.
+    is_dry: bool,
+    gone: bool,
 }
 
-impl Drops {
-    fn update(&mut self, now: [u32; 2]) {
-        for (last, now) in self.last.iter().zip(now) {
-            self.total = self.total.saturating_add(u64::from(now.wrapping_sub(*last)));
+impl Lane {
+    fn first(&self) -> Option<&PacketRef> {
+        self.block.packets.get(self.next)
+    }
+
+    /// Asks the kernel for packets if all that it gave were handed on.
+    fn fill(&mut self) -> Result<(), CaptureError> {
+        if self.gone || self.is_dry || self.first().is_some() {
+            return Ok(());
         }
-        self.last = now;
+        self.block.clear();
+        self.next = 0;
+        let taken = self.device.take(&mut self.block, &mut 0)?;
+        self.is_dry = taken == 0;
+        Ok(())
     }
 }
 
@@ -137,82 +178,139 @@ impl LiveSource {
     /// Begins to capture. Setting `stop` (from a signal, say) ends the source.
     ///
     /// # Errors
-    /// The interface can't be opened (a missing right is named), or the filter is not valid.
+    /// An interface can't be opened (a missing right is named), or the filter is not valid.
     pub fn open(options: &LiveOptions, stop: Arc<AtomicBool>) -> Result<LiveSource, CaptureError> {
-        let name = options.interface.as_str();
-        let cannot_open = |error: pcap::Error| failed(&open_context(name, &error), &error);
-        // Microseconds, libpcap's default: it would take a wish for nanoseconds without saying whether it was heard.
-        let capture = Capture::from_device(name)
-            .map_err(cannot_open)?
-            .snaplen(options.snaplen)
-            .buffer_size(options.buffer_bytes)
-            .promisc(options.promiscuous)
-            .immediate_mode(options.immediate)
-            .timeout(GATHER_MS)
-            .open()
-            .and_then(Capture::setnonblock)
-            .map_err(cannot_open)?;
-        let link_type = LinkType(u16::try_from(capture.get_datalink().0).unwrap_or(u16::MAX));
-        let info = InputInfo { path: name.to_owned(), format: Some("live"), ..InputInfo::default() };
-        let drops = Drops::default();
-        let mut source =
-            LiveSource { capture, link_type, stop, ended: false, drain_until: None, packet: 0, drops, info };
-        source.restrict(options)?;
-        Ok(source)
+        let mut lanes = Vec::new();
+        for (name, file) in options.interfaces.iter().zip(0_u16..) {
+            let gather_ms = if options.interfaces.len() > 1 { GATHER_SEVERAL_MS } else { GATHER_MS };
+            let device = Device::open(name, file, gather_ms, options)?;
+            lanes.push(Lane { device, block: Block::default(), next: 0, is_dry: false, gone: false });
+        }
+        let looked_at = Some((Instant::now(), now()));
+        let (losses, notices) = (Vec::new(), Vec::new());
+        Ok(LiveSource { lanes, stop, ended: false, drain_until: None, looked_at, losses, notices })
     }
 
-    fn restrict(&mut self, options: &LiveOptions) -> Result<(), CaptureError> {
-        let direction = match options.direction {
-            Direction::Both => None,
-            Direction::In => Some(pcap::Direction::In),
-            Direction::Out => Some(pcap::Direction::Out),
-        };
-        if let Some(direction) = direction {
-            let context = format!("can't choose a direction on {}", options.interface);
-            self.capture.direction(direction).map_err(|error| failed(&context, &error))?;
-        }
-        let Some(expression) = &options.filter else { return Ok(()) };
-        self.capture.filter(expression, true).map_err(|error| CaptureError::Filter {
-            expression: expression.clone(),
-            link_type: self.link_type,
-            reason: error.to_string(),
+    /// What is known of each interface so far, in the order given.
+    #[must_use]
+    pub fn infos(&self) -> Vec<InputInfo> {
+        self.lanes.iter().map(|lane| lane.device.info.clone()).collect()
+    }
+
+    /// What was dropped so far, over all interfaces.
+    #[must_use]
+    pub fn dropped(&self) -> Dropped {
+        self.lanes.iter().map(|lane| lane.device.dropped()).fold(Dropped::default(), |sum, one| Dropped {
+            by_kernel: sum.by_kernel.saturating_add(one.by_kernel),
+            by_interface: sum.by_interface.saturating_add(one.by_interface),
         })
     }
 
-    /// The interface's link type.
-    #[must_use]
-    pub fn link_type(&self) -> LinkType {
-        self.link_type
+    /// The spans of time in which packets were lost, as far as they were not taken before.
+    pub fn take_losses(&mut self) -> Vec<LossSpan> {
+        std::mem::take(&mut self.losses)
     }
 
-    /// What is known of the capture so far.
-    #[must_use]
-    pub fn info(&self) -> InputInfo {
-        InputInfo { dropped_packets: self.drops.total, ..self.info.clone() }
+    /// What people should be told: an interface that is gone while others go on.
+    pub fn take_notices(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.notices)
     }
 
-    /// Takes what the kernel has, without waiting. Returns the number of packets.
-    fn take(&mut self, block: &mut Block) -> Result<usize, CaptureError> {
-        let (link_type, number) = (self.link_type, &mut self.packet);
+    /// Takes what there is, without waiting.
+    fn take(&mut self, block: &mut Block) -> Result<(), CaptureError> {
+        if let [only] = self.lanes.as_mut_slice() {
+            return only.device.take(block, &mut 0).map(|_| ());
+        }
+        self.merge(block)
+    }
+
+    /// Takes packets of all lanes in the order of time, as far as that is certain.
+    fn merge(&mut self, block: &mut Block) -> Result<(), CaptureError> {
         let mut used = 0;
-        let take = |packet: Packet<'_>| {
-            *number = number.saturating_add(1);
-            append(&packet, Moment::new(time(&packet), *number, 0), link_type, block, &mut used);
-        };
-        let taken = self.capture.dispatch(Some(BLOCK_PACKETS), take);
-        self.info.bytes = self.info.bytes.saturating_add(used as u64);
-        taken.map_err(|error| failed(&format!("can't capture on {}", self.info.path), &error))
+        for lane in &mut self.lanes {
+            lane.is_dry = false;
+        }
+        while block.packets.len() < MERGED_PACKETS {
+            self.fill()?;
+            let Some(at) = self.certain() else { return Ok(()) };
+            let earliest = self.lanes.iter_mut().find(|lane| lane.first().is_some_and(|p| p.at.at == at));
+            let Some(lane) = earliest else { return Ok(()) };
+            let Some(packet) = lane.first().cloned() else { return Ok(()) };
+            push(block, &mut used, lane.block.packet_bytes(&packet), packet);
+            lane.next += 1;
+        }
+        Ok(())
+    }
+
+    /// Asks the kernel for each lane's next packets. An interface that fails ends its lane; the last one, the capture.
+    fn fill(&mut self) -> Result<(), CaptureError> {
+        for lane in &mut self.lanes {
+            let Err(error) = lane.fill() else { continue };
+            lane.gone = true;
+            lane.device.info.error = Some(InputError::from(&error));
+            self.notices.push(error.to_string());
+        }
+        if self.lanes.iter().all(|lane| lane.gone && lane.first().is_none()) {
+            let gone = self.notices.pop().unwrap_or_default();
+            let source = std::io::Error::other(gone);
+            return Err(CaptureError::Io { context: "no interface is left".to_owned(), source });
+        }
+        Ok(())
+    }
+
+    /// The time of the earliest packet, if none that is earlier can still come.
+    fn certain(&self) -> Option<Timestamp> {
+        let earliest = self.lanes.iter().filter_map(Lane::first).map(|packet| packet.at.at).min()?;
+        let is_whole = || self.lanes.iter().all(|lane| lane.gone || lane.first().is_some());
+        // A time that lies ahead is that of a clock which has stepped back since.
+        let waited = now().nanos_since(earliest).unsigned_abs() >= nanos(HOLD);
+        (self.drain_until.is_some() || waited || is_whole()).then_some(earliest)
     }
 
     /// Takes packets, waiting for them up to [`WAIT`].
     fn wait(&mut self, block: &mut Block) -> Result<(), CaptureError> {
-        let began = Instant::now();
+        let until = Instant::now() + WAIT;
         let mut sleep = Duration::from_millis(1);
-        while self.take(block)? == 0 && began.elapsed() < WAIT && !self.stop.load(Ordering::Relaxed) {
-            std::thread::sleep(sleep);
-            sleep = sleep.saturating_mul(2).min(LONGEST_SLEEP);
+        loop {
+            self.take(block)?;
+            let left = until.saturating_duration_since(Instant::now());
+            if !block.packets.is_empty() || left.is_zero() || self.stop.load(Ordering::Relaxed) {
+                return Ok(());
+            }
+            self.sleep(left, &mut sleep);
         }
-        Ok(())
+    }
+
+    /// Waits until a kernel buffer has something, for `left` at most. A signal ends it early.
+    fn sleep(&self, left: Duration, sleep: &mut Duration) {
+        let holds = self.lanes.iter().any(|lane| lane.first().is_some());
+        let left = if holds { left.min(HOLD / 4) } else { left };
+        #[cfg(unix)]
+        if self.poll(left) {
+            return;
+        }
+        std::thread::sleep(left.min(*sleep));
+        *sleep = sleep.saturating_mul(2).min(LONGEST_SLEEP);
+    }
+
+    /// False: there is nothing to poll.
+    #[cfg(unix)]
+    fn poll(&self, left: Duration) -> bool {
+        use rustix::event::{PollFd, PollFlags, Timespec, poll};
+        let waiting = self.lanes.iter().filter(|lane| !lane.gone && lane.first().is_none());
+        let mut descriptors = Vec::with_capacity(self.lanes.len());
+        for lane in waiting {
+            if !lane.device.is_pollable {
+                return false;
+            }
+            descriptors.push(PollFd::from_borrowed_fd(lane.device.descriptor(), PollFlags::IN));
+        }
+        let timeout = Timespec::try_from(left).ok();
+        // An interrupted wait is a wait that is over.
+        let _ = poll(&mut descriptors, timeout.as_ref());
+        // An interface that is down has an error to tell at once, each time.
+        let is_idle = descriptors.iter().any(|one| one.revents().contains(PollFlags::ERR));
+        !is_idle
     }
 
     /// After the stop: has the kernel nothing more? On a busy interface it always has, so there is a bound.
@@ -224,13 +322,16 @@ impl LiveSource {
         is_empty || Instant::now() >= until
     }
 
-    fn look_at_drops(&mut self) {
-        if self.drops.looked_at.is_some_and(|at| at.elapsed() < WAIT) {
+    fn look_at_drops(&mut self, is_last: bool) {
+        let (looked, from) = self.looked_at.unwrap_or_else(|| (Instant::now(), now()));
+        if !is_last && looked.elapsed() < WAIT {
             return;
         }
-        self.drops.looked_at = Some(Instant::now());
-        if let Ok(statistics) = self.capture.stats() {
-            self.drops.update([statistics.dropped, statistics.if_dropped]);
+        let to = now();
+        self.looked_at = Some((Instant::now(), to));
+        let packets = self.lanes.iter_mut().map(|lane| lane.device.read_drops()).fold(0, u64::saturating_add);
+        if packets > 0 {
+            self.losses.push(LossSpan { from: from.min(to), to: to.max(from), packets });
         }
     }
 }
@@ -242,67 +343,32 @@ impl Source for LiveSource {
             return Ok(More::No);
         }
         let outcome = self.wait(block);
-        self.info.note(&block.packets);
         self.ended = outcome.is_err() || self.is_drained(block.packets.is_empty());
+        self.look_at_drops(self.ended);
         if self.ended {
-            self.drops.looked_at = None;
-            self.info.end(outcome.as_ref().err());
+            for lane in &mut self.lanes {
+                let info = &mut lane.device.info;
+                info.complete = outcome.is_ok() && info.error.is_none();
+                info.error = info.error.take().or_else(|| outcome.as_ref().err().map(InputError::from));
+            }
         }
-        self.look_at_drops();
         outcome.map(|()| if self.ended { More::No } else { More::Yes })
     }
 
     fn losses(&self) -> Losses {
-        Losses { dropped: self.drops.total }
+        Losses { dropped: self.dropped().total() }
     }
 }
 
-/// Copies a packet behind the `used` bytes of `block`: libpcap's buffer is the kernel's again after the call.
-fn append(packet: &Packet<'_>, at: Moment, link_type: LinkType, block: &mut Block, used: &mut usize) {
-    let end = used.saturating_add(packet.data.len());
-    if block.bytes.len() < end {
-        block.bytes.resize(end.saturating_mul(2), 0);
-    }
-    let (Some(room), Ok(from), Ok(to)) =
-        (block.bytes.get_mut(*used..end), u32::try_from(*used), u32::try_from(end))
-    else {
-        return;
-    };
-    room.copy_from_slice(packet.data);
-    *used = end;
-    block.packets.push(PacketRef {
-        at,
-        link_type,
-        fcs_len: 0,
-        range: from..to,
-        original_len: packet.header.len,
-    });
+/// The time of day, as packets are stamped with.
+#[must_use]
+pub fn now() -> Timestamp {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_nanos(i64::try_from(since_epoch.as_nanos()).unwrap_or(i64::MAX))
 }
 
-#[expect(clippy::useless_conversion, reason = "the C types of timeval are 32-bit on some systems")]
-fn time(packet: &Packet<'_>) -> Timestamp {
-    let at = packet.header.ts;
-    Timestamp::from_parts(i64::from(at.tv_sec), i64::from(at.tv_usec).saturating_mul(1_000))
-}
-
-fn open_context(name: &str, error: &pcap::Error) -> String {
-    let text = error.to_string().to_lowercase();
-    let remedy = if text.contains("permission") || text.contains("not permitted") {
-        " (this needs root: sudo wsclose live ...; or, once for all: sudo setcap cap_net_raw,cap_net_admin=eip \
-         \"$(command -v wsclose)\")"
-    } else if text.contains("no such device")
-        || text.contains("nosuchdevice")
-        || text.contains("doesn't exist")
-    {
-        " (`wsclose interfaces` lists what there is)"
-    } else {
-        ""
-    };
-    format!("can't capture on {name}{remedy}")
-}
-
-fn failed(context: &str, error: &pcap::Error) -> CaptureError {
-    CaptureError::Io { context: context.to_owned(), source: std::io::Error::other(error.to_string()) }
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -310,16 +376,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn drop_counters_survive_a_wrap() {
-        let mut drops = Drops::default();
-        drops.update([u32::MAX - 1, 5]);
-        drops.update([3, 6]);
-        assert_eq!(drops.total, u64::from(u32::MAX - 1) + 5 + 5 + 1);
-    }
-
-    #[test]
     fn unknown_interface_is_an_error_that_names_it() {
-        let options = LiveOptions { interface: "no-such-if0".to_owned(), ..LiveOptions::default() };
+        let options = LiveOptions { interfaces: vec!["no-such-if0".to_owned()], ..LiveOptions::default() };
         let error = LiveSource::open(&options, Arc::default()).err().map(|error| error.to_string());
         assert!(error.is_some_and(|text| text.starts_with("can't capture on no-such-if0")));
     }

@@ -6,6 +6,7 @@
 pub use super::stack_table::{PROXIES, STACKS};
 use crate::http::upgrade::{Handshake, Response};
 use crate::side::Side;
+use crate::tls::facts::CloseNotify;
 use crate::verdict::endpoint::{Certainty, Course, EndpointCode, refuses};
 use crate::verdict::teardown::Teardown;
 use crate::websocket::close::CloseBody;
@@ -80,6 +81,9 @@ pub enum When {
     Refused(u16, u16),
     /// The peer's Close carried a code that must not stand there, and the end did not refuse it.
     TookReserved,
+    /// The peer's Close came first and was never answered: over TLS the peer said goodbye right behind it, and so did this
+    /// end.
+    ToldGoodbye,
     /// TCP ended without any Close, and not by this end.
     Dropped,
     /// The end itself dropped TCP without any Close.
@@ -164,11 +168,11 @@ pub fn recognise(handshake: &Handshake, teardown: &Teardown, side: Side) -> Opti
     if is_proxied {
         return None;
     }
-    STACKS.iter().filter(|stack| stack.side == side).find_map(|stack| {
-        let seen: Option<Vec<String>> =
-            stack.signs.iter().map(|sign| sign.seen(handshake, teardown, side)).collect();
-        Some((stack, seen?.join(", ")))
-    })
+    let evidence = Evidence { handshake, teardown, side };
+    let mut of_side = STACKS.iter().filter(|stack| stack.side == side);
+    let stack = of_side.find(|stack| stack.signs.iter().all(|sign| sign.is_seen(&evidence)))?;
+    let seen: Vec<String> = stack.signs.iter().map(|sign| sign.text(&evidence)).collect();
+    Some((stack, seen.join(", ")))
 }
 
 /// Does an answer name a proxy as its server, or say that it came through one (`Via`, RFC 9110 §7.6.3)?
@@ -191,37 +195,60 @@ fn has_exactly(answer: &Response, names: &str) -> bool {
     left.eq(names.as_bytes().split(|byte| *byte == b','))
 }
 
+/// Where the signs of an end's library are looked for.
+struct Evidence<'a> {
+    handshake: &'a Handshake,
+    teardown: &'a Teardown,
+    side: Side,
+}
+
+impl<'a> Evidence<'a> {
+    fn user_agent(&self) -> &'a [u8] {
+        let request = self.handshake.request.as_ref();
+        request.and_then(|request| request.user_agent.as_deref()).unwrap_or_default()
+    }
+
+    fn server(&self) -> &'a [u8] {
+        let answer = self.handshake.response.as_ref();
+        answer.and_then(|answer| answer.server.as_deref()).unwrap_or_default()
+    }
+
+    fn extensions(&self) -> Option<&'a [u8]> {
+        self.handshake.response.as_ref().and_then(|answer| answer.extensions.as_deref())
+    }
+}
+
 impl Sign {
-    /// The mark as it was seen, if it was.
-    fn seen(self, handshake: &Handshake, teardown: &Teardown, side: Side) -> Option<String> {
-        let answer = handshake.response.as_ref();
-        let extensions = answer.and_then(|answer| answer.extensions.as_deref());
+    /// Is the mark there? Asked of every library for every connection: nothing is made of it before all of a
+    /// library's are.
+    fn is_seen(self, of: &Evidence<'_>) -> bool {
+        let answer = of.handshake.response.as_ref();
         match self {
-            Sign::UserAgent(product) => {
-                let value = handshake.request.as_ref()?.user_agent.as_deref()?;
-                names(value, product).then(|| format!("User-Agent: {}", String::from_utf8_lossy(value)))
-            }
-            Sign::Server(product) => {
-                let value = answer?.server.as_deref()?;
-                names(value, product).then(|| format!("Server: {}", String::from_utf8_lossy(value)))
-            }
-            Sign::AnswerHeader(name) => {
-                let named = header_names(answer?).any(|header| header.eq_ignore_ascii_case(name.as_bytes()));
-                named.then(|| format!("the header {name}"))
-            }
-            Sign::Extensions(exactly) => {
-                (extensions? == exactly.as_bytes()).then(|| format!("Sec-WebSocket-Extensions: {exactly}"))
-            }
-            Sign::NoExtensions => {
-                (answer.is_some() && extensions.is_none()).then(|| "no extension accepted".to_owned())
-            }
-            Sign::AnswerHeaders(names) => {
-                has_exactly(answer?, names).then(|| format!("the answer's headers: {names}"))
-            }
+            Sign::UserAgent(product) => names(of.user_agent(), product),
+            Sign::Server(product) => names(of.server(), product),
+            Sign::AnswerHeader(name) => answer.is_some_and(|answer| {
+                header_names(answer).any(|header| header.eq_ignore_ascii_case(name.as_bytes()))
+            }),
+            Sign::Extensions(exactly) => of.extensions() == Some(exactly.as_bytes()),
+            Sign::NoExtensions => answer.is_some() && of.extensions().is_none(),
+            Sign::AnswerHeaders(names) => answer.is_some_and(|answer| has_exactly(answer, names)),
             Sign::CloseReason(begins) => {
-                let reason = &teardown.close[side].as_ref()?.reason;
-                reason.starts_with(begins.as_bytes()).then(|| format!("its Close's reason: {begins}"))
+                let close = of.teardown.close[of.side].as_ref();
+                close.is_some_and(|close| close.reason.starts_with(begins.as_bytes()))
             }
+        }
+    }
+
+    /// The mark in words, where it is there.
+    fn text(self, of: &Evidence<'_>) -> String {
+        match self {
+            Sign::UserAgent(_) => format!("User-Agent: {}", String::from_utf8_lossy(of.user_agent())),
+            Sign::Server(_) => format!("Server: {}", String::from_utf8_lossy(of.server())),
+            Sign::AnswerHeader(name) => format!("the header {name}"),
+            Sign::Extensions(exactly) => format!("Sec-WebSocket-Extensions: {exactly}"),
+            Sign::NoExtensions => "no extension accepted".to_owned(),
+            Sign::AnswerHeaders(names) => format!("the answer's headers: {names}"),
+            Sign::CloseReason(begins) => format!("its Close's reason: {begins}"),
         }
     }
 }
@@ -304,6 +331,11 @@ impl When {
                 let is_code = peers.is_some_and(|close| close.body == CloseBody::Code);
                 endpoint.course == Course::Rejected && is_code && refused_code(teardown, side).is_none()
             }
+            When::ToldGoodbye => {
+                let is_told = endpoint.course == Course::Told && teardown.close[side].is_none();
+                let notify = |side: Side| teardown.tls.as_deref().and_then(|tls| tls.close_notify[side]);
+                is_told && notify(side).is_some() && notify(side.other()).is_some()
+            }
             When::Failed => failed,
             When::Dropped => is_dropped(teardown, side, endpoint) && endpoint.code.is_some(),
             When::Quit => endpoint.course == Course::Quit && endpoint.code.is_some(),
@@ -354,18 +386,25 @@ fn left_before_answer(teardown: &Teardown, side: Side) -> bool {
     if teardown.reset[side].is_some() {
         return true;
     }
-    let Some(fin) = teardown.fin[side] else { return false };
-    match (&teardown.close[side.other()], teardown.fin[side.other()]) {
-        (Some(answer), _) => fin.peer_acked.is_some_and(|received| received < answer.wire.end),
-        (None, Some(peer)) if peer.at < fin.at => false,
+    let Some(own) = goodbye(teardown, side) else { return false };
+    match (&teardown.close[side.other()], goodbye(teardown, side.other())) {
+        (Some(answer), _) => own.peer_acked.is_some_and(|received| received < answer.wire.end),
+        (None, Some(peer)) if peer.at < own.at => false,
         (None, _) => left_within(teardown, side, AT_ONCE),
     }
 }
 
 /// Did `side` close TCP within so many seconds of its Close?
 fn left_within(teardown: &Teardown, side: Side, seconds: f64) -> bool {
-    let (Some(fin), Some(own)) = (teardown.fin[side], &teardown.close[side]) else { return false };
-    fin.at.at.seconds_since(own.at.at) < seconds
+    let (Some(goodbye), Some(own)) = (goodbye(teardown, side), &teardown.close[side]) else { return false };
+    goodbye.at.at.seconds_since(own.at.at) < seconds
+}
+
+/// `side`'s FIN; over TLS its close_notify, which says the same and comes first.
+fn goodbye(teardown: &Teardown, side: Side) -> Option<CloseNotify> {
+    let fin = teardown.fin[side].map(|fin| CloseNotify { at: fin.at, peer_acked: fin.peer_acked });
+    let notify = teardown.tls.as_deref().and_then(|tls| tls.close_notify[side]);
+    fin.into_iter().chain(notify).min_by_key(|goodbye| goodbye.at)
 }
 
 /// Is `side`'s Close that of a check of the protocol?

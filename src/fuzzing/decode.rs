@@ -11,6 +11,9 @@ use crate::time::Timestamp;
 const LINK_TYPES: [u16; 19] =
     [1, 0, 9, 12, 14, 50, 51, 101, 104, 105, 108, 113, 204, 228, 229, 276, 147, 239, 143];
 
+/// Wrappings of one packet at most, whatever the depth allowed: `decode::encapsulation` has room for no more.
+const PATH_MAX: usize = 16;
+
 /// `link type, options | length, length on the wire beyond it, packet | ...`
 ///
 /// The fast path and the general one agree; a segment's payload lies within its packet, and is no longer than its
@@ -46,7 +49,11 @@ pub fn decode(input: &[u8]) {
             Decoded::Icmp(error) => error.encapsulation,
             Decoded::Nothing => EncapsulationId::default(),
         };
-        assert!(decoder.encapsulation_names(id).len() <= limits.encapsulation_depth.max(1));
+        let mut names = decoder.encapsulation_names(id);
+        assert!(names.len() <= PATH_MAX, "wrappings within their cap");
+        // A stack of VLAN tags counts one.
+        names.dedup_by(|one, before| one.starts_with("vlan ") && before.starts_with("vlan "));
+        assert!(names.len() <= limits.encapsulation_depth.max(1), "layers within their cap");
         assert!(id.0 == u32::MAX || id.0 as usize <= limits.encapsulations);
         assert!(decoder.held_fragment_bytes() <= limits.fragment_bytes, "fragments within their cap");
     }

@@ -42,7 +42,7 @@ enum Asked {
     Other,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 enum State {
     /// Nothing read yet.
     #[default]
@@ -54,7 +54,7 @@ enum State {
     Resync,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Half {
     state: State,
     buffer: Vec<u8>,
@@ -63,7 +63,7 @@ struct Half {
 }
 
 /// The HTTP messages of one connection, both directions.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Http1 {
     halves: PerSide<Half>,
     asked: VecDeque<Asked>,

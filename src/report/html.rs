@@ -44,9 +44,14 @@ pub struct HtmlReport {
 }
 
 impl HtmlReport {
+    /// Counts a connection that is not to be listed.
+    pub fn count(&mut self, connection: &Connection<'_>) {
+        self.figures.count(connection);
+    }
+
     /// Adds a connection.
     pub fn add(&mut self, connection: &Connection<'_>) {
-        self.figures.count(connection);
+        self.count(connection);
         let place = (table::severity(connection), connection.id);
         if self.rows.len() >= ROWS_MAX {
             if self.rows.last_key_value().is_none_or(|(last, _)| *last <= place) {

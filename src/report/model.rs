@@ -59,6 +59,9 @@ pub struct Input {
     pub link_types: Vec<String>,
     /// Packets that the capture says it lost.
     pub dropped_packets: u64,
+    /// Bytes of TLS secrets in the file that were not read: beyond the limit, or claimed by a block that ends before them.
+    #[serde(default)]
+    pub unread_secrets_bytes: u64,
     /// Read to its proper end?
     pub complete: bool,
     /// Why not.
@@ -432,6 +435,20 @@ pub enum Line<'a> {
     },
     /// A connection whose verdict is final.
     Connection(Box<Connection<'a>>),
+    /// What a live capture said of this connection does not hold: its peer speaks again. Its end will come as another
+    /// connection line.
+    Revised {
+        /// The connection's number in this report.
+        id: u64,
+        /// The label that was said.
+        label: String,
+        /// Time of the packet that shows it.
+        at: String,
+        /// That packet.
+        packet: u32,
+    },
+    /// How a live capture does, at an interval.
+    Stats(Box<Stats>),
     /// Last.
     Summary {
         /// Inputs, as read.
@@ -441,4 +458,53 @@ pub enum Line<'a> {
         /// Oddities.
         anomalies: BTreeMap<String, u64>,
     },
+}
+
+/// How a live capture does. Counts are totals since its start, unless they say otherwise.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Stats {
+    /// When, RFC 3339.
+    pub at: String,
+    /// Seconds since the capture began.
+    pub uptime_s: f64,
+    /// Packets captured.
+    pub packets: u64,
+    /// Bytes captured.
+    pub bytes: u64,
+    /// Packets lost for want of room in the capture's buffer.
+    pub dropped_by_kernel: u64,
+    /// Packets lost by an interface.
+    pub dropped_by_interface: u64,
+    /// Packets lost since the last such line.
+    pub dropped_since_last: u64,
+    /// TCP connections.
+    pub tcp_connections: Flow,
+    /// Those of them that turned out to be WebSockets, or asked to become one.
+    pub websockets: Flow,
+    /// Listed ends by `verdict.label`.
+    pub ended: BTreeMap<String, u64>,
+    /// Connections whose state was dropped to keep within the limits.
+    pub evicted: u64,
+    /// Memory in use.
+    pub memory: Memory,
+}
+
+/// How many came, and how many are there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Flow {
+    /// Opened.
+    pub opened: u64,
+    /// Open now; the others have ended.
+    pub open: u64,
+}
+
+/// Memory in use, in bytes, as estimated.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Memory {
+    /// The table of connections.
+    pub connections: u64,
+    /// Payload that came out of order.
+    pub out_of_order: u64,
+    /// IP fragments.
+    pub fragments: u64,
 }

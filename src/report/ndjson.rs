@@ -18,8 +18,16 @@ impl<W: Write> NdjsonWriter<W> {
     /// The output can't be written.
     pub fn begin(out: W, inputs: Vec<Input>) -> io::Result<Self> {
         let mut writer = NdjsonWriter { out };
-        writer.line(&Line::Begin { schema: SCHEMA.to_owned(), generator: generator(), inputs })?;
+        writer.begin_again(inputs)?;
         Ok(writer)
+    }
+
+    /// Writes the first line anew, into a file that takes over from another.
+    ///
+    /// # Errors
+    /// The output can't be written.
+    pub fn begin_again(&mut self, inputs: Vec<Input>) -> io::Result<()> {
+        self.line(&Line::Begin { schema: SCHEMA.to_owned(), generator: generator(), inputs })
     }
 
     /// Writes a connection.
@@ -28,6 +36,14 @@ impl<W: Write> NdjsonWriter<W> {
     /// The output can't be written.
     pub fn connection(&mut self, connection: Connection<'_>) -> io::Result<()> {
         self.line(&Line::Connection(Box::new(connection)))
+    }
+
+    /// Writes any line.
+    ///
+    /// # Errors
+    /// The output can't be written.
+    pub fn write(&mut self, line: &Line<'_>) -> io::Result<()> {
+        self.line(line)
     }
 
     /// Writes the last line.

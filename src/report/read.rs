@@ -55,6 +55,8 @@ fn read_lines(
                 rest.inputs = inputs;
             }
             Ok(Line::Connection(connection)) => take(*connection)?,
+            // What was said and taken back has been handed on; the true end follows it.
+            Ok(Line::Revised { .. } | Line::Stats(_)) => {}
             Ok(Line::Summary { inputs, summary, anomalies }) => {
                 rest = Rest { inputs, summary, anomalies, is_whole: true };
             }

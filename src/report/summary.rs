@@ -1,7 +1,7 @@
 //! Totals over the connections of a report.
 
 use super::diagnosis::Finding;
-use super::model::{Connection, Summary};
+use super::model::{Connection, Summary, Verdict};
 use std::collections::BTreeMap;
 
 impl Summary {
@@ -40,6 +40,30 @@ impl Summary {
             }
         }
         self.findings.sort_by_key(|finding| std::cmp::Reverse(finding.count));
+    }
+}
+
+impl Summary {
+    /// Takes back what [`Summary::count`] counted of a connection with this verdict.
+    pub fn uncount(&mut self, verdict: &Verdict<'_>) {
+        self.connections = self.connections.saturating_sub(1);
+        decrement(&mut self.by_kind, &verdict.kind);
+        decrement(&mut self.by_label, &verdict.label);
+        if let Some(cause) = &verdict.cause {
+            decrement(&mut self.by_cause, cause);
+        }
+        if let Some(by) = &verdict.closed_by {
+            decrement(&mut self.by_closed_by, by);
+        }
+    }
+}
+
+fn decrement(counts: &mut BTreeMap<String, u64>, name: &str) {
+    if let Some(count) = counts.get_mut(name) {
+        *count = count.saturating_sub(1);
+        if *count == 0 {
+            counts.remove(name);
+        }
     }
 }
 

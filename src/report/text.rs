@@ -29,12 +29,14 @@ pub(super) mod words;
 
 pub use words::counted;
 
-use super::model::{Connection, Input, Summary};
+use super::model::{Address, Connection, Input, Summary, Verdict};
 use crate::anomaly::AnomalyCounts;
+use crate::moment::Moment;
 use anstyle::{AnsiColor, Style};
 use files::FileNames;
 use row::Row;
 use std::io::{self, Write};
+use std::net::SocketAddr;
 use tally::Tally;
 
 /// How the text report looks.
@@ -48,6 +50,10 @@ pub struct TextStyle {
     pub width: Option<usize>,
     /// Only some connections were asked for, and the summary is to say so.
     pub narrowed: bool,
+    /// Encrypted connections that look like a WebSocket are listed already.
+    pub lists_encrypted: bool,
+    /// The ports of WebSockets are named already.
+    pub names_ports: bool,
 }
 
 /// Gathers connections, then writes the report.
@@ -66,6 +72,11 @@ impl TextReport {
         TextReport { style, files: FileNames::new(files), rows: Vec::new(), tally: Tally::default() }
     }
 
+    /// Counts a connection that is not to be listed.
+    pub fn count(&mut self, connection: &Connection<'_>) {
+        self.tally.count(connection);
+    }
+
     /// Adds a connection.
     pub fn add(&mut self, connection: &Connection<'_>) {
         self.tally.count(connection);
@@ -81,6 +92,32 @@ impl TextReport {
         let row = self.row(connection);
         writeln!(out, "{}", row.line(&connection.ended_at.to_rfc3339(), self.style.color))?;
         write_details(out, &row)?;
+        out.flush()
+    }
+
+    /// Takes back what was counted of a connection.
+    pub fn uncount(&mut self, verdict: &Verdict<'_>) {
+        self.tally.uncount(verdict);
+    }
+
+    /// Writes that what was said of a connection does not hold.
+    ///
+    /// # Errors
+    /// The output can't be written.
+    pub fn write_revision(
+        &mut self,
+        out: &mut impl Write,
+        between: (&Address, &Address),
+        verdict: &Verdict<'_>,
+        at: Moment,
+    ) -> io::Result<()> {
+        self.tally.uncount(verdict);
+        let [client, server] = [between.0, between.1].map(|end| SocketAddr::new(end.address, end.port));
+        let (time, label, packet) = (at.at.to_rfc3339(), &verdict.label, at.packet);
+        writeln!(
+            out,
+            "{time}  revised: {client} to {server} is not {label}: packet {packet} shows it alive"
+        )?;
         out.flush()
     }
 
@@ -105,7 +142,7 @@ impl TextReport {
         anomalies: &AnomalyCounts,
     ) -> io::Result<()> {
         self.rows.sort_by(|a, b| a.opened_at.cmp(&b.opened_at));
-        heading::write(out, inputs, summary, self.style.narrowed)?;
+        heading::write(out, inputs, summary, &self.style)?;
         self.tally.write(out, self.style.color)?;
         heading::write_notices(out, inputs, anomalies)?;
         advice::write(out, &summary.findings)?;

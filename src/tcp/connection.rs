@@ -18,7 +18,7 @@ const FEW_PACKETS: u32 = 4;
 ///
 /// It never holds payload that arrives in order. The first SYN's sender is the client; without a SYN the first
 /// packet's sender is taken for it until content says otherwise ([`Connection::swap_sides`]).
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Connection {
     /// What each side sent.
     pub halves: PerSide<Half>,

@@ -33,7 +33,7 @@ pub struct Fin {
 /// ```
 ///
 /// Offsets count payload bytes from the one behind the SYN; a FIN takes one more.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Half {
     /// Sequence number of stream offset 0, once known.
     base: Option<SeqNum>,
@@ -107,7 +107,7 @@ impl UsualTtl {
 }
 
 /// A hole in one direction and what waits behind it.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Recovery {
     pub queue: OutOfOrder,
     /// When bytes turned out acknowledged but not seen, and the connection's packet count then.

@@ -28,7 +28,7 @@ pub(super) enum Epoch {
 }
 
 /// The keys in use.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Current {
     pub opener: Opener,
     pub epoch: Epoch,
@@ -42,7 +42,7 @@ pub(super) struct Current {
 ///    |                                                    keys | +-- found again -- Open with a search --+  |
 ///    +---- protected, but the keys or the ServerHello are still to come ----> Waiting ---- too much -----+--+
 /// ```
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) enum Reading {
     /// In the clear.
     #[default]
@@ -56,7 +56,7 @@ pub(super) enum Reading {
 }
 
 /// One direction.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Direction {
     pub deframer: Deframer,
     pub messages: Messages,
@@ -86,7 +86,7 @@ impl Direction {
 }
 
 /// Bytes behind a hole in which the next record is looked for.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Search {
     /// The hole.
     pub gap: Gap,

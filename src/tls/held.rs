@@ -7,7 +7,7 @@ use crate::work;
 ///
 /// The sum is carried along: a sender may make tens of thousands of records of nearly nothing, and it is asked for at
 /// each packet.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Held {
     records: Vec<Record>,
     memory: usize,

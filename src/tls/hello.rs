@@ -117,7 +117,7 @@ pub enum Message {
 /// | type   | length  | body ...      a body that is not read is passed over: skip counts what is left of it
 /// | 1 byte | 3 bytes |
 /// ```
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Messages {
     buffer: Vec<u8>,
     skip: usize,

@@ -15,7 +15,7 @@ use zeroize::{Zeroize as _, Zeroizing};
 const HASH_MAX: usize = 48;
 
 /// The keys of one direction.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct TrafficKeys {
     /// Of the HMAC; empty for an AEAD.
     pub mac: Secret,

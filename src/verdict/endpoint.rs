@@ -6,7 +6,7 @@
 use super::reach::{Reach, own_reset, reach};
 use super::teardown::{Blind, Lost, Observed, Sight, TcpEnd, TcpEndKind, Teardown};
 use super::vantage::VantageEstimate;
-use super::verdict::{Kind, packet};
+use super::verdict::{Kind, packet, sentence};
 use super::why::{close_text, end_text, lost_text};
 use crate::side::{PerSide, Side};
 use crate::websocket::close::{CloseBody, CloseFrame};
@@ -123,7 +123,7 @@ fn refused(teardown: &Teardown, side: Side) -> EndpointCode {
             CloseCode::ABNORMAL,
             Certainty::Certain,
             Course::NeverOpened,
-            format!("{why}: the client's connection ends without ever having been open"),
+            sentence(format_args!("{why}: the client's connection ends without ever having been open")),
         ),
         Side::Server if accepted => EndpointCode::new(
             CloseCode::ABNORMAL,
@@ -131,7 +131,9 @@ fn refused(teardown: &Teardown, side: Side) -> EndpointCode {
             Course::Dropped,
             "the client rejected the server's 101 and sent no Close".to_owned(),
         ),
-        Side::Server => EndpointCode::unknown(format!("{why}: the server's application saw no connection")),
+        Side::Server => {
+            EndpointCode::unknown(sentence(format_args!("{why}: the server's application saw no connection")))
+        }
     }
 }
 
@@ -161,18 +163,22 @@ fn opened(teardown: &Teardown, side: Side, vantage: &VantageEstimate) -> Endpoin
 
 /// Bytes of the peer are unknown: a Close may stand in them.
 fn unseen(teardown: &Teardown, side: Side, lost: &Lost) -> EndpointCode {
-    let unknown = EndpointCode::unknown(format!(
+    let unknown = EndpointCode::unknown(sentence(format_args!(
         "a Close of {} may have passed unseen: {}",
         side.other(),
         lost_text(side.other(), lost)
-    ));
+    )));
     // An answer mirrors what it answers: the library's echo stands in for the Close that the capture lacks.
     let Some(own) = &teardown.close[side] else { return unknown };
     let may_answer = own.sender_had_received(lost.offset + 1) != Some(false);
     match (own.body, own.code) {
         (CloseBody::Code, Some(code)) if may_answer && lost.blind == Blind::OneSided => EndpointCode {
             certainty: Certainty::Unknown,
-            why: format!("{}; if {} answers it, it carried {code}", unknown.why, close_text(own)),
+            why: sentence(format_args!(
+                "{}; if {} answers it, it carried {code}",
+                unknown.why,
+                close_text(own)
+            )),
             ..unknown
         },
         _ => unknown,
@@ -186,12 +192,12 @@ fn without_close(teardown: &Teardown, side: Side) -> EndpointCode {
         return unanswered(teardown, side, own);
     }
     if let Some((sender, unanswered)) = teardown.timed_out() {
-        let why = format!(
+        let why = sentence(format_args!(
             "no Close came from {peer}; {} stopped answering, {sender} sent in vain from {} to {}",
             sender.other(),
             packet(unanswered.first),
             packet(unanswered.last)
-        );
+        ));
         return EndpointCode::new(CloseCode::ABNORMAL, Certainty::Likely, Course::Silent, why);
     }
     let Some(end) = teardown.tcp_end() else {
@@ -203,7 +209,7 @@ fn without_close(teardown: &Teardown, side: Side) -> EndpointCode {
         (false, TcpEndKind::Fin) => Course::Dropped,
         (false, TcpEndKind::Rst) => Course::Reset,
     };
-    let why = format!("no Close came from {peer} before {}", end_text(&end));
+    let why = sentence(format_args!("no Close came from {peer} before {}", end_text(&end)));
     EndpointCode::new(CloseCode::ABNORMAL, without_close_certainty(teardown, side, &end), course, why)
 }
 
@@ -221,20 +227,26 @@ fn without_close_certainty(teardown: &Teardown, side: Side, end: &TcpEnd) -> Cer
 /// The end sent a Close and got none.
 fn unanswered(teardown: &Teardown, side: Side, own: &CloseFrame) -> EndpointCode {
     let peer = side.other();
-    let sent = format!("{side} sent {} in {} and got no Close from {peer}", close_text(own), packet(own.at));
+    let sent = sentence(format_args!(
+        "{side} sent {} in {} and got no Close from {peer}",
+        close_text(own),
+        packet(own.at)
+    ));
     let abnormal =
         |certainty, why| EndpointCode::new(CloseCode::ABNORMAL, certainty, Course::Unanswered, why);
     let Some(end) = teardown.tcp_end() else {
         return match teardown.timed_out() {
-            Some(_) => abnormal(Certainty::Likely, format!("{sent}, which had stopped answering")),
-            None => EndpointCode::unknown(format!("{sent} up to the end of the capture")),
+            Some(_) => {
+                abnormal(Certainty::Likely, sentence(format_args!("{sent}, which had stopped answering")))
+            }
+            None => EndpointCode::unknown(sentence(format_args!("{sent} up to the end of the capture"))),
         };
     };
     let spoke = teardown.last[peer].is_some_and(|last| last > own.at);
     // After a reset no Close can be accepted any more.
     let final_end = end.by == peer || end.kind == TcpEndKind::Rst;
     let certainty = if spoke || final_end { Certainty::Certain } else { Certainty::Likely };
-    abnormal(certainty, format!("{sent}; then {}", end_text(&end)))
+    abnormal(certainty, sentence(format_args!("{sent}; then {}", end_text(&end))))
 }
 
 /// The peer sent a Close: did it reach an application that listened, and was it fit to be accepted?
@@ -248,11 +260,11 @@ fn with_close(
     let told = match told_code(close) {
         Some(code) => code,
         None if close.body == CloseBody::Missing => {
-            return EndpointCode::unknown(format!(
+            return EndpointCode::unknown(sentence(format_args!(
                 "{} sent a Close in {}, but the capture does not hold its code",
                 side.other(),
                 packet(close.at)
-            ));
+            )));
         }
         None => return rejected(teardown, side, close, reach),
     };
@@ -262,13 +274,13 @@ fn with_close(
     if let Some(failed) = failed(teardown, side, close, told, reach) {
         return failed;
     }
-    let why = format!(
+    let why = sentence(format_args!(
         "{} sent {} in {}; {}",
         side.other(),
         close_text(close),
         packet(close.at),
         reach.text(teardown, side)
-    );
+    ));
     let clean = is_clean(teardown, side);
     let told_with = |certainty| EndpointCode {
         was_clean: clean,
@@ -300,13 +312,13 @@ fn told_code(close: &CloseFrame) -> Option<CloseCode> {
 
 /// The Close's body is malformed: its receiver must fail the connection (rule 3).
 fn rejected(teardown: &Teardown, side: Side, close: &CloseFrame, reach: Reach) -> EndpointCode {
-    let why = format!(
+    let why = sentence(format_args!(
         "{} sent {} in {}, which {side} has to reject; {}",
         side.other(),
         close_text(close),
         packet(close.at),
         reach.text(teardown, side)
-    );
+    ));
     EndpointCode::new(CloseCode::ABNORMAL, Certainty::Likely, Course::Rejected, why)
 }
 
@@ -330,13 +342,13 @@ fn unacceptable(
     match (&teardown.close[side], teardown.close_answered(side.other())) {
         (Some(answer), true) if refuses(answer, close) => base,
         (Some(answer), true) if answer.code == close.code => {
-            let why = format!(
+            let why = sentence(format_args!(
                 "{} sent {} {told} in {}, and {side} accepted it with its echo in {}",
                 side.other(),
                 if close.is_well_framed { "the reserved code" } else { "a Close framed against the rules," },
                 packet(close.at),
                 packet(answer.at)
-            );
+            ));
             EndpointCode::new(told, Certainty::Likely, Course::Told, why)
         }
         _ => base.or(told),
@@ -371,7 +383,7 @@ fn failed(
     } else {
         return None;
     };
-    let why = format!(
+    let why = sentence(format_args!(
         "{side} failed the connection with {} in {} and read no more: {}'s {} in {} came too late; {}",
         close_text(own),
         packet(own.at),
@@ -379,7 +391,7 @@ fn failed(
         close_text(close),
         packet(close.at),
         reach.text(teardown, side)
-    );
+    ));
     let base = EndpointCode::new(CloseCode::ABNORMAL, certainty, Course::Failed, why);
     Some(if certainty == Certainty::Ambiguous { base.or(told) } else { base })
 }

@@ -4,7 +4,7 @@
 //! acknowledgment proves it.
 
 use super::teardown::{Opening, Teardown};
-use super::verdict::packet;
+use super::verdict::{packet, sentence};
 use crate::side::Side;
 
 /// Where the packets were captured.
@@ -81,12 +81,13 @@ pub fn estimate(teardown: &Teardown) -> VantageEstimate {
     let [Some(client_hops), Some(server_hops)] = hops else {
         return unknown("the capture lacks packets of one side");
     };
-    let routers = format!("{client_hops} routers from the client, {server_hops} from the server by TTL");
+    let routers =
+        sentence(format_args!("{client_hops} routers from the client, {server_hops} from the server by TTL"));
     let Some(times) = Times::of(opening) else {
-        return unknown(&format!("the capture lacks the TCP handshake ({routers})"));
+        return unknown(&sentence(format_args!("the capture lacks the TCP handshake ({routers})")));
     };
     let near = match (client_hops, server_hops) {
-        (0, 0) => return unknown(&format!("{routers}, {times}")),
+        (0, 0) => return unknown(&sentence(format_args!("{routers}, {times}"))),
         (0, _) => Some(Side::Client),
         (_, 0) => Some(Side::Server),
         (_, _) => None,
@@ -96,7 +97,7 @@ pub fn estimate(teardown: &Teardown) -> VantageEstimate {
         Some(_) => Vantage::Unknown,
         None => Vantage::Middle,
     };
-    VantageEstimate { vantage, is_given: false, why: format!("{routers}; {times}") }
+    VantageEstimate { vantage, is_given: false, why: sentence(format_args!("{routers}; {times}")) }
 }
 
 /// What the user said.
@@ -136,13 +137,13 @@ impl Times {
         if server < 0 || client < 0 {
             return None;
         }
-        let text = format!(
+        let text = sentence(format_args!(
             "SYN-ACK {} ms after the SYN, ACK {} ms after it ({}, {})",
             Millis(server),
             Millis(client),
             packet(syn_ack),
             packet(ack)
-        );
+        ));
         Some(Times { server, client, text })
     }
 

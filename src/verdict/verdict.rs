@@ -145,6 +145,18 @@ impl Blind {
     }
 }
 
+/// Bytes that most sentences fit.
+pub(crate) const SENTENCE: usize = 160;
+
+/// `words` as a string of its own, in one allocation: thousands of these are written a second.
+#[must_use]
+pub(crate) fn sentence(words: fmt::Arguments<'_>) -> String {
+    let mut sentence = String::with_capacity(SENTENCE);
+    // Writing to a string can't fail.
+    let _ = fmt::Write::write_fmt(&mut sentence, words);
+    sentence
+}
+
 /// A packet in words: `packet 12`, or `packet 12 of file 3` where there are several.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PacketName(Moment);

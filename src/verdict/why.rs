@@ -2,7 +2,7 @@
 
 use super::reset_origin::{ResetOrigin, Sign};
 use super::teardown::{Answer, Blind, Lost, TcpEnd, TcpEndKind, Teardown};
-use super::verdict::packet;
+use super::verdict::{SENTENCE, packet, sentence};
 use crate::decode::segment::IcmpError;
 use crate::moment::Moment;
 use crate::side::Side;
@@ -10,9 +10,6 @@ use crate::tcp::liveness::Unanswered;
 use crate::tls::facts::{AlertDescription, Decryption};
 use crate::websocket::close::{CloseBody, CloseFrame};
 use std::fmt::{self, Write as _};
-
-/// Bytes that most sentences fit.
-const SENTENCE: usize = 160;
 
 /// A Close frame in words.
 pub(super) struct CloseText<'a>(&'a CloseFrame);
@@ -104,15 +101,17 @@ pub(super) fn abnormal(teardown: &Teardown, end: &TcpEnd, origin: Option<ResetOr
     let late =
         Side::BOTH.into_iter().find_map(|side| teardown.close[side].as_ref().map(|close| (side, close)));
     match late {
-        Some((side, close)) => format!(
+        Some((side, close)) => sentence(format_args!(
             "{} without a Close; {side}'s {} in {} only answered it",
             end_text(end),
             close_text(close),
             packet(close.at)
-        ),
-        None => {
-            format!("{}{}{origin}; neither side had sent a Close", goodbye_text(teardown, end), end_text(end))
-        }
+        )),
+        None => sentence(format_args!(
+            "{}{}{origin}; neither side had sent a Close",
+            goodbye_text(teardown, end),
+            end_text(end)
+        )),
     }
 }
 
@@ -124,7 +123,7 @@ fn goodbye_text(teardown: &Teardown, end: &TcpEnd) -> String {
             let alert = secrecy.fatal_alert().filter(|(_, alert)| alert.at == at);
             let name =
                 alert.and_then(|(_, alert)| alert.description).unwrap_or(AlertDescription::CLOSE_NOTIFY);
-            format!("TLS alert {name} by {side} in {}, ", packet(at))
+            sentence(format_args!("TLS alert {name} by {side} in {}, ", packet(at)))
         }
         _ => String::new(),
     }
@@ -133,19 +132,21 @@ fn goodbye_text(teardown: &Teardown, end: &TcpEnd) -> String {
 fn origin_text(side: Side, origin: ResetOrigin) -> String {
     match origin {
         ResetOrigin::Endpoint => String::new(),
-        ResetOrigin::NoSuchConnection => format!(
+        ResetOrigin::NoSuchConnection => sentence(format_args!(
             ", which only answers a packet: {side}'s address knew of no such connection, though nothing shows that {side} ended it"
-        ),
-        ResetOrigin::Foreign(Sign::Hops { reset, usual }) => {
-            format!(", but not sent by it: it came {reset} hops, {side}'s other packets {usual}")
-        }
-        ResetOrigin::Foreign(Sign::Behind) => {
-            format!(", but likely not sent by it: it lies before bytes that {side} had already sent")
-        }
+        )),
+        ResetOrigin::Foreign(Sign::Hops { reset, usual }) => sentence(format_args!(
+            ", but not sent by it: it came {reset} hops, {side}'s other packets {usual}"
+        )),
+        ResetOrigin::Foreign(Sign::Behind) => sentence(format_args!(
+            ", but likely not sent by it: it lies before bytes that {side} had already sent"
+        )),
         ResetOrigin::Foreign(Sign::Form) => {
             ", but likely not sent by it: it has no ACK, and yet a window".to_owned()
         }
-        ResetOrigin::Foreign(Sign::TalkedOn) => format!(", but not sent by it: {side} went on sending"),
+        ResetOrigin::Foreign(Sign::TalkedOn) => {
+            sentence(format_args!(", but not sent by it: {side} went on sending"))
+        }
         ResetOrigin::Foreign(Sign::BothEnds) => {
             ", but not sent by it: both ends were reset at once".to_owned()
         }
@@ -154,24 +155,26 @@ fn origin_text(side: Side, origin: ResetOrigin) -> String {
 
 pub(super) fn timeout(teardown: &Teardown, side: Side, unanswered: &Unanswered) -> String {
     let silent = side.other();
-    let since = teardown.last[silent].map_or_else(String::new, |last| format!(" after {}", packet(last)));
-    format!(
+    let since = teardown.last[silent]
+        .map_or_else(String::new, |last| sentence(format_args!(" after {}", packet(last))));
+    sentence(format_args!(
         "nothing came from {silent}{since}, though {side} sent the same bytes {} times from {} to {}; no Close was sent",
         unanswered.sendings,
         packet(unanswered.first),
         packet(unanswered.last)
-    )
+    ))
 }
 
 pub(super) fn refused_by_status(answer: &Answer) -> String {
     match answer.status {
-        101 => format!(
+        101 => sentence(format_args!(
             "server answered 101 in {}, but switched to something else than websocket",
             packet(answer.at)
-        ),
-        status => {
-            format!("server answered the Upgrade request with status {status} in {}", packet(answer.at))
-        }
+        )),
+        status => sentence(format_args!(
+            "server answered the Upgrade request with status {status} in {}",
+            packet(answer.at)
+        )),
     }
 }
 
@@ -181,8 +184,13 @@ pub(super) fn refused_by_client(teardown: &Teardown, answer: &Answer) -> String 
     } else {
         "with a subprotocol or extension that was not offered"
     };
-    let end = teardown.tcp_end().map_or_else(String::new, |end| format!("; then {}", end_text(&end)));
-    format!("server answered 101 in {} {fault}, and client sent no frame{end}", packet(answer.at))
+    let end = teardown
+        .tcp_end()
+        .map_or_else(String::new, |end| sentence(format_args!("; then {}", end_text(&end))));
+    sentence(format_args!(
+        "server answered 101 in {} {fault}, and client sent no frame{end}",
+        packet(answer.at)
+    ))
 }
 
 pub(super) fn refused_without_answer(
@@ -192,19 +200,21 @@ pub(super) fn refused_without_answer(
 ) -> String {
     let opening = &teardown.opening;
     let stage = match (opening.request, opening.syn_ack) {
-        (Some(request), _) => format!("the Upgrade request in {} was never answered whole", packet(request)),
+        (Some(request), _) => {
+            sentence(format_args!("the Upgrade request in {} was never answered whole", packet(request)))
+        }
         (None, Some(_)) => {
             hello_text(teardown).unwrap_or_else(|| "no complete Upgrade request was sent".to_owned())
         }
         (None, None) => "TCP was never established".to_owned(),
     };
     match (timed_out, end) {
-        (Some((side, unanswered)), _) => format!(
+        (Some((side, unanswered)), _) => sentence(format_args!(
             "{stage}: {side} sent the same bytes {} times up to {} without any answer",
             unanswered.sendings,
             packet(unanswered.last)
-        ),
-        (None, Some(end)) => format!("{stage}; {}", end_text(&end)),
+        )),
+        (None, Some(end)) => sentence(format_args!("{stage}; {}", end_text(&end))),
         (None, None) => stage,
     }
 }
@@ -220,7 +230,7 @@ fn hello_text(teardown: &Teardown) -> Option<String> {
     let alert = secrecy.fatal_alert().and_then(|(side, alert)| Some((side, alert.at, alert.description?)));
     Some(match alert {
         Some((side, at, name)) => {
-            format!("the TLS handshake failed: {side} sent the alert {name} in {}", packet(at))
+            sentence(format_args!("the TLS handshake failed: {side} sent the alert {name} in {}", packet(at)))
         }
         None => stage.to_owned(),
     })
@@ -228,80 +238,92 @@ fn hello_text(teardown: &Teardown) -> Option<String> {
 
 pub(super) fn refused_by_icmp(teardown: &Teardown, error: &IcmpError) -> String {
     let stage = match teardown.opening.request {
-        Some(request) => format!("the Upgrade request in {} was never answered whole", packet(request)),
+        Some(request) => {
+            sentence(format_args!("the Upgrade request in {} was never answered whole", packet(request)))
+        }
         None => "TCP was never established".to_owned(),
     };
-    format!("{stage}: {} sent an ICMP error about it in {}", error.reporter, packet(error.at))
+    sentence(format_args!("{stage}: {} sent an ICMP error about it in {}", error.reporter, packet(error.at)))
 }
 
 pub(super) fn blind_opening(end: &TcpEnd, lost: &Lost) -> String {
-    format!(
+    sentence(format_args!(
         "no answer to the Upgrade request was seen before {}, but {}",
         end_text(end),
         lost_text(Side::Server, lost)
-    )
+    ))
 }
 
 pub(super) fn waiting(teardown: &Teardown) -> String {
     match teardown.opening.request {
-        Some(at) => {
-            format!("the Upgrade request in {} was still unanswered when the capture ended", packet(at))
-        }
+        Some(at) => sentence(format_args!(
+            "the Upgrade request in {} was still unanswered when the capture ended",
+            packet(at)
+        )),
         None => "no Upgrade request had been sent when the capture ended".to_owned(),
     }
 }
 
 pub(super) fn close_may_not_be_the_first(side: Side, close: &CloseFrame, lost: &Lost) -> String {
     let peer = side.other();
-    format!(
+    sentence(format_args!(
         "{side} sent {} in {}, but {peer} may have sent one before: {}",
         close_text(close),
         packet(close.at),
         lost_text(peer, lost)
-    )
+    ))
 }
 
 pub(super) fn close_without_its_code(side: Side, close: &CloseFrame) -> String {
-    format!("{side} sent a Close that ended in {}, but the capture does not hold its code", packet(close.at))
+    sentence(format_args!(
+        "{side} sent a Close that ended in {}, but the capture does not hold its code",
+        packet(close.at)
+    ))
 }
 
 pub(super) fn blind(teardown: &Teardown, side: Side, lost: &Lost) -> String {
     let end = teardown.tcp_end().map_or_else(|| "no end of TCP".to_owned(), |end| end_text(&end).to_string());
-    format!("{end} and no Close was seen, but {}", lost_text(side, lost))
+    sentence(format_args!("{end} and no Close was seen, but {}", lost_text(side, lost)))
 }
 
 pub(super) fn lost_text(side: Side, lost: &Lost) -> String {
-    let at = lost.at.map_or_else(String::new, |at| format!(" (shown by {})", packet(at)));
+    let at = lost.at.map_or_else(String::new, |at| sentence(format_args!(" (shown by {})", packet(at))));
     match lost.blind {
-        Blind::Gap => format!("the capture lacks bytes of {side}{at}"),
-        Blind::Encrypted => format!("{side}'s bytes are encrypted{at}"),
-        Blind::Truncated => format!("the snaplen cut bytes of {side}{at}"),
-        Blind::OneSided => format!("no later packet of {side} shows what it had sent{at}"),
-        Blind::StartedLate => format!("the capture began before {side}'s frames could be told{at}"),
-        Blind::Desynchronized => format!("{side}'s frame boundaries were lost{at}"),
-        Blind::Evicted => format!("{side}'s state was dropped to keep within the limits{at}"),
-        Blind::Dropped => format!("the capture reports dropped packets{at}"),
+        Blind::Gap => sentence(format_args!("the capture lacks bytes of {side}{at}")),
+        Blind::Encrypted => sentence(format_args!("{side}'s bytes are encrypted{at}")),
+        Blind::Truncated => sentence(format_args!("the snaplen cut bytes of {side}{at}")),
+        Blind::OneSided => sentence(format_args!("no later packet of {side} shows what it had sent{at}")),
+        Blind::StartedLate => {
+            sentence(format_args!("the capture began before {side}'s frames could be told{at}"))
+        }
+        Blind::Desynchronized => sentence(format_args!("{side}'s frame boundaries were lost{at}")),
+        Blind::Evicted => sentence(format_args!("{side}'s state was dropped to keep within the limits{at}")),
+        Blind::Dropped => sentence(format_args!("the capture dropped packets meanwhile{at}")),
     }
 }
 
 pub(super) fn encrypted(teardown: &Teardown, decryption: Decryption) -> String {
     let end = teardown.tcp_end().map_or_else(|| "no end of TCP".to_owned(), |end| end_text(&end).to_string());
-    format!("{end}, but the connection is encrypted: {}", decryption.reason())
+    sentence(format_args!("{end}, but the connection is encrypted: {}", decryption.reason()))
 }
 
 /// `is_hidden`: a Close may have passed unseen, though TCP went on.
 pub(super) fn open(teardown: &Teardown, is_hidden: bool) -> String {
     let last = Side::BOTH.into_iter().filter_map(|side| teardown.last[side]).max();
     last.map_or_else(String::new, |at| match is_hidden {
-        true => {
-            format!("TCP had not ended by its last packet, {}; a Close may have passed unseen", packet(at))
-        }
-        false => format!("nothing ended it up to its last packet, {}", packet(at)),
+        true => sentence(format_args!(
+            "TCP had not ended by its last packet, {}; a Close may have passed unseen",
+            packet(at)
+        )),
+        false => sentence(format_args!("nothing ended it up to its last packet, {}", packet(at))),
     })
 }
 
 pub(super) fn superseded(at: Moment) -> String {
-    format!("a new connection took its addresses and ports in {} before any end was seen", packet(at))
+    sentence(format_args!(
+        "a new connection took its addresses and ports in {} before any end was seen",
+        packet(at)
+    ))
 }
 
 pub(super) fn evicted() -> String {

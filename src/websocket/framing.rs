@@ -56,7 +56,7 @@ pub enum FrameEvent<'a> {
 ///                      |
 ///                      +---- plausible frames at a segment's start ----> Header
 /// ```
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum State {
     /// Collecting a header, of which `len` bytes are in `bytes`.
     Header { bytes: [u8; HEADER_MAX], len: u8 },
@@ -68,7 +68,7 @@ enum State {
     Lost,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Control {
     header: FrameHeader,
     payload: Vec<u8>,
@@ -79,7 +79,7 @@ struct Control {
 const HEADER_START: State = State::Header { bytes: [0; HEADER_MAX], len: 0 };
 
 /// The frames of one direction.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Framing {
     state: State,
     /// Headers since framing was found again after a hole, up to where they are trusted like any other.

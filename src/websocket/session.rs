@@ -50,7 +50,7 @@ pub enum HiddenCause {
 }
 
 /// One direction.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Direction {
     /// Inside a fragmented message?
     in_message: bool,
@@ -73,7 +73,7 @@ pub struct Direction {
 }
 
 /// Both directions of a WebSocket.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Session {
     framings: PerSide<Framing>,
     /// What each side sent.

@@ -118,6 +118,23 @@ fn verbose_shows_the_packets_that_prove_it() {
 }
 
 #[test]
+fn a_summary_counts_every_connection_and_lists_none() {
+    let folder = Folder::new();
+    let path = folder.capture("a.pcap", &aborted());
+    let text = stdout(&run(&["--summary", &path]));
+    let whole = stdout(&run(&[&path]));
+    assert!(whole.starts_with(&text), "{text}\nis not how this begins:\n{whole}");
+    assert!(text.contains("1006") && !text.contains("STREAM"), "{text}");
+    let json = |args: &[&str]| -> serde_json::Value {
+        serde_json::from_str(&stdout(&run(&[args, &["--format", "json", &path]].concat()))).unwrap()
+    };
+    let (short, whole) = (json(&["--summary"]), json(&[]));
+    assert_eq!(short["connections"], serde_json::json!([]));
+    assert_eq!(short["summary"], whole["summary"]);
+    assert_eq!(whole["connections"].as_array().map(Vec::len), Some(1));
+}
+
+#[test]
 fn standard_input_is_a_dash() {
     let mut child =
         program().arg("-").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("wsclose runs");

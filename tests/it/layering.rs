@@ -288,7 +288,7 @@ fn only_time_names_chrono() {
 
 #[test]
 fn only_live_capture_and_filters_name_libpcap() {
-    none(&only_in(&library(), "pcap::", &["capture/live.rs", "capture/filter.rs"]));
+    none(&only_in(&library(), "pcap::", &["capture/live.rs", "capture/live/device.rs", "capture/filter.rs"]));
 }
 
 #[test]

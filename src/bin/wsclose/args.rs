@@ -1,9 +1,13 @@
 //! The command line. `clap` stops at this file.
 
+#[cfg(feature = "live")]
+use crate::sink::Rotation;
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::num::NonZeroU8;
 use std::path::PathBuf;
+#[cfg(feature = "live")]
+use std::time::Duration;
 use wsclose::limits::{self, Limits};
 use wsclose::report::explain::Topic;
 use wsclose::report::filter::{CLOSED_BY, Selector};
@@ -31,10 +35,14 @@ const LIVE_EXAMPLES: &str = "\
 Examples:
   wsclose live -i any                              until Ctrl-C; then the summary
   wsclose live -i eth0 --filter 'tcp port 9001'    spares the work for all other traffic
-  wsclose live -i lo --duration 60 --format ndjson
+  wsclose live -i eth0 -i eth1 --duration 8h       two interfaces, in one order of time
+  wsclose live -i eth0 --format ndjson -o ends.ndjson --rotate 100M
+
+Signals: INT and TERM judge what is open, print the summary and end with status 0; HUP opens the --output file anew;
+USR1 prints the summary so far to standard error.
 
 Capturing takes root, or the right by itself:
-  sudo setcap cap_net_raw,cap_net_admin=eip \"$(command -v wsclose)\"";
+  sudo setcap cap_net_raw+ep \"$(command -v wsclose)\"";
 
 const ANNOTATE_EXAMPLES: &str = "\
 Examples:
@@ -103,6 +111,9 @@ pub(crate) struct CommonArgs {
     /// Show each connection's reasons and evidence in the text report
     #[arg(short, long, help_heading = REPORT)]
     pub(crate) verbose: bool,
+    /// Report the totals and findings alone, without the list of connections
+    #[arg(long, conflicts_with = "verbose", help_heading = REPORT)]
+    pub(crate) summary: bool,
     /// Colour the text report; `auto`: on a terminal, unless NO_COLOR is set
     #[arg(long, value_enum, default_value_t, value_name = "WHEN", help_heading = REPORT)]
     pub(crate) color: When,
@@ -204,28 +215,49 @@ pub(crate) struct AnalyzeArgs {
 #[cfg(feature = "live")]
 #[derive(Args, Clone, Debug)]
 pub(crate) struct LiveArgs {
-    /// Interface to capture on, or `any`
-    #[arg(short, long, value_name = "IFACE")]
-    pub(crate) interface: String,
+    /// Interface to capture on, or `any`; may be given more than once
+    #[arg(short, long = "interface", required = true, value_name = "IFACE")]
+    pub(crate) interfaces: Vec<String>,
     #[command(flatten)]
     pub(crate) common: CommonArgs,
-    /// Stop after this many seconds
-    #[arg(long, value_name = "SECONDS", help_heading = CAPTURE)]
-    pub(crate) duration: Option<u64>,
+    /// Stop after this time, such as 90s or 8h
+    #[arg(long, value_name = "TIME", value_parser = parse_time, help_heading = CAPTURE)]
+    pub(crate) duration: Option<Duration>,
     /// Stop after this many ended connections
     #[arg(long, value_name = "N", help_heading = CAPTURE)]
     pub(crate) count: Option<u64>,
-    /// Bytes captured of each packet
+    /// Bytes captured of each packet: a Close may stand at the end of the longest, so the default cuts none
     #[arg(long, value_name = "BYTES", default_value_t = 262_144,
           value_parser = clap::value_parser!(u32).range(64..=262_144), help_heading = CAPTURE)]
     pub(crate) snaplen: u32,
-    /// Capture buffer in MiB
+    /// The kernel's capture buffer for each interface, in MiB
     #[arg(long, value_name = "MIB", default_value_t = 64,
           value_parser = clap::value_parser!(u32).range(1..=2047), help_heading = CAPTURE)]
     pub(crate) buffer: u32,
     /// Capture packets that are not addressed to this host, too
     #[arg(long, help_heading = CAPTURE)]
     pub(crate) promiscuous: bool,
+    /// Capture only packets received, or only those sent
+    #[arg(long, value_enum, default_value_t, value_name = "WAY", help_heading = CAPTURE)]
+    pub(crate) direction: DirectionArg,
+    /// Report a connection whose peer has not answered for so long as timed out, before it ends (such as 30s, 5m); a
+    /// `revised` line takes it back if the peer speaks again. Only in text and NDJSON
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = parse_time, help_heading = REPORT)]
+    pub(crate) dead_after: Duration,
+    /// Write a `stats` line this often in NDJSON
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_time, help_heading = REPORT)]
+    pub(crate) interval: Duration,
+    /// Rename the --output file and begin it anew at this size (100M) or age (1h); needs --output
+    #[arg(long, value_name = "SIZE|TIME", value_parser = Rotation::parse, requires = "output", help_heading = REPORT)]
+    pub(crate) rotate: Option<Rotation>,
+}
+
+/// `90s`, `5m`, `8h`, `500ms`; a bare number is seconds.
+#[cfg(feature = "live")]
+fn parse_time(text: &str) -> Result<Duration, String> {
+    limits::read_time(text)
+        .filter(|time| !time.is_zero())
+        .ok_or_else(|| "not a time such as 90s, 5m or 8h".to_owned())
 }
 
 #[derive(Args, Debug)]
@@ -355,6 +387,18 @@ pub(crate) enum VantageArg {
     Server,
     /// On the path between them
     Middle,
+}
+
+#[cfg(feature = "live")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DirectionArg {
+    /// Both ways
+    #[default]
+    Both,
+    /// Received
+    In,
+    /// Sent
+    Out,
 }
 
 impl From<VantageArg> for Vantage {

@@ -1,109 +1,298 @@
-//! `wsclose live`: an interface, each end as it happens.
+//! `wsclose live`: interfaces, each end as it happens.
+//!
+//! ```text
+//!  LiveSource --blocks--> Follower --Followed--> Settler --Settled--> LiveOutput
+//!       |                    ^  advance(now) in silence                  ^
+//!       +-- losses, clock ---+                   signals, timers --------+
+//! ```
+//!
+//! All on one thread: what waits is the kernel's buffer.
 
-use crate::args::LiveArgs;
+use crate::args::{CommonArgs, DirectionArg, LiveArgs};
 use crate::keys::KeyLogs;
-use crate::offline::{EXIT_INCOMPLETE, EXIT_MATCHED, options};
-use crate::output::{Output, Selection, Totals};
+use crate::live_output::{LiveOutput, can_revise, still_open};
+use crate::offline::{EXIT_INCOMPLETE, EXIT_MATCHED, limits_from, options};
+use crate::output::Totals;
 use anyhow::{Context as _, Result};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use wsclose::analyzer::Analyzer;
-use wsclose::capture::live::{self, LiveOptions, LiveSource};
-use wsclose::capture::{Block, InputInfo, More, Source as _};
+use std::time::{Duration, Instant};
+use wsclose::analyzer::{Follower, Settler, halves};
+use wsclose::anomaly::Anomaly;
+use wsclose::capture::live::{self, Direction, LiveOptions, LiveSource, now};
+use wsclose::capture::{Block, CaptureError, InputInfo, More, Source as _};
+use wsclose::limits::Limits;
 use wsclose::report::escape::terminal;
-use wsclose::time::Timestamp;
+use wsclose::report::model::{Flow, Memory, Stats};
 
 pub(crate) fn run(args: &LiveArgs) -> Result<ExitCode> {
-    let selection = Selection::new(&args.common);
-    let stop = Arc::new(AtomicBool::new(false));
-    stop_on_signals(&stop)?;
-    let mut source = LiveSource::open(&live_options(args)?, Arc::clone(&stop))?;
+    let signals = Signals::install()?;
     let mut options = options(&args.common);
+    options.limits = live_limits(&args.common);
+    options.dead_after = can_revise(args.common.format).then_some(args.dead_after);
     let mut key_logs = KeyLogs::new(&args.common.keylog);
     options.more_keys = !key_logs.is_empty();
     key_logs.fill(&mut options, &[])?;
-    let mut analyzer = Analyzer::new(options);
-    let mut output = Output::open(&args.common, selection, &[source.info()])?.line_by_line();
-    let deadline = args.duration.map(|seconds| Instant::now() + Duration::from_secs(seconds));
-    let mut ended = 0;
-    let mut block = Block::default();
-    let mut failure = None;
-    loop {
-        // An interface may go away. What was captured before is reported all the same.
-        let more = source.read_block(&mut block).unwrap_or_else(|error| {
-            failure = Some(error);
-            More::No
-        });
-        key_logs.follow(&mut analyzer);
-        analyzer.handle_block(&block);
-        if block.packets.is_empty() {
-            analyzer.advance(now());
-        }
-        ended += drain(&mut analyzer, &mut output)?;
-        let enough = args.count.is_some_and(|count| ended >= count);
-        let late = deadline.is_some_and(|deadline| Instant::now() >= deadline);
-        if more == More::No || stop.load(Ordering::Relaxed) || enough || late {
-            break;
-        }
-    }
-    analyzer.finish();
-    // Asked to stop, a live capture is whole; only an interface that failed cuts it short.
-    let info = InputInfo { complete: failure.is_none(), ..source.info() };
-    drain(&mut analyzer, &mut output)?;
-    let totals = Totals {
-        other_connections: analyzer.other_connections(),
-        encrypted_connections: analyzer.encrypted_connections(),
-        anomalies: analyzer.anomalies(),
-    };
-    output.finish(totals, &[info])?;
+    let source = LiveSource::open(&live_options(args)?, Arc::clone(&signals.stop))?;
+    let output = LiveOutput::open(args, &source.infos())?;
+    let (follower, settler) = halves(options);
+    let timers = Timers::start(args);
+    let mut watch = Watch { source, follower, settler, output, key_logs, signals, timers };
+    let failure = watch.run(args)?;
+    watch.finish()?;
     if let Some(error) = failure {
         anstream::eprintln!("wsclose: {}", terminal(&error.to_string()));
         return Ok(EXIT_INCOMPLETE.into());
     }
-    Ok(if output.has_failed { EXIT_MATCHED.into() } else { ExitCode::SUCCESS })
+    Ok(if watch.output.output.has_failed { EXIT_MATCHED.into() } else { ExitCode::SUCCESS })
 }
 
-/// Writes what has ended; gives how many connections.
-fn drain(analyzer: &mut Analyzer, output: &mut Output) -> Result<u64> {
-    let mut listed = 0;
-    while let Some(record) = analyzer.poll_record() {
-        listed += u64::from(output.take(&record)?);
+/// A capture under way.
+struct Watch {
+    source: LiveSource,
+    follower: Follower,
+    settler: Settler,
+    output: LiveOutput,
+    key_logs: KeyLogs,
+    signals: Signals,
+    timers: Timers,
+}
+
+impl Watch {
+    /// Captures until a stop condition holds. `Some`: until the interface failed.
+    fn run(&mut self, args: &LiveArgs) -> Result<Option<CaptureError>> {
+        let mut block = Block::default();
+        loop {
+            // An interface may go away. What was captured before is reported all the same.
+            let more = self.source.read_block(&mut block);
+            self.handle(&block)?;
+            self.answer_signals()?;
+            self.keep_time()?;
+            let enough = args.count.is_some_and(|count| self.output.listed >= count);
+            match more {
+                Err(error) => return Ok(Some(error)),
+                Ok(More::No) => return Ok(None),
+                // What the kernel still holds is taken first.
+                Ok(More::Yes) if enough || self.timers.is_over() => self.signals.stop(),
+                Ok(More::Yes) => {}
+            }
+        }
     }
-    Ok(listed)
-}
 
-/// The time of day: on a quiet interface no packet tells it.
-fn now() -> Timestamp {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp::from_nanos(i64::try_from(since_epoch.as_nanos()).unwrap_or(i64::MAX))
-}
-
-/// SIGINT and SIGTERM end the capture; what is open is then judged and the summary printed.
-fn stop_on_signals(stop: &Arc<AtomicBool>) -> Result<()> {
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-        signal_hook::flag::register(signal, Arc::clone(stop)).context("installing a signal handler")?;
+    fn handle(&mut self, block: &Block) -> Result<()> {
+        self.key_logs.follow(&mut self.follower);
+        for loss in self.source.take_losses() {
+            self.follower.note_losses(loss.from, loss.to);
+        }
+        self.follower.handle_block(block);
+        if let Some(back) = self.follower.follow_clock(now()) {
+            let seconds = Duration::from_nanos(back).as_secs_f64();
+            anstream::eprintln!("wsclose: the clock has stepped back by {seconds:.1} s");
+        }
+        if block.packets.is_empty() {
+            // In silence no packet tells the time.
+            self.follower.advance(now());
+        }
+        for notice in self.source.take_notices() {
+            anstream::eprintln!("wsclose: {}", terminal(&notice));
+        }
+        self.drain()
     }
-    Ok(())
+
+    /// Writes what has been settled.
+    fn drain(&mut self) -> Result<()> {
+        while let Some(followed) = self.follower.poll() {
+            self.settler.take(followed);
+            while let Some(settled) = self.settler.poll() {
+                self.output.take(settled)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn answer_signals(&mut self) -> Result<()> {
+        if Signals::take(&self.signals.reopen) {
+            let infos = self.infos();
+            self.output.reopen(&infos)?;
+        }
+        if Signals::take(&self.signals.summary) {
+            let (totals, infos) = (self.totals(), self.infos());
+            self.output.summary_so_far(totals, &infos)?;
+        }
+        Ok(())
+    }
+
+    fn keep_time(&mut self) -> Result<()> {
+        if self.timers.is_stats_due() {
+            let stats = self.stats();
+            self.output.stats(stats)?;
+        }
+        if self.output.is_rotation_due() {
+            let infos = self.infos();
+            self.output.rotate(now(), &infos)?;
+        }
+        Ok(())
+    }
+
+    fn infos(&self) -> Vec<InputInfo> {
+        self.source.infos().iter().map(still_open).collect()
+    }
+
+    fn totals(&self) -> Totals {
+        Totals {
+            other_connections: self.follower.other_connections() + self.settler.other_connections(),
+            encrypted_connections: self.follower.encrypted_connections(),
+            anomalies: self.follower.anomalies(),
+        }
+    }
+
+    fn stats(&mut self) -> Stats {
+        let (dropped, infos) = (self.source.dropped(), self.source.infos());
+        let sum = |of: fn(&InputInfo) -> u64| infos.iter().map(of).fold(0, u64::saturating_add);
+        let (follower, settler) = (&self.follower, &self.settler);
+        Stats {
+            at: now().to_rfc3339(),
+            uptime_s: self.timers.began.elapsed().as_secs_f64(),
+            packets: sum(|info| info.packets),
+            bytes: sum(|info| info.bytes),
+            dropped_by_kernel: dropped.by_kernel,
+            dropped_by_interface: dropped.by_interface,
+            dropped_since_last: self.timers.new_drops(dropped.total()),
+            tcp_connections: Flow {
+                opened: follower.opened_connections(),
+                open: follower.open_connections() as u64,
+            },
+            websockets: Flow { opened: settler.opened_websockets(), open: settler.open_websockets() },
+            evicted: follower.anomalies().of(Anomaly::FlowEvicted),
+            memory: Memory {
+                connections: follower.connection_bytes() as u64,
+                out_of_order: follower.held_bytes() as u64,
+                fragments: follower.decoder().held_fragment_bytes() as u64,
+            },
+            ..Stats::default()
+        }
+    }
+
+    /// Everything left goes through the same judge as at the end of a file.
+    fn finish(&mut self) -> Result<()> {
+        for loss in self.source.take_losses() {
+            self.follower.note_losses(loss.from, loss.to);
+        }
+        self.follower.advance(now());
+        self.follower.finish();
+        self.drain()?;
+        self.settler.finish();
+        while let Some(settled) = self.settler.poll() {
+            self.output.take(settled)?;
+        }
+        let stats = self.stats();
+        self.output.stats(stats)?;
+        let (totals, infos) = (self.totals(), self.source.infos());
+        Ok(self.output.output.finish(totals, &infos)?)
+    }
+}
+
+/// What signals have asked for.
+struct Signals {
+    stop: Arc<AtomicBool>,
+    reopen: Arc<AtomicBool>,
+    summary: Arc<AtomicBool>,
+}
+
+impl Signals {
+    fn install() -> Result<Signals> {
+        let [stop, reopen, summary] = [(); 3].map(|()| Arc::new(AtomicBool::new(false)));
+        for signal in [SIGINT, SIGTERM] {
+            // The second one ends the process at once, should the output not take the summary.
+            signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&stop))
+                .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&stop)))
+                .context("installing a signal handler")?;
+        }
+        for (signal, flag) in [(SIGHUP, &reopen), (SIGUSR1, &summary)] {
+            signal_hook::flag::register(signal, Arc::clone(flag)).context("installing a signal handler")?;
+        }
+        Ok(Signals { stop, reopen, summary })
+    }
+
+    fn stop(&self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+
+    fn take(flag: &AtomicBool) -> bool {
+        flag.swap(false, Ordering::Relaxed)
+    }
+}
+
+/// What is due when.
+struct Timers {
+    began: Instant,
+    duration: Option<Duration>,
+    interval: Duration,
+    stats_at: Instant,
+    dropped: u64,
+}
+
+impl Timers {
+    fn start(args: &LiveArgs) -> Timers {
+        let began = Instant::now();
+        let (duration, interval) = (args.duration, args.interval);
+        Timers { began, duration, interval, stats_at: began + interval, dropped: 0 }
+    }
+
+    fn is_over(&self) -> bool {
+        self.duration.is_some_and(|duration| self.began.elapsed() >= duration)
+    }
+
+    fn is_stats_due(&mut self) -> bool {
+        let is_due = Instant::now() >= self.stats_at;
+        if is_due {
+            self.stats_at = Instant::now() + self.interval;
+        }
+        is_due
+    }
+
+    fn new_drops(&mut self, total: u64) -> u64 {
+        let before = std::mem::replace(&mut self.dropped, total);
+        total.saturating_sub(before)
+    }
+}
+
+/// What `--memory` and `--limit` ask for, from the limits of a capture without end.
+pub(crate) fn live_limits(args: &CommonArgs) -> Limits {
+    limits_from(args, args.memory.map_or_else(Limits::default, Limits::within).for_live())
 }
 
 fn live_options(args: &LiveArgs) -> Result<LiveOptions> {
     let bytes = args.buffer.checked_mul(1 << 20).and_then(|bytes| i32::try_from(bytes).ok());
     Ok(LiveOptions {
-        interface: args.interface.clone(),
+        interfaces: args.interfaces.clone(),
         snaplen: i32::try_from(args.snaplen).context("--snaplen is too large")?,
         buffer_bytes: bytes.context("--buffer is too large: at most 2047 MiB")?,
         promiscuous: args.promiscuous,
         filter: args.common.filter.clone(),
+        direction: match args.direction {
+            DirectionArg::Both => Direction::Both,
+            DirectionArg::In => Direction::In,
+            DirectionArg::Out => Direction::Out,
+        },
         ..LiveOptions::default()
     })
 }
 
+/// `wsclose interfaces`.
 pub(crate) fn interfaces() -> Result<ExitCode> {
     for interface in live::interfaces()? {
-        let addresses: Vec<String> = interface.addresses.iter().map(ToString::to_string).collect();
-        anstream::println!("{:<16} {}", interface.name, addresses.join(" "));
+        let link_type = interface.link_type.map_or_else(|| "-".to_owned(), |link_type| link_type.to_string());
+        let state = if interface.up { "up" } else { "down" };
+        let about = if interface.addresses.is_empty() {
+            interface.description.unwrap_or_default()
+        } else {
+            interface.addresses.join(" ")
+        };
+        let (name, about) = (terminal(&interface.name), terminal(&about));
+        anstream::println!("{name:<16} {state:<5} {link_type:<12} {about}");
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -8,16 +8,25 @@ mod inject;
 mod keys;
 #[cfg(feature = "live")]
 mod live;
+#[cfg(feature = "live")]
+mod live_output;
 mod merge;
 mod offline;
 mod output;
 mod read_ahead;
 mod reporter;
 mod show;
+#[cfg(feature = "live")]
+mod sink;
 
 use args::{Cli, Command};
 use clap::Parser as _;
 use std::process::ExitCode;
+
+/// Connections are followed on one thread and dropped on another.
+#[cfg(feature = "mimalloc")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Wrong usage, or an output that can't be written.
 const EXIT_USAGE: u8 = 2;

@@ -154,7 +154,11 @@ pub(crate) fn options(args: &CommonArgs) -> Options {
 
 /// The limits that the arguments ask for.
 pub(crate) fn limits(args: &CommonArgs) -> Limits {
-    let mut limits = args.memory.map_or_else(Limits::default, Limits::within);
+    limits_from(args, args.memory.map_or_else(Limits::default, Limits::within))
+}
+
+/// The same, from other limits than the usual ones.
+pub(crate) fn limits_from(args: &CommonArgs, mut limits: Limits) -> Limits {
     for (name, value) in &args.limit {
         // The arguments' parser has tried each.
         let _ = limits.set(name, value);

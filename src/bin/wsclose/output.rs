@@ -6,7 +6,7 @@ use crate::offline::limits;
 use anyhow::{Context as _, Result};
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal as _, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use wsclose::analyzer::record::ConnectionRecord;
 use wsclose::anomaly::{Anomaly, AnomalyCounts};
 use wsclose::capture::InputInfo;
@@ -79,6 +79,15 @@ pub(crate) enum Writer {
 pub(crate) type Sink = Box<dyn Write + Send>;
 
 impl Writer {
+    /// Counts a connection that is not listed, where the format counts by itself.
+    fn count(&mut self, connection: &Connection<'_>) {
+        match self {
+            Writer::Text(report, _) => report.count(connection),
+            Writer::Html(report, _) => report.count(connection),
+            _ => {}
+        }
+    }
+
     /// Begins a report on `inputs`, as far as they are known.
     pub(crate) fn open(out: Sink, args: &CommonArgs, inputs: &[Input], narrowed: bool) -> io::Result<Self> {
         Ok(match args.format {
@@ -150,22 +159,34 @@ pub(crate) struct Totals {
 
 /// The report being written.
 pub(crate) struct Output {
-    writer: Writer,
+    pub(crate) writer: Writer,
     selection: Selection,
     files: Vec<String>,
     redact: bool,
-    summary: Summary,
+    pub(crate) summary: Summary,
     diagnoser: Diagnoser,
     next_id: u64,
     as_they_end: bool,
     worst: Worst,
+    /// Connections are counted, not listed.
+    only_totals: bool,
     /// A connection matched `--fail-on`.
     pub(crate) has_failed: bool,
 }
 
 impl Output {
     pub(crate) fn open(args: &CommonArgs, selection: Selection, infos: &[InputInfo]) -> Result<Self> {
-        let out = sink(args)?;
+        Self::open_on(sink(args)?, args, limits(args), selection, infos)
+    }
+
+    /// The same, on a given sink.
+    pub(crate) fn open_on(
+        out: Box<dyn Write + Send>,
+        args: &CommonArgs,
+        limits: Limits,
+        selection: Selection,
+        infos: &[InputInfo],
+    ) -> Result<Self> {
         let files: Vec<String> = infos.iter().map(|info| info.path.clone()).collect();
         let inputs: Vec<Input> = infos.iter().map(build::input).collect();
         let writer = Writer::open(out, args, &inputs, selection.is_narrowed())?;
@@ -175,10 +196,11 @@ impl Output {
             files,
             redact: args.redact,
             summary: Summary::default(),
-            diagnoser: Diagnoser::new(limits(args)),
+            diagnoser: Diagnoser::new(limits),
             next_id: 1,
             as_they_end: false,
             worst: Worst::default(),
+            only_totals: args.summary,
             has_failed: false,
         })
     }
@@ -192,6 +214,15 @@ impl Output {
 
     /// Writes a connection, if it is to be listed; says whether it was.
     pub(crate) fn take(&mut self, record: &ConnectionRecord) -> io::Result<bool> {
+        self.take_with(record, |_| {})
+    }
+
+    /// The same; `look` is shown what is listed.
+    pub(crate) fn take_with(
+        &mut self,
+        record: &ConnectionRecord,
+        look: impl FnOnce(&Connection<'_>),
+    ) -> io::Result<bool> {
         let context = Context { files: &self.files, redact: self.redact };
         let mut connection = build::connection(self.next_id, record, context);
         self.has_failed |= self.selection.fails(&connection);
@@ -200,7 +231,12 @@ impl Output {
         if is_listed {
             self.next_id += 1;
             self.summary.count(&connection);
-            self.writer.connection(connection, self.as_they_end)?;
+            look(&connection);
+            if self.only_totals {
+                self.writer.count(&connection);
+            } else {
+                self.writer.connection(connection, self.as_they_end)?;
+            }
             if let Writer::Html(report, _) = &self.writer {
                 self.worst.note(report, self.next_id - 1, record);
             }
@@ -218,24 +254,33 @@ impl Output {
 
     /// Writes the totals.
     pub(crate) fn finish(&mut self, totals: Totals, infos: &[InputInfo]) -> io::Result<()> {
+        let inputs: Vec<Input> = infos.iter().map(build::input).collect();
+        let anomalies = self.sum_up(totals);
+        self.writer.finish(inputs, &self.summary, &anomalies)
+    }
+}
+
+impl Output {
+    /// Fills in the summary; gives the anomalies.
+    pub(crate) fn sum_up(&mut self, totals: Totals) -> AnomalyCounts {
         self.summary.other_tcp_connections = totals.other_connections;
         self.summary.encrypted_connections = totals.encrypted_connections;
-        let inputs: Vec<Input> = infos.iter().map(build::input).collect();
         self.summary.findings = self.diagnoser.findings(Context { files: &self.files, redact: self.redact });
         let mut anomalies = totals.anomalies;
         anomalies.add(Anomaly::SurveyLimit, self.diagnoser.forgotten());
-        self.writer.finish(inputs, &self.summary, &anomalies)
+        anomalies
     }
 }
 
 pub(crate) fn sink(args: &CommonArgs) -> Result<Sink> {
     Ok(match &args.output {
-        Some(path) => {
-            let file = File::create(path).with_context(|| format!("creating {}", path.display()))?;
-            Box::new(BufWriter::new(file))
-        }
+        Some(path) => Box::new(BufWriter::new(create(path)?)),
         None => Box::new(BufWriter::new(io::stdout())),
     })
+}
+
+fn create(path: &Path) -> Result<File> {
+    File::create(path).with_context(|| format!("creating {}", path.display()))
 }
 
 /// Does the text report go to a terminal?
@@ -256,5 +301,12 @@ fn text_style(args: &CommonArgs, narrowed: bool) -> TextStyle {
     };
     let width = terminal_size::terminal_size().filter(|_| on_terminal);
     let width = width.map(|(columns, _)| usize::from(columns.0));
-    TextStyle { color, verbose: args.verbose, width, narrowed }
+    TextStyle {
+        color,
+        verbose: args.verbose,
+        width,
+        narrowed,
+        lists_encrypted: args.encrypted,
+        names_ports: !args.ws_port.is_empty(),
+    }
 }

@@ -1,4 +1,4 @@
-//! Reads captures a few blocks ahead of the analysis, on a thread of its own where that pays.
+//! Reads captures a few blocks ahead of the analysis, on a thread of its own.
 //!
 //! ```text
 //!           empty blocks
@@ -6,7 +6,8 @@
 //!   reader --> [block][block] --> analysis
 //! ```
 //!
-//! Reading and decompressing then cost the analysis no time. The blocks come in order: the report is the same.
+//! Reading and decompressing then cost the analysis no time. The blocks come in order: the report is the same. What fits
+//! one block takes no thread.
 
 use anyhow::Result;
 use std::sync::mpsc::{channel, sync_channel};
@@ -16,9 +17,6 @@ use wsclose::capture::{Block, More, Source as _};
 
 /// Blocks in use: one being read, one being analysed, one between them.
 const BLOCKS: usize = 3;
-/// Bytes of an average packet from which a thread pays: moving small ones from one processor's cache to the other's
-/// costs more than reading them does. (Measured: a quarter faster at 1,000 bytes, a tenth slower at 400.)
-const LARGE_PACKET: u64 = 700;
 
 /// Hands each block of `source` to `handle`, with the bytes read so far.
 ///
@@ -36,17 +34,10 @@ pub(crate) fn for_each_block(
         if more? == More::No {
             return Ok(());
         }
-        if threads > 1 && pays(source, &block) {
+        if threads > 1 {
             return on_two_threads(source, handle);
         }
     }
-}
-
-/// Would a thread of its own for the reader pay?
-fn pays(source: &MergedSource, block: &Block) -> bool {
-    let bytes: u64 = block.packets.iter().map(|packet| packet.range.len() as u64).sum();
-    let is_compressed = || source.infos().iter().any(|info| info.compression.is_some());
-    bytes >= LARGE_PACKET * block.packets.len().max(1) as u64 || is_compressed()
 }
 
 fn on_two_threads(

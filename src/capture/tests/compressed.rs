@@ -101,6 +101,24 @@ fn a_cut_compressed_file_is_never_taken_for_whole() {
 }
 
 #[test]
+fn all_but_the_last_few_kilobytes_before_damage_in_gzip_are_read() {
+    let whole = gzip(&plain());
+    let mut damages = 0;
+    for at in (20_000..whole.len() - 1_000).step_by(9_973) {
+        let mut damaged = whole.clone();
+        damaged[at..at + 64].fill(0xff);
+        let (damaged, cut) = (read(&damaged), read(&whole[..at]));
+        if damaged.packets.len() < 200 {
+            damages += 1;
+            assert!(matches!(damaged.error, Some(CaptureError::Corrupt { .. })), "{}", damaged.error_text());
+            let (found, there) = (damaged.packets.len(), cut.packets.len());
+            assert!(found + 5 >= there, "{found} of the {there} packets before byte {at}");
+        }
+    }
+    assert!(damages > 5, "only {damages} damages were noticed");
+}
+
+#[test]
 fn damaged_checksums_are_corrupt_after_all_packets() {
     let file = plain();
     for (name, compress) in [ALL[0], ALL[1]] {

@@ -70,6 +70,16 @@ fn encapsulations_beyond_the_limit_are_counted_and_share_one() {
     assert_eq!(decoder.anomalies().of(Anomaly::EncapsulationLimit), 2);
 }
 
+/// Found by the fuzz target `decode`, which took five tags for five layers.
+#[test]
+fn a_stack_of_vlan_tags_counts_one_layer() {
+    let limits = Limits { encapsulation_depth: 1, ..Limits::default() };
+    let mut decoder = Decoder::new(&limits, false);
+    let packet = tagged(&[(0x8100, 7); 5], &hello());
+    let id = segment(decode(&mut decoder, LinkType::ETHERNET, &packet)).encapsulation;
+    assert_eq!(decoder.encapsulation_names(id).len(), 5);
+}
+
 #[test]
 fn a_vlan_stack_without_end_stops_at_the_limit() {
     let packet = tagged(&[(0x8100, 1); 200], &hello());

@@ -179,9 +179,9 @@ pub static WORDS: &[Word] = &[
     Word {
         word: "dropped",
         field: "blind",
-        meaning: "The capture says that it lost packets at that time.",
-        evidence: "drop counters in the capture",
-        fix: "as for gap",
+        meaning: "Live capture lost packets while the connection ended.",
+        evidence: "drop counters of the kernel and the interface, in `stats` lines",
+        fix: "a larger buffer (wsclose live --buffer), a filter",
     },
 ];
 

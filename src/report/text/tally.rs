@@ -2,7 +2,7 @@
 
 use super::paint;
 use super::words::grouped;
-use crate::report::model::Connection;
+use crate::report::model::{Connection, Verdict};
 use crate::websocket::close_code::CloseCode;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -25,11 +25,20 @@ const KINDS: [(&str, &str); 5] = [
 
 impl Tally {
     pub(super) fn count(&mut self, connection: &Connection<'_>) {
-        let verdict = &connection.verdict;
+        *self.place(&connection.verdict, connection.handshake.status) += 1;
+    }
+
+    /// Takes back what [`Tally::count`] counted of a connection that was not refused.
+    pub(super) fn uncount(&mut self, verdict: &Verdict<'_>) {
+        let count = self.place(verdict, None);
+        *count = count.saturating_sub(1);
+    }
+
+    fn place(&mut self, verdict: &Verdict<'_>, status: Option<u16>) -> &mut u64 {
         let order = KINDS.iter().position(|(kind, _)| *kind == verdict.kind).unwrap_or(KINDS.len());
         let by = verdict.closed_by.as_deref().unwrap_or_default().to_owned();
-        let counts = self.counts.entry((order, detail(connection))).or_default();
-        *counts.entry(by).or_default() += 1;
+        let counts = self.counts.entry((order, detail(verdict, status))).or_default();
+        counts.entry(by).or_default()
     }
 
     pub(super) fn write(&self, out: &mut impl Write, color: bool) -> io::Result<()> {
@@ -44,7 +53,10 @@ impl Tally {
                 continue;
             }
             writeln!(out, "{}", paint(kind, &format!("{:>6}  {meaning}", grouped(total)), color))?;
-            for ((_, detail), by) in of_kind.into_iter().filter(|((_, detail), _)| !detail.is_empty()) {
+            let told = |((_, detail), by): &(&(usize, String), &BTreeMap<String, u64>)| {
+                !detail.is_empty() && by.values().any(|count| *count > 0)
+            };
+            for ((_, detail), by) in of_kind.into_iter().filter(told) {
                 let count = grouped(by.values().sum());
                 let fill = width.saturating_sub(detail.width());
                 writeln!(out, "{count:>13}  {detail}{:fill$}  {}", "", who(by))?;
@@ -55,19 +67,18 @@ impl Tally {
 }
 
 fn who(by: &BTreeMap<String, u64>) -> String {
-    let mut who: Vec<_> = by.iter().collect();
+    let mut who: Vec<_> = by.iter().filter(|(_, count)| **count > 0).collect();
     who.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
     who.iter().map(|(who, count)| format!("{who} {}", grouped(**count))).collect::<Vec<_>>().join(", ")
 }
 
 /// What tells ends of one kind apart.
-fn detail(connection: &Connection<'_>) -> String {
-    let verdict = &connection.verdict;
+fn detail(verdict: &Verdict<'_>, status: Option<u16>) -> String {
     match (verdict.kind.as_ref(), &verdict.cause, &verdict.blind) {
         ("coded", ..) => code(&verdict.label),
         ("abnormal", Some(cause), _) => format!("{cause}: {}", cause_meaning(cause)),
         ("unknown", _, Some(blind)) => format!("{blind}: {}", blind_meaning(blind)),
-        ("refused", ..) => match connection.handshake.status {
+        ("refused", ..) => match status {
             Some(status) => format!("status {status}"),
             None => "no answer".to_owned(),
         },

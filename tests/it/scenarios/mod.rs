@@ -45,7 +45,7 @@ fn has_anomaly(outcome: &Outcome, name: &str) -> bool {
 }
 
 /// An open WebSocket that has carried a message each way.
-fn busy() -> Conversation {
+pub(crate) fn busy() -> Conversation {
     let mut conn = Conversation::opened();
     conn.client_sends(&wire::text(Client, "hello")).server_acks();
     conn.server_sends(&wire::text(Server, "world")).client_acks();

@@ -1,0 +1,206 @@
+//! Where a report's lines go: standard output, or a file that may be rotated and reopened.
+//!
+//! What is written between two flushes goes out in one piece, so that whoever reads along, or is left with the file of a
+//! killed process, has whole lines; the last one at most is cut.
+
+use anyhow::{Context as _, Result};
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use wsclose::limits::read_bytes;
+use wsclose::time::Timestamp;
+
+/// When an output file is closed, renamed and begun anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rotation {
+    /// Once it holds so many bytes.
+    Bytes(u64),
+    /// Once it is so old.
+    Age(Duration),
+}
+
+impl Rotation {
+    /// `100M`, or `1h`: a number with a unit of time is a time.
+    pub(crate) fn parse(text: &str) -> Result<Rotation, String> {
+        let seconds = |unit, each: u64| {
+            let number: u64 = text.strip_suffix(unit)?.parse().ok()?;
+            number.checked_mul(each)
+        };
+        let age = seconds("s", 1).or_else(|| seconds("m", 60)).or_else(|| seconds("h", 3_600));
+        let age =
+            age.or_else(|| seconds("d", 86_400)).map(|seconds| Rotation::Age(Duration::from_secs(seconds)));
+        match age.or_else(|| read_bytes(text).map(Rotation::Bytes)) {
+            Some(Rotation::Bytes(0) | Rotation::Age(Duration::ZERO)) | None => {
+                Err("not a size such as 100M, or a time such as 1h (units: K, M, G; s, m, h, d)".to_owned())
+            }
+            Some(rotation) => Ok(rotation),
+        }
+    }
+}
+
+/// An output file.
+#[derive(Debug)]
+struct LogFile {
+    path: PathBuf,
+    file: File,
+    /// What has been written since the last flush.
+    pending: Vec<u8>,
+    bytes: u64,
+    since: Instant,
+}
+
+/// An output file in several hands: the report's writer, and whoever rotates it.
+#[derive(Clone, Debug)]
+pub(crate) struct SharedFile(Arc<Mutex<LogFile>>);
+
+impl SharedFile {
+    pub(crate) fn create(path: &Path) -> Result<SharedFile> {
+        let file = File::create(path).with_context(|| format!("creating {}", path.display()))?;
+        let (pending, since) = (Vec::new(), Instant::now());
+        let log = LogFile { path: path.to_owned(), file, pending, bytes: 0, since };
+        Ok(SharedFile(Arc::new(Mutex::new(log))))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, LogFile> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Is it time to rotate?
+    pub(crate) fn is_due(&self, rotation: Rotation) -> bool {
+        let log = self.lock();
+        match rotation {
+            Rotation::Bytes(bytes) => log.bytes >= bytes,
+            Rotation::Age(age) => log.since.elapsed() >= age && log.bytes > 0,
+        }
+    }
+
+    /// Renames the file, with `now` behind its name, and begins it anew.
+    pub(crate) fn rotate(&self, now: Timestamp) -> Result<()> {
+        let mut log = self.lock();
+        log.flush()?;
+        let to = free_name(&log.path, now);
+        std::fs::rename(&log.path, &to).with_context(|| format!("renaming to {}", to.display()))?;
+        log.reopen()
+    }
+
+    /// Opens the path anew: something else has moved the file away. True: it is empty, and has to begin anew.
+    pub(crate) fn reopen(&self) -> Result<bool> {
+        let mut log = self.lock();
+        log.flush()?;
+        log.reopen()?;
+        Ok(log.bytes == 0)
+    }
+}
+
+impl LogFile {
+    fn reopen(&mut self) -> Result<()> {
+        let file = File::options().create(true).append(true).open(&self.path);
+        self.file = file.with_context(|| format!("opening {}", self.path.display()))?;
+        self.bytes = self.file.metadata().map_or(0, |metadata| metadata.len());
+        self.since = Instant::now();
+        Ok(())
+    }
+}
+
+/// `report.ndjson` at 04:15:00 becomes `report.ndjson.20261123T041500Z`, or the next name that is free.
+fn free_name(path: &Path, now: Timestamp) -> PathBuf {
+    let time: String = now.to_rfc3339().chars().take(19).filter(|c| !"-:".contains(*c)).collect();
+    let name = |suffix: String| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(format!(".{time}Z{suffix}"));
+        PathBuf::from(name)
+    };
+    let mut number = 0;
+    loop {
+        let candidate = name(if number == 0 { String::new() } else { format!(".{number}") });
+        if !candidate.exists() || number == u32::MAX {
+            return candidate;
+        }
+        number += 1;
+    }
+}
+
+impl Write for LogFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        const PENDING: usize = 1 << 20;
+        self.pending.extend_from_slice(bytes);
+        if self.pending.len() >= PENDING {
+            self.flush()?;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let outcome = self.file.write_all(&self.pending);
+        self.bytes = self.bytes.saturating_add(self.pending.len() as u64);
+        self.pending.clear();
+        outcome
+    }
+}
+
+impl Write for SharedFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.lock().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.lock().flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rotation_is_a_size_or_a_time() {
+        assert_eq!(Rotation::parse("100M"), Ok(Rotation::Bytes(100 << 20)));
+        assert_eq!(Rotation::parse("4096"), Ok(Rotation::Bytes(4096)));
+        assert_eq!(Rotation::parse("15m"), Ok(Rotation::Age(Duration::from_secs(900))));
+        assert_eq!(Rotation::parse("1d"), Ok(Rotation::Age(Duration::from_secs(86_400))));
+        assert!(
+            ["0", "0s", "1w", "", "M", "99999999999999999999s"]
+                .iter()
+                .all(|bad| Rotation::parse(bad).is_err())
+        );
+    }
+
+    #[test]
+    fn rotated_files_keep_every_line_and_their_order() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("r.ndjson");
+        let mut file = SharedFile::create(&path).unwrap();
+        let now = Timestamp::from_parts(1_795_378_478, 0);
+        for number in 0..3 {
+            writeln!(file, "line {number}").unwrap();
+            file.flush().unwrap();
+            assert!(file.is_due(Rotation::Bytes(7)));
+            assert!(!file.is_due(Rotation::Bytes(8)));
+            file.rotate(now).unwrap();
+        }
+        let read = |suffix| std::fs::read_to_string(format!("{}{suffix}", path.display())).unwrap();
+        assert_eq!(read(".20261122T201438Z"), "line 0\n");
+        assert_eq!(read(".20261122T201438Z.1"), "line 1\n");
+        assert_eq!(read(".20261122T201438Z.2"), "line 2\n");
+        assert_eq!(read(""), "");
+    }
+
+    #[test]
+    fn reopening_finds_a_file_that_was_moved_away_missing_and_begins_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("r.ndjson");
+        let mut file = SharedFile::create(&path).unwrap();
+        writeln!(file, "before").unwrap();
+        file.flush().unwrap();
+        assert!(!file.reopen().unwrap(), "nobody has moved it");
+        std::fs::rename(&path, folder.path().join("moved")).unwrap();
+        writeln!(file, "late").unwrap();
+        assert!(file.reopen().unwrap());
+        writeln!(file, "after").unwrap();
+        file.flush().unwrap();
+        assert_eq!(std::fs::read_to_string(folder.path().join("moved")).unwrap(), "before\nlate\n");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "after\n");
+    }
+}

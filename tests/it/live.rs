@@ -1,0 +1,262 @@
+//! What live capture adds to the analysis: verdicts in time, losses told by the kernel, clocks that step.
+//!
+//! Interfaces and namespaces are for `tests/live`, which needs root.
+
+use crate::scenarios::busy;
+use crate::support::capture_file::Pcap;
+use crate::support::conversation::Conversation;
+use crate::support::packaging::Packaging;
+use crate::support::packet::TcpPacket;
+use crate::support::wire;
+use std::io::Cursor;
+use std::time::Duration;
+use wsclose::analyzer::{Follower, Options, Settled, Settler, halves};
+use wsclose::capture::file::FileSource;
+use wsclose::capture::{Block, More, Source as _};
+use wsclose::limits::Limits;
+use wsclose::side::Side::{Client, Server};
+use wsclose::time::Timestamp;
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// A live capture, packet by packet and second by second.
+struct Live {
+    follower: Follower,
+    settler: Settler,
+}
+
+impl Live {
+    fn new() -> Live {
+        Self::with(Options { dead_after: Some(MINUTE), ..Options::default() })
+    }
+
+    fn with(options: Options) -> Live {
+        let (follower, settler) = halves(options);
+        Live { follower, settler }
+    }
+
+    /// Takes packets; gives the time of the last one.
+    fn take(&mut self, packets: &[TcpPacket]) -> Timestamp {
+        let file = Pcap { nanoseconds: true, ..Pcap::default() }.write(&Packaging::default().apply(packets));
+        let reader = Box::new(Cursor::new(file));
+        let mut source = FileSource::from_reader(reader, "live", 0, &Limits::default());
+        let mut block = Block::default();
+        loop {
+            let more = source.read_block(&mut block).unwrap();
+            self.follower.handle_block(&block);
+            if more == More::No {
+                break;
+            }
+        }
+        packets.last().map(at).unwrap_or_default()
+    }
+
+    /// What has been settled by now, in words.
+    fn told(&mut self) -> Vec<String> {
+        while let Some(followed) = self.follower.poll() {
+            self.settler.take(followed);
+        }
+        std::iter::from_fn(|| self.settler.poll()).map(|settled| in_words(&settled)).collect()
+    }
+
+    /// At the end of the capture.
+    fn rest(mut self) -> Vec<String> {
+        self.follower.finish();
+        let mut told = self.told();
+        self.settler.finish();
+        told.append(&mut self.told());
+        told
+    }
+}
+
+fn at(packet: &TcpPacket) -> Timestamp {
+    Timestamp::from_nanos(i64::try_from(packet.at_ns).unwrap())
+}
+
+fn in_words(settled: &Settled) -> String {
+    match settled {
+        Settled::Final(record) => format!("ended {}", label(record)),
+        Settled::Early(record) => format!("early {}", label(record)),
+        Settled::Stands { .. } => "stands".to_owned(),
+        Settled::Revised { .. } => "revised".to_owned(),
+    }
+}
+
+fn label(record: &wsclose::analyzer::record::ConnectionRecord) -> String {
+    let kind = record.verdict.kind;
+    match kind {
+        wsclose::verdict::verdict::Kind::Unknown(blind) => format!("unknown {}", blind.name()),
+        _ => kind.label().into_owned(),
+    }
+}
+
+/// The same bytes sent four times in vain.
+fn given_up() -> Conversation {
+    let mut conn = busy();
+    conn.next_lost().client_sends(&wire::text(Client, "anyone there?"));
+    for doubling in 1..4 {
+        conn.wait(Duration::from_millis(200 << doubling)).next_lost().retransmits(Client);
+    }
+    conn
+}
+
+#[test]
+fn a_dead_peer_is_reported_in_silence_once_its_time_is_up() {
+    let mut live = Live::new();
+    let end = live.take(&given_up().packets());
+    live.follower.advance(end.saturating_add(MINUTE / 2));
+    assert_eq!(live.told(), [""; 0], "half the time is not the time");
+    live.follower.advance(end.saturating_add(MINUTE));
+    assert_eq!(live.told(), ["early 1006"]);
+    live.follower.advance(end.saturating_add(MINUTE * 9));
+    assert_eq!(live.told(), [""; 0], "once is enough");
+    assert_eq!(live.rest(), ["stands"]);
+}
+
+#[test]
+fn silence_alone_is_no_death() {
+    let mut live = Live::new();
+    let end = live.take(&busy().packets());
+    live.follower.advance(end.saturating_add(MINUTE * 600));
+    assert_eq!(live.told(), [""; 0]);
+    assert_eq!(live.rest(), ["ended open"]);
+}
+
+#[test]
+fn a_file_reports_nothing_early() {
+    let mut live = Live::with(Options::default());
+    let end = live.take(&given_up().packets());
+    live.follower.advance(end.saturating_add(MINUTE * 9));
+    assert_eq!(live.told(), [""; 0]);
+    assert_eq!(live.rest(), ["ended 1006"]);
+}
+
+#[test]
+fn a_peer_that_speaks_again_takes_its_death_back_and_ends_as_it_really_does() {
+    let mut conn = given_up();
+    let silence = conn.packets().len();
+    conn.wait(MINUTE * 2).retransmits(Client).server_acks();
+    conn.server_sends(&wire::close(Server, 1001, "")).client_sends(&wire::close(Client, 1001, ""));
+    conn.fin(Server).fin(Client);
+    let packets = conn.packets();
+    let mut live = Live::new();
+    let end = live.take(&packets[..silence]);
+    live.follower.advance(end.saturating_add(MINUTE));
+    assert_eq!(live.told(), ["early 1006"]);
+    live.take(&packets[silence..]);
+    assert_eq!(live.told(), ["revised"]);
+    assert_eq!(live.rest(), ["ended 1001"]);
+}
+
+#[test]
+fn a_dead_peer_may_die_twice() {
+    let mut conn = given_up();
+    let first = conn.packets().len();
+    conn.wait(MINUTE * 2).retransmits(Client).server_acks();
+    let second = conn.packets().len();
+    conn.wait(MINUTE * 2).next_lost().client_sends(&wire::text(Client, "and now?"));
+    for _ in 0..4 {
+        conn.wait(Duration::from_secs(1)).next_lost().retransmits(Client);
+    }
+    let packets = conn.packets();
+    let mut live = Live::new();
+    let mut told = Vec::new();
+    for part in [&packets[..first], &packets[first..second], &packets[second..]] {
+        let end = live.take(part);
+        live.follower.advance(end.saturating_add(MINUTE));
+        told.append(&mut live.told());
+    }
+    assert_eq!(told, ["early 1006", "revised", "early 1006"]);
+    assert_eq!(live.rest(), ["stands"]);
+}
+
+#[test]
+fn the_side_that_gives_up_on_a_dead_peer_changes_nothing() {
+    let mut conn = given_up();
+    let silence = conn.packets().len();
+    conn.wait(MINUTE * 2).rst(Client);
+    let packets = conn.packets();
+    let mut live = Live::new();
+    let end = live.take(&packets[..silence]);
+    live.follower.advance(end.saturating_add(MINUTE));
+    live.take(&packets[silence..]);
+    assert_eq!(live.told(), ["early 1006"]);
+    assert_eq!(live.rest(), ["stands"]);
+}
+
+/// What a connection is called if the capture dropped packets between two of its packets, counted from its end.
+fn with_losses(conn: &Conversation, from: usize, to: usize) -> Vec<String> {
+    let packets = conn.packets();
+    let mut live = Live::new();
+    live.take(&packets);
+    let time = |from_end: usize| at(&packets[packets.len() - from_end]);
+    live.follower.note_losses(time(from), time(to));
+    live.rest()
+}
+
+#[test]
+fn an_end_without_a_close_is_unknown_where_the_kernel_dropped_packets_meanwhile() {
+    for end in [
+        |conn: &mut Conversation| conn.fin(Client).fin(Server).packets(),
+        |conn: &mut Conversation| conn.rst(Server).packets(),
+    ] {
+        let mut conn = busy();
+        conn.wait(MINUTE);
+        end(&mut conn);
+        assert_eq!(with_losses(&conn, 1, 1), ["ended unknown dropped"]);
+        let opening = conn.packets().len();
+        assert_eq!(with_losses(&conn, opening, opening - 1), ["ended 1006"], "long before the end");
+    }
+}
+
+#[test]
+fn a_dead_peer_may_be_one_whose_answers_were_dropped() {
+    assert_eq!(with_losses(&given_up(), 2, 1), ["ended unknown dropped"]);
+}
+
+#[test]
+fn a_close_that_was_seen_stays_whatever_was_dropped() {
+    let mut conn = busy();
+    conn.server_sends(&wire::close(Server, 1011, "")).client_acks();
+    conn.fin(Server).fin(Client);
+    assert_eq!(with_losses(&conn, 4, 1), ["ended 1011"]);
+}
+
+#[test]
+fn an_open_connection_stays_open_whatever_was_dropped() {
+    assert_eq!(with_losses(&busy(), 2, 1), ["ended open"]);
+}
+
+#[test]
+fn a_clock_that_steps_back_holds_no_verdict_back() {
+    let mut conn = busy();
+    conn.server_sends(&wire::close(Server, 1001, "")).client_sends(&wire::close(Client, 1001, ""));
+    conn.fin(Server).fin(Client).server_acks();
+    let mut live = Live::new();
+    let end = live.take(&conn.packets());
+    let hour_ago = end.saturating_sub(MINUTE * 60);
+    assert_eq!(live.follower.follow_clock(end), None, "it has not stepped");
+    assert_eq!(live.follower.follow_clock(hour_ago), Some(3_600_000_000_000));
+    assert_eq!(live.told(), [""; 0]);
+    live.follower.advance(hour_ago.saturating_add(MINUTE));
+    assert_eq!(live.told(), ["ended 1001"]);
+}
+
+/// All that `decode` reads, whatever it is wrapped in, passes the filter that live capture sets by itself.
+#[cfg(feature = "live")]
+#[test]
+fn the_default_filter_passes_whatever_is_decoded() {
+    use wsclose::capture::filter::PacketFilter;
+    use wsclose::capture::link_type::LinkType;
+    use wsclose::capture::live::filter::DEFAULT_FILTER;
+
+    let mut filter = PacketFilter::new(DEFAULT_FILTER);
+    let udp = [&[0x45, 0, 0, 28, 0, 0, 0, 0, 64, 17][..], &[0; 10], &[0, 53, 0, 53, 0, 8, 0, 0]].concat();
+    assert!(!filter.matches(LinkType::RAW, &udp).unwrap(), "it spares something");
+    for (name, packaging) in crate::support::packaging::all() {
+        for packet in packaging.apply(&busy().packets()) {
+            let link_type = LinkType(packaging.link.number());
+            assert!(filter.matches(link_type, &packet.bytes).unwrap(), "{name}");
+        }
+    }
+}

@@ -1,0 +1,188 @@
+"""What only an interface shows: verdicts in time, losses of the kernel, signals, interfaces that come and go."""
+
+import json
+import pathlib
+import signal
+import subprocess
+import tempfile
+import time
+
+from packets import ACK, Connection
+from program import Live, binary
+from space import Pair, run
+
+
+def send(pair, frames):
+    with pair.sender() as sender:
+        for one in frames:
+            sender.send(one)
+
+
+def awaited(condition, seconds=8):
+    """Does it become true in time?"""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if condition():
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def types(live):
+    """The lines written whole so far, by their type."""
+    return [json.loads(line)["type"] for line in live.output.read_text().splitlines(keepends=True) if line.endswith("\n")]
+
+
+def a_dead_peer_is_told_in_silence_and_taken_back(folder):
+    pair, connection = Pair("dead"), Connection(1)
+    live = Live(pair.near, folder / "dead.ndjson", "--dead-after", "1s", "--limit", "linger=1s").await_start()
+    send(pair, connection.connect() + connection.upgrade() + connection.message(False, b"hello"))
+    question = connection.message(True, b"anyone there?")
+    for _ in range(4):
+        send(pair, question)
+        time.sleep(0.1)
+    faults = [] if awaited(lambda: "connection" in types(live)) else ["a dead peer was not told in silence"]
+    send(pair, [connection.step(False, ACK)])
+    faults += [] if awaited(lambda: "revised" in types(live)) else ["a peer that spoke again was not taken back"]
+    send(pair, connection.closes(1000) + connection.fins())
+    told = lambda: [one["verdict"]["label"] for one in live.connections()]
+    faults += [] if awaited(lambda: told() == ["1006", "1000"]) else [f"told {told()}, not 1006 and then 1000"]
+    status = live.stop()
+    summary = live.lines()[-1]["summary"]["by_label"]
+    pair.remove()
+    return faults + ([] if (status, summary) == (0, {"1000": 1}) else [f"status {status}, summary {summary}"])
+
+
+def losses_lower_claims_and_leave_a_close_that_was_seen(folder):
+    pair, lost, closed, before = Pair("loss"), Connection(1), Connection(2), Connection(3)
+    live = Live(pair.near, folder / "loss.ndjson", "--buffer", "1", "--interval", "1s").await_start()
+    send(pair, before.whole(1006))
+    time.sleep(1.5)
+    live.process.send_signal(signal.SIGSTOP)
+    send(pair, lost.whole(1006) + closed.whole(1001))
+    flood = Connection(4).message(True, bytes(60_000))
+    send(pair, flood * 300)
+    live.process.send_signal(signal.SIGCONT)
+    time.sleep(1)
+    status = live.stop()
+    told = {one["client"]["port"]: (one["verdict"]["label"], one["verdict"]["blind"]) for one in live.connections()}
+    expected = {before.client[1]: ("1006", None), lost.client[1]: ("unknown", "dropped"), closed.client[1]: ("1001", None)}
+    dropped = [line["dropped_by_kernel"] for line in live.lines() if line["type"] == "stats"][-1]
+    pair.remove()
+    faults = [] if told == expected and status == 0 else [f"told {told}, not {expected}; status {status}"]
+    return faults + ([] if dropped else ["the kernel dropped nothing: the test is void"])
+
+
+def signals_do_what_the_manual_says(folder):
+    pair = Pair("sig")
+    live = Live(pair.near, folder / "sig.ndjson", "--limit", "linger=1s").await_start()
+    send(pair, Connection(1).whole(1001))
+    faults = [] if awaited(lambda: "connection" in types(live)) else ["an ended connection was not told"]
+    live.process.send_signal(signal.SIGUSR1)
+    said = lambda: "1001 Going Away" in live.errors.read_text()
+    faults += [] if awaited(said) else [f"SIGUSR1 said {live.errors.read_text()!r}"]
+    moved = folder / "moved.ndjson"
+    live.output.rename(moved)
+    live.process.send_signal(signal.SIGHUP)
+    faults += [] if awaited(lambda: live.output.exists() and types(live) == ["begin"]) else ["SIGHUP did not reopen the file"]
+    send(pair, Connection(2).whole(1000)[:-1])
+    time.sleep(1.0)
+    status = live.stop(signal.SIGINT)
+    told = [one["verdict"]["label"] for one in live.connections()]
+    total = live.lines()[-1]["summary"]["by_label"]
+    pair.remove()
+    if (status, told, total) != (0, ["1000"], {"1000": 1, "1001": 1}):
+        faults.append(f"status {status}, then told {told}, in all {total}")
+    return faults
+
+
+def an_interface_may_go_down_and_up_but_not_away(folder):
+    pair = Pair("down")
+    live = Live(pair.near, folder / "down.ndjson", "--limit", "linger=1s").await_start()
+    run("ip", "link", "set", pair.near, "down")
+    time.sleep(1)
+    run("ip", "link", "set", pair.near, "up")
+    time.sleep(0.5)
+    send(pair, Connection(1).whole(1000) + Connection(2).connect() + Connection(2).upgrade())
+    faults = [] if awaited(lambda: "connection" in types(live)) else ["nothing was seen once the interface was up again"]
+    pair.remove()
+    status = live.process.wait(timeout=10)
+    said = live.errors.read_text()
+    if status != 1 or "disappeared" not in said or types(live)[-1] != "summary":
+        faults.append(f"without its interface it ended with {status}, said {said!r}, wrote {types(live)}")
+    return faults
+
+
+def several_interfaces_are_one_capture(folder):
+    """A client's packets on one interface, the server's on another, as where routes differ."""
+    one, other = Pair("m1"), Pair("m2")
+    live = Live(one.near, folder / "many.ndjson", "-i", other.near, "--limit", "linger=1s").await_start()
+    connections = [Connection(number) for number in range(50)]
+    with one.sender() as of_client, other.sender() as of_server:
+        for connection in connections:
+            for frame in connection.whole(1001):
+                is_client = frame[26:30] != bytes([10, 99, 0, 1])
+                (of_client if is_client else of_server).send(frame)
+    faults = [] if awaited(lambda: types(live).count("connection") == 50) else ["not all were seen"]
+    one.remove()
+    time.sleep(0.5)
+    if live.process.poll() is not None:
+        faults.append("with one of two interfaces gone it ended")
+    status, told = live.stop(), {(c["verdict"]["label"], c["verdict"]["closed_by"]) for c in live.connections()}
+    other.remove()
+    return faults + ([] if (status, told) == (1, {("1001", "server")}) or (status, told) == (0, {("1001", "server")}) else [f"status {status}, told {told}"])
+
+
+def a_namespace_that_ends_is_said(folder):
+    name = f"wsclose-gone-{time.monotonic_ns()}"
+    run("ip", "netns", "add", name)
+    run("ip", "link", "add", "gone0", "type", "veth", "peer", "name", "gone1", "netns", name)
+    run("ip", "link", "set", "gone0", "up")
+    live = Live("gone0", folder / "gone.ndjson").await_start()
+    run("ip", "netns", "del", name)
+    status = live.process.wait(timeout=10)
+    said = live.errors.read_text()
+    return [] if status == 1 and "gone0" in said else [f"status {status}, said {said!r}"]
+
+
+def rotated_files_hold_every_connection_once(folder):
+    pair = Pair("rot")
+    live = Live(pair.near, folder / "rot.ndjson", "--rotate", "20K", "--limit", "linger=1s").await_start()
+    for number in range(100):
+        send(pair, Connection(number).whole(1000))
+    time.sleep(2.5)
+    live.stop()
+    parts = sorted(folder.glob("rot.ndjson*"))
+    lines = [[json.loads(line) for line in part.read_text().splitlines()] for part in parts]
+    ids = sorted(line["id"] for part in lines for line in part if line["type"] == "connection")
+    pair.remove()
+    faults = [] if ids == list(range(1, 101)) else [f"{len(ids)} connections in {len(parts)} files"]
+    return faults + [f"{part.name} does not begin with `begin`" for part, held in zip(parts, lines) if held[0]["type"] != "begin"] + ([] if len(parts) > 3 else [f"only {len(parts)} files"])
+
+
+def interfaces_are_listed(_folder):
+    listed = subprocess.run([binary(), "interfaces"], capture_output=True, text=True).stdout
+    line = next((line.split() for line in listed.splitlines() if line.startswith("lo ")), [])
+    return [] if line[:3] == ["lo", "up", "ETHERNET"] and "127.0.0.1" in line else [f"lo is listed as {line}"]
+
+
+CHECKS = [
+    a_dead_peer_is_told_in_silence_and_taken_back,
+    losses_lower_claims_and_leave_a_close_that_was_seen,
+    signals_do_what_the_manual_says,
+    an_interface_may_go_down_and_up_but_not_away,
+    several_interfaces_are_one_capture,
+    a_namespace_that_ends_is_said,
+    rotated_files_hold_every_connection_once,
+    interfaces_are_listed,
+]
+
+
+def check():
+    """Returns complaints."""
+    complaints = []
+    with tempfile.TemporaryDirectory(prefix="wsclose-live-") as folder:
+        for one in CHECKS:
+            complaints += [f"{one.__name__}: {fault}" for fault in one(pathlib.Path(folder))]
+    print(f"ends: {len(CHECKS)} checks")
+    return complaints

@@ -1,0 +1,110 @@
+"""At the highest rate at which tcpdump with the same buffer loses nothing, wsclose live loses nothing either, and takes no
+more than 1.4 times tcpdump's processor time a packet.
+
+tcpreplay sends the same connections again and again, from other addresses each time, so that all are new.
+"""
+
+import pathlib
+import re
+import resource
+import subprocess
+import tempfile
+import time
+
+from packets import Connection, write_pcap
+from program import Live, Tcpdump
+from space import Pair
+
+BUFFER_MIB = 64
+RATIO_MAX = 1.4
+CONNECTIONS, MESSAGES, BYTES = 400, 60, 900
+SECONDS = 1.5
+TRIES = 2
+# Shares of tcpreplay's top speed, the highest first.
+SHARES = [1.0, 0.5, 0.25, 0.12]
+
+
+def traffic(path):
+    opened = [Connection(number) for number in range(CONNECTIONS)]
+    frames = [one for connection in opened for one in connection.connect() + connection.upgrade()]
+    for number in range(MESSAGES):
+        for connection in opened:
+            frames += connection.message(number % 2 == 0, bytes(BYTES))
+    frames += [one for connection in opened for one in connection.closes(1000) + connection.fins()]
+    write_pcap(path, frames)
+    return len(frames)
+
+
+def replay(pair, path, packets, rate=None):
+    """Sends for about SECONDS; returns (packets, packets a second)."""
+    loops = max(1, int((rate or 400_000) * SECONDS / packets))
+    speed = ["--topspeed"] if rate is None else ["--pps", str(int(rate))]
+    command = ["tcpreplay", "-q", "--preload-pcap", "--unique-ip", "--loop", str(loops), *speed, "-i", pair.far, str(path)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    sent = int(re.search(r"Successful packets:\s+(\d+)", done.stdout).group(1))
+    seconds = float(re.search(r"sent in ([\d.]+) seconds", done.stdout).group(1))
+    return sent, sent / seconds
+
+
+def processor_seconds():
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+def of_tcpdump(pair, path, packets, rate):
+    """(dropped, processor nanoseconds a packet, packets a second)"""
+    witness = Tcpdump(pair.near, "/dev/null", buffer_kib=BUFFER_MIB << 10)
+    sent, speed = replay(pair, path, packets, rate)
+    time.sleep(1.2)
+    before = processor_seconds()
+    said = witness.stop()
+    dropped = int(re.search(r"(\d+) packets dropped by kernel", said).group(1))
+    return dropped, (processor_seconds() - before) / sent * 1e9, speed
+
+
+def of_wsclose(pair, path, packets, rate, folder):
+    live = Live(pair.near, folder / "live.ndjson", "--buffer", str(BUFFER_MIB), "--interval", "1s").await_start()
+    sent, speed = replay(pair, path, packets, rate)
+    time.sleep(1.2)
+    before = processor_seconds()
+    status = live.stop()
+    spent = processor_seconds() - before
+    stats = [line for line in live.lines() if line["type"] == "stats"][-1]
+    dropped = stats["dropped_by_kernel"] + stats["dropped_by_interface"]
+    seen = sum(1 for one in live.connections() if one["verdict"]["label"] == "1000")
+    complaints = [] if status == 0 else [f"exit status {status}"]
+    if dropped == 0 and (stats["packets"] != sent or seen != sent // packets * CONNECTIONS):
+        complaints.append(f"{sent} packets sent, {stats['packets']} captured, {seen} connections closed with 1000")
+    return dropped, spent / sent * 1e9, speed, complaints
+
+
+def check():
+    """Returns complaints."""
+    with tempfile.TemporaryDirectory(prefix="wsclose-live-") as name:
+        folder, pair = pathlib.Path(name), Pair("rate")
+        path = folder / "traffic.pcap"
+        packets = traffic(path)
+        _, top = replay(pair, path, packets)
+        for share in SHARES:
+            rate = None if share == 1.0 else top * share
+            runs, complaints = [], []
+            for _ in range(TRIES):
+                dumped = of_tcpdump(pair, path, packets, rate)
+                closed = of_wsclose(pair, path, packets, rate, folder)
+                runs.append((dumped, closed))
+                print(f"rate: {dumped[2] / 1e3:.0f} and {closed[2] / 1e3:.0f} thousand packets a second: "
+                      f"tcpdump dropped {dumped[0]} at {dumped[1]:.0f} ns a packet, wsclose {closed[0]} at {closed[1]:.0f} ns", flush=True)
+                complaints += closed[3]
+            if any(dumped[0] == 0 for dumped, _ in runs):
+                break
+        pair.remove()
+    # The machine may be busy with something else: the best run of each tells what the program needs.
+    ratio = min(closed[1] for _, closed in runs) / min(dumped[1] for dumped, _ in runs)
+    print(f"rate: wsclose takes {ratio:.2f} times tcpdump's processor time")
+    if all(dumped[0] for dumped, _ in runs):
+        print("rate: tcpdump drops packets at every rate: this machine is too busy to tell its best one")
+    if all(closed[0] for _, closed in runs):
+        complaints.append("wsclose drops packets where tcpdump drops none")
+    if ratio > RATIO_MAX:
+        complaints.append(f"{ratio:.2f} times tcpdump's processor time is more than {RATIO_MAX}")
+    return complaints
