@@ -26,6 +26,7 @@ mod html;
 mod inject_keys;
 mod layering;
 mod limits;
+mod manual;
 mod live;
 mod metamorphic;
 mod properties;
