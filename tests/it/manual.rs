@@ -1,7 +1,7 @@
 //! `--help` of every command, the manual pages and the shells' scripts, as they stand in `tests/snapshots`.
 //!
 //! `UPDATE=1 cargo test --locked --test it manual` writes them anew; look at what changed.
-#![cfg(feature = "live")]
+#![cfg(all(feature = "live", not(feature = "parquet")))]
 
 use std::fs;
 use std::path::Path;

@@ -213,7 +213,9 @@ fn findings(findings: &[Finding]) -> Markup {
 fn left_out(connections: u64, shown: usize) -> Markup {
     let left_out = connections.saturating_sub(shown as u64);
     html! {
-        @if left_out > 0 {
+        @if shown == 0 && connections > 0 {
+            p class="left-out" { "Connections are counted above; none is listed." }
+        } @else if left_out > 0 {
             p class="left-out" {
                 "The " (grouped(shown as u64)) " worst of " (counted(connections, "connection")) " are listed: abnormal ends first, then refusals, "
                 "other codes, unknown ends. The pictures and numbers above count all. " code { "--format csv" } " and "
