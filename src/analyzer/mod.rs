@@ -6,6 +6,7 @@ mod joining;
 mod multiplexed;
 mod opaque;
 pub mod ladder;
+pub mod ladders;
 pub mod members;
 mod pairing;
 pub mod record;
