@@ -3,11 +3,13 @@
 use super::Options;
 use super::opaque;
 use super::record::ConnectionRecord;
+use super::translated::Target;
 use super::upper::{Phase, Upper};
 use super::watch::Standing;
 use crate::anomaly::{Anomaly, AnomalySet};
 use crate::decode::segment::{EncapsulationId, Endpoint, IcmpError, Segment};
 use crate::diagnosis::stack;
+use crate::http::http2::frame::StreamId;
 use crate::limits::Limits;
 use crate::moment::Moment;
 use crate::side::{PerSide, Side};
@@ -45,7 +47,6 @@ pub(super) struct Conversation {
     serial: u64,
     /// Payload seen before the latest event that could end TCP.
     pub(super) idle_since: Option<Moment>,
-    server_told: bool,
     /// Has ended, and its stragglers are waited for.
     lingers: bool,
     /// Has its peer stopped answering?
@@ -64,6 +65,10 @@ pub(super) struct Opened {
     pub server: Endpoint,
     /// Hash of its handshake key.
     pub key: Option<u64>,
+    /// Its stream, where it lies in HTTP/2.
+    pub stream: Option<StreamId>,
+    /// What its request asks for.
+    pub target: Option<Target>,
 }
 
 struct Sink<'a> {
@@ -107,7 +112,6 @@ impl Conversation {
             tcp_stream,
             serial,
             idle_since: None,
-            server_told: false,
             lingers: false,
             standing: Standing::Alive,
             in_frame: PerSide::default(),
@@ -117,16 +121,14 @@ impl Conversation {
     }
 
     /// Part of this conversation: between the same ends, and in the same packets.
-    pub(super) fn part_of(&self, tcp: Connection, upper: Upper, idle_since: Option<Moment>) -> Self {
-        Conversation {
-            tcp,
-            upper,
-            icmp: self.icmp.clone(),
-            idle_since,
-            server_told: true,
-            key: None,
-            ..*self
-        }
+    pub(super) fn part_of(
+        &self,
+        tcp: Connection,
+        upper: Upper,
+        idle_since: Option<Moment>,
+        key: Option<u64>,
+    ) -> Self {
+        Conversation { tcp, upper, icmp: self.icmp.clone(), idle_since, key, ..*self }
     }
 
     /// Reads something from each part that a packet needs, so that it is near when the packet's turn comes.
@@ -299,15 +301,23 @@ impl Conversation {
         self.upper.is_websocket
     }
 
-    /// That it is a WebSocket, once, when it turns out to be one.
+    /// That it is a WebSocket, once, when it turns out to be one; of HTTP/2 once for each stream.
     pub(super) fn take_opening(&mut self) -> Option<Opened> {
-        if !self.upper.is_websocket || self.server_told {
+        if !self.upper.is_websocket {
             return None;
         }
-        self.server_told = true;
-        let key = self.upper.handshake.request.as_ref().and_then(|request| request.key.as_deref());
-        self.key = key.map(fnv1a);
-        Some(Opened { server: self.server, key: self.key })
+        let server = self.server;
+        if let Some(multiplexed) = self.upper.http2_mut() {
+            let (stream, target) = multiplexed.streams.take_opening()?;
+            return Some(Opened { server, key: None, stream: Some(stream), target: Some(target) });
+        }
+        if self.upper.server_told {
+            return None;
+        }
+        self.upper.server_told = true;
+        let request = self.upper.handshake.request.as_ref();
+        self.key = request.and_then(|request| request.key.as_deref()).map(fnv1a);
+        Some(Opened { server, key: self.key, stream: None, target: request.map(Target::of) })
     }
 
     /// The hash of its handshake key, if the tracker was told of it.
@@ -364,14 +374,7 @@ impl Conversation {
         if let Some(session) = self.upper.session_mut() {
             session.finish(last, limits);
         }
-        let mut teardown = self.teardown(observed, limits);
-        if dropped {
-            teardown.lose_to_drops(PerSide::from_fn(|side| self.tcp.halves[side].next));
-        }
-        if let Phase::Stream(part) = &self.upper.phase {
-            part.lay_over(&mut teardown);
-        }
-        let teardown = Box::new(teardown);
+        let teardown = Box::new(self.whole_teardown(observed, dropped, limits));
         let verdict = judge(&teardown);
         let probable = self.upper.tls_facts().and_then(|facts| opaque::probable(facts, &teardown));
         let vantage = vantage.map_or_else(|| vantage::estimate(&teardown), vantage::given);
@@ -417,6 +420,18 @@ impl Conversation {
             other_leg: None,
             anomalies,
         }
+    }
+
+    /// The evidence, with what its stream of HTTP/2 has in place of TCP's.
+    fn whole_teardown(&mut self, observed: Observed, dropped: bool, limits: &Limits) -> Teardown {
+        let mut teardown = self.teardown(observed, limits);
+        if dropped {
+            teardown.lose_to_drops(PerSide::from_fn(|side| self.tcp.halves[side].next));
+        }
+        if let Phase::Stream(part) = &self.upper.phase {
+            part.lay_over(&mut teardown);
+        }
+        teardown
     }
 
     fn teardown(&mut self, observed: Observed, limits: &Limits) -> Teardown {

@@ -14,6 +14,7 @@ mod secured;
 mod settling;
 mod split;
 mod tracker;
+mod translated;
 mod upper;
 mod watch;
 

@@ -1,6 +1,7 @@
 //! HTTP/2 between TCP (or TLS) and the WebSockets in its streams.
 
 use super::Options;
+use super::translated::Target;
 use super::upper::{Phase, Upper};
 use crate::anomaly::{Anomaly, AnomalySet};
 use crate::http::http2::flow_control::Window;
@@ -33,6 +34,8 @@ pub(super) struct Streams {
     pub goaway: PerSide<Option<Left>>,
     /// Was any WebSocket asked for?
     pub any: bool,
+    /// Those of which nobody was told yet.
+    untold: VecDeque<(StreamId, Target)>,
     /// Values of their heads, in bytes.
     values: usize,
     is_other: bool,
@@ -81,6 +84,8 @@ pub(super) struct Stream {
     /// Is it reset, or have both sides ended it?
     pub is_closed: bool,
     pub windows: Option<PerSide<Window>>,
+    /// Hash of the handshake key of its other leg, behind a proxy that speaks HTTP/1.1 there.
+    pub key: Option<u64>,
     pub anomalies: AnomalySet,
 }
 
@@ -103,6 +108,7 @@ impl Stream {
             ends: PerSide::default(),
             is_closed: false,
             windows,
+            key: None,
             anomalies: AnomalySet::default(),
         }
     }
@@ -178,6 +184,7 @@ impl Streams {
             self.anomalies.insert(Anomaly::Http2WebsocketLimit);
             return;
         }
+        self.untold.push_back((stream, Target::of(&request)));
         let new = Box::new(Stream::new(stream, request, windows));
         self.values = self.values.saturating_add(new.handshake.memory());
         self.followed.insert(stream, new);
@@ -224,28 +231,46 @@ impl Streams {
         }
     }
 
+    /// The next one that was asked for.
+    pub(super) fn take_opening(&mut self) -> Option<(StreamId, Target)> {
+        self.untold.pop_front()
+    }
+
+    /// Is the request on this stream still waiting for its answer, and of no known leg?
+    pub(super) fn awaits_answer(&self, id: StreamId) -> bool {
+        let waits = |stream: &Stream| stream.opening == Opening::Waiting && stream.key.is_none();
+        self.followed.get(&id).is_some_and(|stream| waits(stream))
+    }
+
+    /// The other leg of a stream has this handshake key.
+    pub(super) fn set_key(&mut self, id: StreamId, key: u64) {
+        if let Some(stream) = self.followed.get_mut(&id) {
+            stream.key = Some(key);
+        }
+    }
+
     /// Takes those that have ended and whose stragglers have had their time by `now`.
-    pub(super) fn take_ended(&mut self, now: Timestamp) -> Vec<Box<Stream>> {
+    pub(super) fn take_ended(&mut self, now: Timestamp) -> Vec<Stream> {
         let mut taken = Vec::new();
-        while let Some((until, id)) = self.ended.front().copied().filter(|(until, _)| *until <= now) {
-            let _ = until;
-            self.ended.pop_front();
+        while self.has_ended_by(now)
+            && let Some((_, id)) = self.ended.pop_front()
+        {
             taken.extend(self.take(id));
         }
         taken
     }
 
     /// Takes all that are left, the first to open first.
-    pub(super) fn take_all(&mut self) -> Vec<Box<Stream>> {
+    pub(super) fn take_all(&mut self) -> Vec<Stream> {
         self.ended.clear();
         self.values = 0;
-        std::mem::take(&mut self.followed).into_values().collect()
+        std::mem::take(&mut self.followed).into_values().map(|stream| *stream).collect()
     }
 
-    fn take(&mut self, id: StreamId) -> Option<Box<Stream>> {
+    fn take(&mut self, id: StreamId) -> Option<Stream> {
         let stream = self.followed.remove(&id)?;
         self.values = self.values.saturating_sub(stream.handshake.memory());
-        Some(stream)
+        Some(*stream)
     }
 
     /// Has one of them ended, so that its stragglers are waited for until `now`?

@@ -22,6 +22,8 @@ pub struct Followed(pub(super) Event);
 #[derive(Debug)]
 pub(super) enum Event {
     Opened(Opened),
+    /// A stream of HTTP/2 turned out to be another leg of the connection with this key.
+    Linked(u64),
     /// The peer of one that was given up has spoken again.
     Revived {
         serial: u64,
@@ -104,7 +106,8 @@ impl Settler {
     /// Takes what following packets has yielded next.
     pub fn take(&mut self, followed: Followed) {
         match followed.0 {
-            Event::Opened(Opened { server, key }) => {
+            Event::Linked(key) => self.pairing.begin(key),
+            Event::Opened(Opened { server, key, .. }) => {
                 self.opened += 1;
                 if self.servers.len() < self.limits.servers {
                     self.servers.insert(server);

@@ -5,6 +5,7 @@ use super::multiplexed::{Ended, Left, Multiplexed, Opening, Stream};
 use super::upper::{Phase, Upper};
 use crate::anomaly::AnomalySet;
 use crate::http::http2::error_code::ErrorCode;
+use crate::http::http2::frame::StreamId;
 use crate::side::{PerSide, Side};
 use crate::tcp::half::{Fin, UsualTtl};
 use crate::tcp::reset::{Reset, ResetValidity};
@@ -41,6 +42,18 @@ impl Conversation {
         self.upper.http2().is_some_and(|multiplexed| multiplexed.streams.any)
     }
 
+    /// Is the request on `stream` still waiting for its answer, and of no known leg?
+    pub(super) fn awaits_answer(&self, stream: StreamId) -> bool {
+        self.upper.http2().is_some_and(|multiplexed| multiplexed.streams.awaits_answer(stream))
+    }
+
+    /// The other leg of `stream` has this handshake key.
+    pub(super) fn set_stream_key(&mut self, stream: StreamId, key: u64) {
+        if let Some(multiplexed) = self.upper.http2_mut() {
+            multiplexed.streams.set_key(stream, key);
+        }
+    }
+
     /// Is it a stream that was over before its connection ended?
     pub(super) fn is_closed_stream(&self) -> bool {
         matches!(&self.upper.phase, Phase::Stream(part) if part.is_closed)
@@ -53,13 +66,13 @@ impl Conversation {
     }
 
     /// Takes streams from it, each as a conversation of its own.
-    pub(super) fn take_streams(&mut self, which: Which) -> Vec<Box<Conversation>> {
+    pub(super) fn take_streams(&mut self, which: Which) -> Vec<Conversation> {
         let Some(multiplexed) = self.upper.http2_mut() else { return Vec::new() };
         let streams = match which {
             Which::Ended(now) => multiplexed.streams.take_ended(now),
             Which::All => multiplexed.streams.take_all(),
         };
-        streams.into_iter().map(|stream| Box::new(self.split(*stream))).collect()
+        streams.into_iter().map(|stream| self.split(stream)).collect()
     }
 
     fn split(&self, stream: Stream) -> Conversation {
@@ -68,12 +81,13 @@ impl Conversation {
         tcp.last = if stream.is_closed { stream.last } else { tcp.last };
         tcp.last_payload = stream.last_payload;
         let mut upper = Upper::new(true, true);
-        upper.is_websocket = true;
+        (upper.is_websocket, upper.server_told) = (true, true);
         upper.anomalies = stream.anomalies;
         *upper.handshake = stream.handshake.clone();
         let idle_since = stream.idle_since.or(stream.last_payload);
+        let key = stream.key;
         upper.phase = Phase::Stream(Box::new(self.part(stream)));
-        self.part_of(tcp, upper, idle_since)
+        self.part_of(tcp, upper, idle_since, key)
     }
 
     fn part(&self, stream: Stream) -> StreamPart {

@@ -4,6 +4,7 @@ use super::Options;
 use super::conversation::Conversation;
 use super::settling::Event;
 use super::split::Which;
+use super::translated::Waiting;
 use super::watch::{Standing, Watch};
 use crate::anomaly::{Anomaly, AnomalyCounts};
 use crate::decode::segment::{IcmpError, Segment};
@@ -30,6 +31,8 @@ pub(super) struct Tracker {
     /// Ended connections, with the time at which their stragglers are no longer waited for.
     pub(super) lingering: VecDeque<(Timestamp, FlowId)>,
     pub(super) watch: Watch,
+    /// Requests over HTTP/2 whose other leg may come.
+    pub(super) waiting: Waiting,
     /// What has come to light and was not yet handed on.
     pub(super) events: VecDeque<Event>,
     anomalies: AnomalyCounts,
@@ -64,6 +67,7 @@ impl Tracker {
             table: FlowTable::default(),
             lingering: VecDeque::new(),
             watch: Watch::default(),
+            waiting: Waiting::default(),
             events: VecDeque::new(),
             anomalies: AnomalyCounts::default(),
             held_bytes: 0,
@@ -133,9 +137,7 @@ impl Tracker {
         if !is_plain {
             conversation.handle_segment(segment, &self.options);
         }
-        if let Some(opened) = conversation.take_opening() {
-            self.events.push_back(Event::Opened(opened));
-        }
+        let openings: Vec<_> = std::iter::from_fn(|| conversation.take_opening()).collect();
         let mut streams = Vec::new();
         if conversation.has_ended_streams(self.now) {
             streams = conversation.take_streams(Which::Ended(self.now));
@@ -144,6 +146,9 @@ impl Tracker {
             self.memory = (self.memory + conversation.memory()).saturating_sub(memory);
         }
         let standing = conversation.standing;
+        for opened in openings {
+            self.note_opening(id, opened);
+        }
         self.streams_ended(streams, Observed::Whole);
         let is_watched = before.is_some() || standing != Standing::Alive;
         if let Some(held) = before {
@@ -295,14 +300,14 @@ impl Tracker {
     }
 
     /// WebSockets in streams of one connection are over.
-    fn streams_ended(&mut self, streams: Vec<Box<Conversation>>, observed: Observed) {
+    fn streams_ended(&mut self, streams: Vec<Conversation>, observed: Observed) {
         for conversation in streams {
             for anomaly in conversation.own_anomalies().iter() {
                 self.anomalies.count(anomaly);
             }
             // A packet that was dropped before TCP ended leaves a hole, which is known.
             let dropped = !conversation.is_closed_stream() && self.dropped_at_end_of(&conversation);
-            let encapsulation = Vec::new();
+            let (conversation, encapsulation) = (Box::new(conversation), Vec::new());
             self.events.push_back(Event::Ended {
                 conversation,
                 observed,
@@ -319,7 +324,9 @@ impl Tracker {
         self.memory = self.memory.saturating_sub(conversation.memory());
         conversation.flush(&self.options);
         conversation.finish_tls(&self.options);
-        self.events.extend(conversation.take_opening().map(Event::Opened));
+        while let Some(opened) = conversation.take_opening() {
+            self.events.push_back(Event::Opened(opened));
+        }
         let anomalies = conversation.anomalies();
         for anomaly in anomalies.iter() {
             self.anomalies.count(anomaly);

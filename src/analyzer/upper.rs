@@ -64,6 +64,8 @@ pub(super) struct Upper {
     /// The roles turned out reversed while a segment was being delivered; TCP has still to be told.
     pub reversed: bool,
     may_join: bool,
+    /// The tracker was told that it is a WebSocket.
+    pub server_told: bool,
     /// It is TLS, which is not followed.
     pub passed_tls: bool,
     /// Layers of TLS that the phase in hand lies in.
@@ -131,6 +133,7 @@ impl Upper {
             joined: false,
             reversed: false,
             may_join,
+            server_told: false,
             passed_tls: false,
             depth: 0,
         }

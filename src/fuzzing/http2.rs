@@ -91,8 +91,7 @@ impl Http2Sink for Seen {
 
     fn http2(&mut self, side: Side, event: Http2Event<'_>) {
         assert!(!self.is_over, "nothing behind the end");
-        let mut follows =
-            |stream: StreamId| assert!(self.followed.contains(&stream), "{stream:?} is followed");
+        let follows = |stream: StreamId| assert!(self.followed.contains(&stream), "{stream:?} is followed");
         match event {
             Http2Event::Content { stream, event: StreamEvent::Data { bytes, .. } } => {
                 follows(stream);

@@ -247,7 +247,7 @@ impl Half {
         let padding = run.take(1).first().map_or(0, |byte| usize::from(*byte));
         let rest = usize::try_from(header.length).unwrap_or(usize::MAX).saturating_sub(1);
         // With more padding than there is room for, there is no content.
-        let left = rest.checked_sub(padding).unwrap_or(0);
+        let left = rest.saturating_sub(padding);
         self.state = State::Data { header, left, padding: rest - left };
     }
 

@@ -105,8 +105,8 @@ impl Code {
     }
 
     fn long_symbol(&self, window: u32) -> Option<(u8, u32)> {
-        for length in LOOKUP_BITS + 1..=LONGEST as u32 {
-            let at = usize::try_from(length).ok()?;
+        for at in LOOKUP_BITS as usize + 1..=LONGEST {
+            let length = u32::try_from(at).ok()?;
             let index = (window >> (32 - length)).checked_sub(*self.first.get(at)?)?;
             if index < u32::from(*self.count.get(at)?) {
                 let place = usize::from(*self.start.get(at)?) + usize::try_from(index).ok()?;

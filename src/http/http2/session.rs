@@ -334,7 +334,7 @@ impl Session {
         let is_read = is_new || (is_followed && call.side == Side::Server);
         self.decode(call.side, fragment, is_read.then_some(call.limits.http2_header_block_bytes));
         if is_new {
-            self.request(stream, fragment.is_some(), at, call);
+            self.request(stream, at, call);
         } else if is_read {
             self.response(stream, fragment.is_some(), at, call);
         }
@@ -361,13 +361,7 @@ impl Session {
         }
     }
 
-    fn request<S: Http2Sink>(
-        &mut self,
-        stream: StreamId,
-        is_there: bool,
-        at: Moment,
-        call: &mut Call<'_, S>,
-    ) {
+    fn request<S: Http2Sink>(&mut self, stream: StreamId, at: Moment, call: &mut Call<'_, S>) {
         match self.head.wants_websocket() {
             Some(true) => {
                 self.note_unknown();
@@ -375,10 +369,8 @@ impl Session {
                 call.send(Http2Event::Request { stream, request: self.head.request(at), windows });
             }
             Some(false) => {}
-            None => {
-                self.note_unknown();
-                let _ = is_there;
-            }
+            // It may have asked for one: nobody will know.
+            None => self.note_unknown(),
         }
     }
 

@@ -85,6 +85,25 @@ fn every_stream_gets_the_verdict_of_its_truth_file() {
 }
 
 #[test]
+fn legs_of_a_proxy_that_translates_are_related() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/http2/chromium-nghttpx-ws.pcapng");
+    let outcome = run::analyze_path(&path);
+    let legs = |is_back: bool, carrier: &str| {
+        let is_one = |at: &usize| outcome.records[*at].other_leg.is_some_and(|leg| leg.is_back == is_back);
+        let of_carrier = |at: &usize| outcome.connections[*at].carrier == carrier;
+        let mut paths: Vec<_> = (0..outcome.records.len())
+            .filter(|at| is_one(at) && of_carrier(at))
+            .map(|at| outcome.connections[at].handshake.path.as_deref().unwrap_or_default().to_owned())
+            .collect();
+        paths.sort();
+        paths
+    };
+    let (front, back) = (legs(true, "tls+h2"), legs(false, "tcp"));
+    assert_eq!(front, back);
+    assert_eq!(front.len(), 7, "{front:?}");
+}
+
+#[test]
 fn http2_without_websockets_gives_no_connection_and_no_anomaly() {
     let Some(shared) = run::shared("captures") else { return };
     let section_3 = [
@@ -105,8 +124,11 @@ fn http2_without_websockets_gives_no_connection_and_no_anomaly() {
     }
 }
 
+/// Streams and their answers, sorted.
+type Sorted = Vec<(Option<u32>, String)>;
+
 /// The fixtures in clear, with their packets: those in TLS are rewritten by its own tests.
-fn in_clear() -> Vec<(String, Vec<TcpPacket>, Vec<(Option<u32>, String)>)> {
+fn in_clear() -> Vec<(String, Vec<TcpPacket>, Sorted)> {
     let packets = |path: &Path| {
         let file = std::fs::read(path).unwrap();
         parse_capture(&capture_file::read(&file).unwrap()).unwrap()
@@ -121,7 +143,7 @@ fn in_clear() -> Vec<(String, Vec<TcpPacket>, Vec<(Option<u32>, String)>)> {
     found
 }
 
-fn sorted(outcome: &run::Outcome) -> Vec<(Option<u32>, String)> {
+fn sorted(outcome: &run::Outcome) -> Sorted {
     let mut answers = answers(outcome);
     answers.sort();
     answers
