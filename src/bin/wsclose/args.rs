@@ -4,6 +4,8 @@
 use crate::sink::Rotation;
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+#[cfg(feature = "metrics")]
+use std::net::SocketAddr;
 use std::num::NonZeroU8;
 use std::path::PathBuf;
 #[cfg(feature = "live")]
@@ -98,6 +100,8 @@ const CHOICE: &str = "Which connections";
 const READING: &str = "How packets are read";
 #[cfg(feature = "live")]
 const CAPTURE: &str = "Capture";
+#[cfg(feature = "live")]
+const RIGHTS: &str = "Rights";
 
 /// What both `analyze` and `live` take.
 #[derive(Args, Clone, Debug, Default)]
@@ -237,6 +241,19 @@ pub(crate) struct LiveArgs {
     /// Capture packets that are not addressed to this host, too
     #[arg(long, help_heading = CAPTURE)]
     pub(crate) promiscuous: bool,
+    /// Serve metrics for Prometheus under http://ADDR:PORT/metrics, and /healthz; a PORT alone is on 127.0.0.1
+    #[cfg(feature = "metrics")]
+    #[arg(long, value_name = "ADDR:PORT", value_parser = parse_address, help_heading = REPORT)]
+    pub(crate) metrics: Option<SocketAddr>,
+    /// Become this user (name or number) once the interfaces are open; capabilities are given up in any case
+    #[arg(long, value_name = "USER", help_heading = RIGHTS)]
+    pub(crate) user: Option<String>,
+    /// Keep the rights of the start: no dropping, no Landlock, no seccomp
+    #[arg(long, help_heading = RIGHTS)]
+    pub(crate) no_sandbox: bool,
+    /// Give up rights, try what must then fail, say what came of it, and end
+    #[arg(long, hide = true)]
+    pub(crate) try_forbidden: bool,
     /// Capture only packets received, or only those sent
     #[arg(long, value_enum, default_value_t, value_name = "WAY", help_heading = CAPTURE)]
     pub(crate) direction: DirectionArg,
@@ -250,6 +267,12 @@ pub(crate) struct LiveArgs {
     /// Rename the --output file and begin it anew at this size (100M) or age (1h); needs --output
     #[arg(long, value_name = "SIZE|TIME", value_parser = Rotation::parse, requires = "output", help_heading = REPORT)]
     pub(crate) rotate: Option<Rotation>,
+}
+
+#[cfg(feature = "metrics")]
+fn parse_address(text: &str) -> Result<SocketAddr, String> {
+    let port = text.parse().ok().map(|port: u16| SocketAddr::from(([127, 0, 0, 1], port)));
+    port.or_else(|| text.parse().ok()).ok_or_else(|| "not ADDR:PORT such as 127.0.0.1:9464".to_owned())
 }
 
 /// `90s`, `5m`, `8h`, `500ms`; a bare number is seconds.

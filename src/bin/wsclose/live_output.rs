@@ -2,6 +2,8 @@
 
 use crate::args::{CommonArgs, Format, LiveArgs};
 use crate::live::live_limits;
+#[cfg(feature = "metrics")]
+use crate::metrics::Metrics;
 use crate::output::{Output, Selection, Totals, Writer};
 use crate::sink::{Rotation, SharedFile};
 use anyhow::Result;
@@ -25,6 +27,8 @@ pub(crate) struct LiveOutput {
     so_far: TextReport,
     /// What was said of connections before they ended, by serial number.
     said: HashMap<u64, Said>,
+    #[cfg(feature = "metrics")]
+    pub(crate) metrics: Option<Metrics>,
     /// Connections listed.
     pub(crate) listed: u64,
 }
@@ -69,7 +73,16 @@ impl LiveOutput {
             Output::open_on(sink, common, live_limits(common), Selection::new(common), infos)?.line_by_line();
         let names: Vec<String> = infos.iter().map(|info| info.path.clone()).collect();
         let so_far = TextReport::new(TextStyle::default(), &names);
-        Ok(LiveOutput { output, file, rotation: args.rotate, so_far, said: HashMap::new(), listed: 0 })
+        Ok(LiveOutput {
+            output,
+            file,
+            rotation: args.rotate,
+            so_far,
+            said: HashMap::new(),
+            #[cfg(feature = "metrics")]
+            metrics: None,
+            listed: 0,
+        })
     }
 
     /// Writes what has been settled.
@@ -95,8 +108,14 @@ impl LiveOutput {
 
     fn list(&mut self, record: &ConnectionRecord) -> io::Result<Option<Said>> {
         let (so_far, mut said) = (&mut self.so_far, None);
+        #[cfg(feature = "metrics")]
+        let metrics = &mut self.metrics;
         self.output.take_with(record, |connection| {
             so_far.count(connection);
+            #[cfg(feature = "metrics")]
+            if let Some(metrics) = metrics {
+                metrics.count(connection);
+            }
             said = Some(Said::of(connection));
         })?;
         self.listed += u64::from(said.is_some());
@@ -106,6 +125,10 @@ impl LiveOutput {
     fn revise(&mut self, said: &Said, at: Moment) -> io::Result<()> {
         self.output.summary.uncount(&said.verdict);
         self.so_far.uncount(&said.verdict);
+        #[cfg(feature = "metrics")]
+        if let Some(metrics) = &self.metrics {
+            metrics.revise();
+        }
         let (label, packet) = (said.verdict.label.to_string(), at.packet);
         match &mut self.output.writer {
             Writer::Text(report, out) => {

@@ -10,10 +10,14 @@ mod live;
 #[cfg(feature = "live")]
 mod live_output;
 mod merge;
+#[cfg(feature = "metrics")]
+mod metrics;
 mod offline;
 mod output;
 mod read_ahead;
 mod reporter;
+#[cfg(feature = "live")]
+mod sandbox;
 mod show;
 #[cfg(feature = "live")]
 mod sink;
