@@ -2,7 +2,7 @@
 # what they miss of system packages they install (with sudo, if you are not root), and say so.
 
 .DEFAULT_GOAL := demo
-.PHONY: demo test test-live soak test-tables fixtures bench instructions fuzz lint deps cargo
+.PHONY: demo test test-live soak test-tables fixtures bench instructions fuzz miri lint deps cargo
 
 # What a build needs, and what the tests need besides.
 BUILD_PACKAGES := gcc libc6-dev libpcap-dev
@@ -64,22 +64,30 @@ fixtures: deps
 	@.ci/need $(LAB_PACKAGES)
 	tests/lab/setup.sh
 	$(SUDO) python3 tests/lab/record.py
+	$(SUDO) python3 tests/lab/record.py --tls
 
-## Measure packets per second, GB per second and peak memory beside tcpdump and tshark; write docs/performance.md.
+## Measure packets per second, GB per second and peak memory beside tcpdump and tshark, and what decrypting costs; write
+## docs/performance.md.
 bench: deps
 	@.ci/need tcpdump
-	cargo bench --locked -- --write docs/performance.md
+	cargo bench --locked --bench throughput -- --write docs/performance.md
+	cargo bench --locked --bench decryption
 
 ## Count instructions and compare them with the committed figures; UPDATE=--update writes them down instead.
 instructions: deps
 	@.ci/need valgrind
-	cargo bench --locked -- --instructions $(UPDATE)
+	cargo bench --locked --bench throughput -- --instructions $(UPDATE)
 
 ## Run each fuzz target for TIME seconds; TARGETS="frames decode" for some of them.
 TIME ?= 60
 fuzz: cargo
 	@.ci/need $(BUILD_PACKAGES) $(FUZZ_PACKAGES)
 	.ci/fuzz $(TIME) $(TARGETS)
+
+## Run the unit tests of the pure layers in Miri, which wants a nightly compiler with that component.
+MIRI_LAYERS := tcp:: seq:: websocket:: http:: flow:: verdict:: limits::
+miri: cargo
+	PROPTEST_CASES=4 MIRIFLAGS=-Zmiri-disable-isolation cargo +nightly miri test --locked --no-default-features --lib -- $(MIRI_LAYERS)
 
 ## Check format and lints.
 lint: deps

@@ -6,12 +6,12 @@
 //! ```text
 //! cargo bench                                     all workloads at a tenth of their size
 //! BENCH_SCALE=1 cargo bench                       full size (about 6 GB of captures)
-//! cargo bench -- --workload churn --rounds 9      one workload, more rounds
-//! cargo bench -- --generate-only                  only the captures and their truth
-//! cargo bench -- --memory-test 10                 10 GB through a pipe, nothing else
-//! cargo bench -- --codes                          close codes found under 2 % reordering, nothing else
-//! cargo bench -- --instructions [--update]        instruction counts against the committed ones, nothing else
-//! cargo bench -- --write docs/performance.md      all workloads, and the table of them written to a file
+//! cargo bench --bench throughput -- --workload churn --rounds 9      one workload, more rounds
+//! cargo bench --bench throughput -- --generate-only                  only the captures and their truth
+//! cargo bench --bench throughput -- --memory-test 10                 10 GB through a pipe, nothing else
+//! cargo bench --bench throughput -- --codes                          close codes found under 2 % reordering, nothing else
+//! cargo bench --bench throughput -- --instructions [--update]        instruction counts against the committed ones, nothing else
+//! cargo bench --bench throughput -- --write docs/performance.md      all workloads, and the table of them written to a file
 //! ```
 #![allow(
     clippy::print_stdout,

@@ -27,8 +27,8 @@ use crate::websocket::vitals::{Vitals, fnv1a};
 /// A TCP connection and the protocol on top of it.
 ///
 /// ```text
-///  Conversation, 832 bytes in the flow table
-///  +- tcp 672 ----------------------------+- upper 40 -+- addresses, serial, idle 80 -+
+///  Conversation, 840 bytes in the flow table
+///  +- tcp 672 ----------------------------+- upper 40 -+- addresses, serial, idle 88 -+
 ///  | client's half | server's half | ...  | phase, ... |                              |
 ///  +--|---------------|-------------------+--|------|--+------------------------------+
 ///     +-> reset, recovery: only if any       |      +-> Handshake 368 + its values
@@ -510,7 +510,7 @@ mod tests {
 
     #[test]
     fn a_connection_takes_no_more_memory_than_its_layout_says() {
-        assert_eq!(size_of::<Conversation>(), 832);
+        assert_eq!(size_of::<Conversation>(), 840);
         assert_eq!(size_of::<Connection>(), 672);
         assert_eq!((size_of::<Upper>(), size_of::<Session>(), size_of::<Handshake>()), (40, 640, 368));
     }

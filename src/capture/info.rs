@@ -28,7 +28,8 @@ pub struct InputInfo {
     pub link_types: Vec<LinkType>,
     /// Packets that the capture says it lost.
     pub dropped_packets: u64,
-    /// Bytes of decryption secrets passed over because of `Limits::secrets_bytes`.
+    /// Bytes of decryption secrets that were not read: beyond `Limits::secrets_bytes`, or claimed by a block that ends
+    /// before them.
     pub skipped_secrets_bytes: u64,
     /// Was it read to its proper end?
     pub complete: bool,

@@ -216,10 +216,12 @@ impl PcapngFormat {
         Ok(())
     }
 
-    /// Secrets that don't parse are passed over: the packets are sound without them.
+    /// Secrets of another kind are passed over, and of those that end early what there is counts: the packets are sound
+    /// without them.
     fn secrets(&mut self, order: ByteOrder, block: &[u8], sink: &mut Sink<'_>) {
-        if let Some(secrets) = tls_key_log(order, block) {
+        if let Some((secrets, missing)) = tls_key_log(order, block) {
             self.secrets_bytes = self.secrets_bytes.saturating_add(secrets.len());
+            self.skipped_secrets_bytes = self.skipped_secrets_bytes.saturating_add(missing);
             sink.secrets.push(secrets.to_vec());
         }
     }
@@ -267,10 +269,14 @@ impl PcapngFormat {
 /// ```text
 /// | type | total | secrets type | secrets length | secrets ... | options | total |
 /// ```
-pub(super) fn tls_key_log(order: ByteOrder, block: &[u8]) -> Option<&[u8]> {
+///
+/// Gives the secrets, and how many bytes of them the block claims and does not hold.
+pub(super) fn tls_key_log(order: ByteOrder, block: &[u8]) -> Option<(&[u8], u64)> {
     let word = |at| from(block, at).first_chunk().map(|bytes| order.u32(*bytes));
     let (Some(TLS_KEY_LOG), Some(length)) = (word(8), word(12)) else { return None };
-    block.get(16..block.len().checked_sub(4)?)?.get(..length as usize)
+    let held = block.get(16..block.len().checked_sub(4)?)?;
+    let secrets = held.get(..length as usize).unwrap_or(held);
+    Some((secrets, u64::from(length).saturating_sub(secrets.len() as u64)))
 }
 
 /// A whole packet block of any of the three kinds.

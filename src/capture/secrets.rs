@@ -69,5 +69,5 @@ fn secrets(
     block.extend_from_slice(head);
     // Memory follows what is there, not what the block claims.
     file.take(left as u64).read_to_end(&mut block)?;
-    Ok(tls_key_log(order, from(&block, 0)).map(<[u8]>::to_vec))
+    Ok(tls_key_log(order, from(&block, 0)).map(|(secrets, _)| secrets.to_vec()))
 }

@@ -6,6 +6,7 @@
 pub use super::stack_table::{PROXIES, STACKS};
 use crate::http::upgrade::{Handshake, Response};
 use crate::side::Side;
+use crate::tls::facts::CloseNotify;
 use crate::verdict::endpoint::{Certainty, Course, EndpointCode, refuses};
 use crate::verdict::teardown::Teardown;
 use crate::websocket::close::CloseBody;
@@ -80,6 +81,9 @@ pub enum When {
     Refused(u16, u16),
     /// The peer's Close carried a code that must not stand there, and the end did not refuse it.
     TookReserved,
+    /// The peer's Close came first and was never answered: over TLS the peer said goodbye right behind it, and so did this
+    /// end.
+    ToldGoodbye,
     /// TCP ended without any Close, and not by this end.
     Dropped,
     /// The end itself dropped TCP without any Close.
@@ -327,6 +331,11 @@ impl When {
                 let is_code = peers.is_some_and(|close| close.body == CloseBody::Code);
                 endpoint.course == Course::Rejected && is_code && refused_code(teardown, side).is_none()
             }
+            When::ToldGoodbye => {
+                let is_told = endpoint.course == Course::Told && teardown.close[side].is_none();
+                let notify = |side: Side| teardown.tls.as_deref().and_then(|tls| tls.close_notify[side]);
+                is_told && notify(side).is_some() && notify(side.other()).is_some()
+            }
             When::Failed => failed,
             When::Dropped => is_dropped(teardown, side, endpoint) && endpoint.code.is_some(),
             When::Quit => endpoint.course == Course::Quit && endpoint.code.is_some(),
@@ -377,18 +386,25 @@ fn left_before_answer(teardown: &Teardown, side: Side) -> bool {
     if teardown.reset[side].is_some() {
         return true;
     }
-    let Some(fin) = teardown.fin[side] else { return false };
-    match (&teardown.close[side.other()], teardown.fin[side.other()]) {
-        (Some(answer), _) => fin.peer_acked.is_some_and(|received| received < answer.wire.end),
-        (None, Some(peer)) if peer.at < fin.at => false,
+    let Some(own) = goodbye(teardown, side) else { return false };
+    match (&teardown.close[side.other()], goodbye(teardown, side.other())) {
+        (Some(answer), _) => own.peer_acked.is_some_and(|received| received < answer.wire.end),
+        (None, Some(peer)) if peer.at < own.at => false,
         (None, _) => left_within(teardown, side, AT_ONCE),
     }
 }
 
 /// Did `side` close TCP within so many seconds of its Close?
 fn left_within(teardown: &Teardown, side: Side, seconds: f64) -> bool {
-    let (Some(fin), Some(own)) = (teardown.fin[side], &teardown.close[side]) else { return false };
-    fin.at.at.seconds_since(own.at.at) < seconds
+    let (Some(goodbye), Some(own)) = (goodbye(teardown, side), &teardown.close[side]) else { return false };
+    goodbye.at.at.seconds_since(own.at.at) < seconds
+}
+
+/// `side`'s FIN; over TLS its close_notify, which says the same and comes first.
+fn goodbye(teardown: &Teardown, side: Side) -> Option<CloseNotify> {
+    let fin = teardown.fin[side].map(|fin| CloseNotify { at: fin.at, peer_acked: fin.peer_acked });
+    let notify = teardown.tls.as_deref().and_then(|tls| tls.close_notify[side]);
+    fin.into_iter().chain(notify).min_by_key(|goodbye| goodbye.at)
 }
 
 /// Is `side`'s Close that of a check of the protocol?

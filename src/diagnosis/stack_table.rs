@@ -7,7 +7,7 @@ use super::stack::Sign::{
 };
 use super::stack::When::{
     AnsweredInTime, AnsweredThenLeft, Dropped, EmptyAnswered, Failed, LeftBeforeAnswer, OwnCloseFirst,
-    OwnCodeAnswered, Quit, Refused, Told, TookReserved, Unanswered,
+    OwnCodeAnswered, Quit, Refused, Told, ToldGoodbye, TookReserved, Unanswered,
 };
 use super::stack::{Rule, Says, Sign, Stack, When};
 use crate::side::Side;
@@ -61,12 +61,19 @@ pub const STACKS: &[Stack] = &[
         rules: REFUSED_IS_1006,
     },
     // aiohttp 3.14: client.py `receive()` takes an empty Close's 0 for "not closed yet" and gives up after its
-    // timeout; a frame it has to reject leaves its own code in `close_code`; 1006 and codes from 5000 on pass its check. Measured with 3.14.5.
+    // timeout; a frame it has to reject leaves its own code in `close_code`; 1006 and codes from 5000 on pass its check. Over TLS a
+    // close_notify right behind a Close closes its transport, the answer can't be written, and that is a 1006. Measured
+    // with 3.14.5.
     Stack {
         library: "aiohttp client",
         side: Side::Client,
         signs: &[UserAgent("aiohttp")],
-        rules: &[rule(Told(1005, 1005), Code(1006)), rule(TookReserved, Peers), rule(Failed, Own)],
+        rules: &[
+            rule(Told(1005, 1005), Code(1006)),
+            rule(ToldGoodbye, Code(1006)),
+            rule(TookReserved, Peers),
+            rule(Failed, Own),
+        ],
     },
     // aiohttp 3.14: web_ws.py `close()` called from another task than the handler, as its shutdown recipe does with
     // 1001, makes the handler's `receive()` return CLOSING, which sets 1000 and ends the handler. Measured. The handler

@@ -107,6 +107,7 @@ pub fn input(info: &InputInfo) -> model::Input {
         last_packet_at: info.last_packet_at.map(|at| at.to_rfc3339()),
         link_types: info.link_types.iter().map(ToString::to_string).collect(),
         dropped_packets: info.dropped_packets,
+        unread_secrets_bytes: info.skipped_secrets_bytes,
         complete: info.complete,
         error: info
             .error

@@ -73,8 +73,8 @@ fn ending(teardown: &Teardown, side: Side, items: &mut Vec<Item>) {
         items.push((reset.at, side, reset_text(reset)));
     }
     if let Some(secrecy) = &teardown.tls {
-        if let Some(at) = secrecy.close_notify[side] {
-            items.push((at, side, "TLS close_notify".into()));
+        if let Some(notify) = secrecy.close_notify[side] {
+            items.push((notify.at, side, "TLS close_notify".into()));
         }
         if let Some(alert) = secrecy.alert[side] {
             items.push((alert.at, side, alert_text(alert.description)));

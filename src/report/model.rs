@@ -59,6 +59,9 @@ pub struct Input {
     pub link_types: Vec<String>,
     /// Packets that the capture says it lost.
     pub dropped_packets: u64,
+    /// Bytes of TLS secrets in the file that were not read: beyond the limit, or claimed by a block that ends before them.
+    #[serde(default)]
+    pub unread_secrets_bytes: u64,
     /// Read to its proper end?
     pub complete: bool,
     /// Why not.

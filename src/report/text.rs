@@ -50,6 +50,10 @@ pub struct TextStyle {
     pub width: Option<usize>,
     /// Only some connections were asked for, and the summary is to say so.
     pub narrowed: bool,
+    /// Encrypted connections that look like a WebSocket are listed already.
+    pub lists_encrypted: bool,
+    /// The ports of WebSockets are named already.
+    pub names_ports: bool,
 }
 
 /// Gathers connections, then writes the report.
@@ -138,7 +142,7 @@ impl TextReport {
         anomalies: &AnomalyCounts,
     ) -> io::Result<()> {
         self.rows.sort_by(|a, b| a.opened_at.cmp(&b.opened_at));
-        heading::write(out, inputs, summary, self.style.narrowed)?;
+        heading::write(out, inputs, summary, &self.style)?;
         self.tally.write(out, self.style.color)?;
         heading::write_notices(out, inputs, anomalies)?;
         advice::write(out, &summary.findings)?;

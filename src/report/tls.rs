@@ -18,7 +18,7 @@ pub(super) fn of<'a>(record: &'a ConnectionRecord, facts: &'a Facts, context: Co
         alpn: facts.alpn.as_deref().map(|name| text(name).0),
         decrypted: facts.is_decrypted(),
         undecrypted_because: (!facts.is_decrypted()).then(|| facts.decryption.reason().into()),
-        close_notify: sides(facts.close_notify.map(|at| at.map(|at| at.packet))),
+        close_notify: sides(facts.close_notify.map(|notify| notify.map(|notify| notify.at.packet))),
         alert: fatal.and_then(|(side, alert)| {
             Some(model::TlsAlert {
                 description: alert.description?.to_string().into(),

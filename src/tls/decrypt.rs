@@ -81,6 +81,9 @@ impl fmt::Debug for Opener {
 trait Aead {
     /// Opens `data`, which ends with its tag, in place; gives the length of the text.
     fn open(&self, nonce: &[u8; 12], associated: &[u8], data: &mut [u8]) -> Option<usize>;
+
+    /// Deciphers the beginning of a text in place, without its tag.
+    fn decipher(&self, nonce: &[u8; 12], data: &mut [u8]) -> Option<()>;
 }
 
 impl<A: AeadInOut<NonceSize = U12>> Aead for A {
@@ -90,6 +93,11 @@ impl<A: AeadInOut<NonceSize = U12>> Aead for A {
         let tag = (&*tag).try_into().ok()?;
         self.decrypt_inout_detached(nonce.into(), associated, text.into(), tag).ok()?;
         Some(length)
+    }
+
+    fn decipher(&self, nonce: &[u8; 12], data: &mut [u8]) -> Option<()> {
+        // All of these add a key stream: adding it again takes it away.
+        self.encrypt_inout_detached(nonce.into(), &[], data.into()).ok().map(drop)
     }
 }
 
@@ -192,6 +200,24 @@ impl Opener {
         self.open_at(self.sequence, header, fragment)
     }
 
+    /// Can a record be deciphered of which only the beginning is there?
+    #[must_use]
+    pub fn deciphers_parts(&self) -> bool {
+        matches!(self.protection, Protection::Aead(_))
+    }
+
+    /// Deciphers what there is of the next record, which will never be whole, in place; nothing verifies it. `None`: nothing
+    /// of it can be told before it is whole.
+    pub fn decipher_part(&self, header: RecordHeader, fragment: &mut [u8]) -> Option<Range<usize>> {
+        let Protection::Aead(records) = &self.protection else { return None };
+        let (most, _) = self.content_len(usize::from(header.length));
+        let nonce = records.nonce(self.iv.bytes(), self.sequence, fragment)?;
+        let start = records.start();
+        let end = fragment.len().min(start + most);
+        records.aead.decipher(&nonce, fragment.get_mut(start..end)?)?;
+        Some(start..end)
+    }
+
     /// Opens a record as the one with this sequence number, and goes on from there.
     ///
     /// # Errors
@@ -231,6 +257,27 @@ impl Opener {
 }
 
 impl AeadRecords {
+    /// Where the text begins.
+    const fn start(&self) -> usize {
+        if self.explicit { EXPLICIT_NONCE } else { 0 }
+    }
+
+    fn nonce(&self, iv: &[u8], sequence: u64, fragment: &[u8]) -> Option<[u8; 12]> {
+        let mut nonce = [0; 12];
+        if self.explicit {
+            let travels = fragment.first_chunk::<EXPLICIT_NONCE>()?;
+            for (to, from) in nonce.iter_mut().zip(iv.iter().chain(travels)) {
+                *to = *from;
+            }
+        } else {
+            nonce = *iv.first_chunk()?;
+            for (byte, sequence) in nonce.iter_mut().skip(4).zip(sequence.to_be_bytes()) {
+                *byte ^= sequence;
+            }
+        }
+        Some(nonce)
+    }
+
     /// ```text
     /// TLS 1.3            | content | type | zeros | tag |   nonce: IV xor sequence
     /// 1.2, ChaCha20      | content                | tag |   nonce: IV xor sequence
@@ -244,19 +291,8 @@ impl AeadRecords {
         header: RecordHeader,
         fragment: &mut Vec<u8>,
     ) -> Option<Range<usize>> {
-        let mut nonce = [0; 12];
-        let start = if self.explicit { EXPLICIT_NONCE } else { 0 };
-        if self.explicit {
-            let travels = fragment.first_chunk::<EXPLICIT_NONCE>()?;
-            for (to, from) in nonce.iter_mut().zip(iv.iter().chain(travels)) {
-                *to = *from;
-            }
-        } else {
-            nonce = *iv.first_chunk()?;
-            for (byte, sequence) in nonce.iter_mut().skip(4).zip(sequence.to_be_bytes()) {
-                *byte ^= sequence;
-            }
-        }
+        let nonce = self.nonce(iv, sequence, fragment)?;
+        let start = self.start();
         let length = fragment.len().checked_sub(start + self.tag)?;
         let copy = self.destroys.then(|| fragment.clone());
         let data = fragment.get_mut(start..)?;

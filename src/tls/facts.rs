@@ -118,6 +118,15 @@ impl Decryption {
     }
 }
 
+/// A side's `close_notify`: it sends no more content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CloseNotify {
+    /// The packet.
+    pub at: Moment,
+    /// What its sender had received by then, as an offset in the peer's stream of TCP.
+    pub peer_acked: Option<u64>,
+}
+
 /// What a TLS connection tells of itself.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Facts {
@@ -140,7 +149,7 @@ pub struct Facts {
     /// What could be decrypted.
     pub decryption: Decryption,
     /// Each side's `close_notify`.
-    pub close_notify: PerSide<Option<Moment>>,
+    pub close_notify: PerSide<Option<CloseNotify>>,
     /// Each side's first other alert that ends the connection.
     pub alert: PerSide<Option<Alert>>,
     /// What its records look like, until they are decrypted.
@@ -169,12 +178,12 @@ impl Facts {
     }
 
     /// Notes an alert in the clear: its level and its description.
-    pub(super) fn note_alert(&mut self, side: Side, at: Moment, content: &[u8]) {
+    pub(super) fn note_alert(&mut self, side: Side, at: Moment, peer_acked: Option<u64>, content: &[u8]) {
         const FATAL: u8 = 2;
         for [level, description] in content.as_chunks::<2>().0 {
             let description = AlertDescription(*description);
             if description == AlertDescription::CLOSE_NOTIFY {
-                self.close_notify.get_mut(side).get_or_insert(at);
+                self.close_notify.get_mut(side).get_or_insert(CloseNotify { at, peer_acked });
                 continue;
             }
             // TLS 1.3 takes every alert but two for fatal, whatever its level (RFC 8446 §6).
@@ -203,9 +212,9 @@ mod tests {
     #[test]
     fn close_notify_is_no_error_and_warnings_end_nothing() {
         let mut facts = Facts::default();
-        facts.note_alert(Side::Client, Moment::default(), &[1, 112, 1, 0]);
+        facts.note_alert(Side::Client, Moment::default(), None, &[1, 112, 1, 0]);
         assert!(facts.close_notify.client.is_some() && facts.alert.client.is_none());
-        facts.note_alert(Side::Server, Moment::default(), &[2, 40]);
+        facts.note_alert(Side::Server, Moment::default(), None, &[2, 40]);
         let alert = facts.alert.server.unwrap();
         assert_eq!(
             (alert.is_fatal, alert.description.unwrap().to_string()),
@@ -216,7 +225,7 @@ mod tests {
     #[test]
     fn tls_1_3_takes_alerts_for_fatal_whatever_their_level() {
         let mut facts = Facts { version: Some(ProtocolVersion::TLS_1_3), ..Facts::default() };
-        facts.note_alert(Side::Client, Moment::default(), &[1, 90, 1, 48]);
+        facts.note_alert(Side::Client, Moment::default(), None, &[1, 90, 1, 48]);
         assert_eq!(facts.alert.client.unwrap().description, Some(AlertDescription(48)));
     }
 }

@@ -11,7 +11,7 @@ use std::fmt;
 use zeroize::Zeroizing;
 
 /// Bad lines named by number in a [`Reading`]; the others are only counted.
-const BAD_LINES_NAMED: usize = 8;
+pub const BAD_LINES_NAMED: usize = 8;
 
 /// A secret. It is wiped when it is dropped and never shows itself.
 #[derive(Clone, PartialEq, Eq)]

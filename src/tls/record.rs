@@ -158,13 +158,17 @@ impl Run<'_> {
 /// Cuts one direction's bytes into records.
 ///
 /// ```text
-/// buffer = header and fragment of one record, incomplete; never longer than HEADER_LEN + FRAGMENT_MAX
+/// buffer = one record's header, or what follows it, incomplete; never longer than FRAGMENT_MAX
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct Deframer {
+    /// That of the record under way, once it is whole.
+    header: Option<RecordHeader>,
     buffer: Vec<u8>,
-    /// Offset of the buffer's first byte.
+    /// Offset of the record's first byte.
     offset: u64,
+    /// The packet of the buffer's last byte, and what its sender had received by then.
+    latest: (Moment, Option<u64>),
 }
 
 /// There is no record where one should begin.
@@ -192,13 +196,13 @@ impl Deframer {
     /// Stands inside a record.
     #[must_use]
     pub fn is_inside(&self) -> bool {
-        !self.buffer.is_empty()
+        self.header.is_some() || !self.buffer.is_empty()
     }
 
     /// The header of the record it stands in, if that is whole.
     #[must_use]
     pub fn header(&self) -> Option<RecordHeader> {
-        record_header(&self.buffer).ok().map(|(_, header)| header)
+        self.header
     }
 
     /// Offset of the incomplete record's first byte.
@@ -212,29 +216,40 @@ impl Deframer {
     /// # Errors
     /// There is no record here.
     pub fn next(&mut self, run: &mut Run<'_>) -> Option<Result<Record, NotARecord>> {
-        if self.buffer.is_empty() {
-            self.offset = run.offset;
+        if self.header.is_none() {
+            if self.buffer.is_empty() {
+                self.offset = run.offset;
+            }
+            match self.next_header(run)? {
+                Ok(header) => self.header = Some(header),
+                Err(not) => return Some(Err(not)),
+            }
         }
-        let missing = HEADER_LEN.saturating_sub(self.buffer.len());
-        self.take(run, missing);
-        let header = match record_header(&self.buffer) {
-            Ok((_, header)) => header,
-            Err(nom::Err::Incomplete(_)) => return None,
-            Err(_) => return Some(Err(NotARecord)),
-        };
-        let whole = HEADER_LEN + usize::from(header.length);
-        if self.buffer.capacity() < whole && run.bytes.len() + self.buffer.len() >= whole {
-            self.buffer.reserve_exact(whole - self.buffer.len());
+        let header = self.header?;
+        let length = usize::from(header.length);
+        // Room for all of it as soon as a quarter is there: a header alone may claim what it likes.
+        if self.buffer.capacity() < length && (run.bytes.len() + self.buffer.len()) * 4 >= length {
+            self.buffer.reserve_exact(length - self.buffer.len());
         }
-        self.take(run, whole.saturating_sub(self.buffer.len()));
-        if self.buffer.len() < whole {
+        self.take(run, length.saturating_sub(self.buffer.len()));
+        if self.buffer.len() < length {
+            self.latest = (run.at, run.wire.peer_acked);
             return None;
         }
-        let mut fragment = std::mem::take(&mut self.buffer);
-        fragment.drain(..HEADER_LEN);
-        let end = self.offset.saturating_add(whole as u64);
+        self.header = None;
+        let fragment = std::mem::take(&mut self.buffer);
+        let end = self.offset.saturating_add((HEADER_LEN + length) as u64);
         let wire = Wire { end, peer_acked: run.wire.peer_acked };
         Some(Ok(Record { header, at: run.at, offset: self.offset, wire, fragment }))
+    }
+
+    /// What there is of the record under way, if its header is whole. Its [`Record::wire`] ends where it would have ended.
+    pub fn take_part(&mut self) -> Option<Record> {
+        let header = self.header.take()?;
+        let (at, peer_acked) = self.latest;
+        let end = self.offset.saturating_add(HEADER_LEN as u64 + u64::from(header.length));
+        let wire = Wire { end, peer_acked };
+        Some(Record { header, at, offset: self.offset, wire, fragment: std::mem::take(&mut self.buffer) })
     }
 
     /// Takes bytes of `run` up to the end of a header, and leaves what follows: for records that are passed over.
@@ -242,6 +257,12 @@ impl Deframer {
     /// # Errors
     /// There is no record here.
     pub fn next_header(&mut self, run: &mut Run<'_>) -> Option<Result<RecordHeader, NotARecord>> {
+        if self.buffer.is_empty()
+            && let Ok((_, header)) = record_header(run.bytes)
+        {
+            run.skip(HEADER_LEN);
+            return Some(Ok(header));
+        }
         self.take(run, HEADER_LEN.saturating_sub(self.buffer.len()));
         let header = match record_header(&self.buffer) {
             Ok((_, header)) => Ok(header),
@@ -261,11 +282,9 @@ impl Deframer {
     /// A hole of `len` bytes follows. `Some`: it lies inside one record, whose end is known.
     pub fn gap(&mut self, len: u64) -> Option<Hit> {
         let held = self.buffer.len() as u64;
-        let header = self.header();
         self.buffer.clear();
-        let header = header?;
-        let whole = HEADER_LEN as u64 + u64::from(header.length);
-        let left = whole.checked_sub(held.saturating_add(len))?;
+        let header = self.header.take()?;
+        let left = u64::from(header.length).checked_sub(held.saturating_add(len))?;
         Some(Hit { header, offset: self.offset, left })
     }
 }

@@ -128,6 +128,9 @@ impl Session {
     /// Nothing more will come. What was not read by now is a hole.
     pub fn finish<S: StreamSink>(&mut self, at: Moment, sink: &mut S) {
         for side in Side::BOTH {
+            if self.deliver_part(side, sink) {
+                continue;
+            }
             let direction = self.directions.get_mut(side);
             let unread = match (&direction.reading, &direction.search) {
                 (Reading::Blind, _) => None,
@@ -150,6 +153,28 @@ impl Session {
                 sink.stream(side, StreamEvent::Gap(Gap { len: gap.len.max(1), ..gap }));
             }
         }
+    }
+
+    /// Gives the content of a record whose rest was never sent: in the clear it would be there to be read, too. False: it
+    /// is not to be had.
+    fn deliver_part<S: StreamSink>(&mut self, side: Side, sink: &mut S) -> bool {
+        let direction = self.directions.get_mut(side);
+        let (Reading::Open(current), None) = (&direction.reading, &direction.search) else { return false };
+        // The handshake is no content, and what never opened may be under other keys.
+        let is_content = matches!(current.epoch, Epoch::Application(_) | Epoch::Legacy)
+            && current.opener.opened() > 0
+            && current.opener.deciphers_parts()
+            && direction.deframer.header().is_some_and(|it| it.content_type == ContentType::APPLICATION_DATA);
+        if !is_content {
+            return false;
+        }
+        let Some(mut part) = direction.deframer.take_part() else { return false };
+        if let Some(content) = current.opener.decipher_part(part.header, &mut part.fragment) {
+            let content = part.fragment.get(content).unwrap_or_default();
+            deliver(side, part.at, part.offset, content, part.wire, sink);
+        }
+        *direction = Direction { reading: Reading::Blind, ..Direction::default() };
+        true
     }
 
     fn data<S: StreamSink>(&mut self, side: Side, mut run: Run<'_>, call: &mut Call<'_, S>) {
@@ -248,7 +273,7 @@ impl Session {
         let content = std::mem::take(&mut record.fragment);
         match record.header.content_type {
             ContentType::HANDSHAKE => self.handshake(side, record.at, &content, call),
-            ContentType::ALERT => self.facts.note_alert(side, record.at, &content),
+            ContentType::ALERT => self.facts.note_alert(side, record.at, record.wire.peer_acked, &content),
             // For middleboxes (RFC 8446 §D.4).
             ContentType::CHANGE_CIPHER_SPEC if self.is_tls13() => {}
             _ if side == Side::Client && self.server_hello.is_none() => {
@@ -371,7 +396,7 @@ impl Session {
         if self.is_tls13() && kind != ContentType::APPLICATION_DATA {
             // A ChangeCipherSpec for middleboxes (RFC 8446 §D.4), or an alert of one who had no keys yet.
             if kind == ContentType::ALERT {
-                self.facts.note_alert(side, record.at, &record.fragment);
+                self.facts.note_alert(side, record.at, record.wire.peer_acked, &record.fragment);
             }
             return;
         }
@@ -439,7 +464,7 @@ impl Session {
         let content = record.fragment.get(opened.content.clone()).unwrap_or_default();
         match opened.content_type {
             ContentType::HANDSHAKE => self.handshake(side, record.at, content, call),
-            ContentType::ALERT => self.facts.note_alert(side, record.at, content),
+            ContentType::ALERT => self.facts.note_alert(side, record.at, record.wire.peer_acked, content),
             ContentType::CHANGE_CIPHER_SPEC => self.change_cipher_spec(side, record, call),
             ContentType::APPLICATION_DATA => {
                 let is_early = matches!(&self.directions[side].reading,

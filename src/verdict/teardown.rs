@@ -6,7 +6,7 @@ use crate::side::{PerSide, Side};
 use crate::tcp::half::Fin;
 use crate::tcp::liveness::Unanswered;
 use crate::tcp::reset::Reset;
-use crate::tls::facts::{Alert, Decryption, Facts};
+use crate::tls::facts::{Alert, CloseNotify, Decryption, Facts};
 use crate::websocket::close::CloseFrame;
 
 /// The evidence about one connection's end: what [`judge`](super::judge::judge) judges.
@@ -55,7 +55,7 @@ pub struct Secrecy {
     /// Was nothing decrypted of what may have been sent?
     pub is_hidden: bool,
     /// Each side's `close_notify`.
-    pub close_notify: PerSide<Option<Moment>>,
+    pub close_notify: PerSide<Option<CloseNotify>>,
     /// Each side's first alert that ends the connection.
     pub alert: PerSide<Option<Alert>>,
 }
@@ -83,7 +83,8 @@ impl Secrecy {
     /// Who ended TLS, by a `close_notify` or a fatal alert, and when.
     #[must_use]
     pub fn end(&self) -> Option<(Side, Moment)> {
-        let notified = Side::BOTH.into_iter().filter_map(|side| self.close_notify[side].map(|at| (side, at)));
+        let notified =
+            Side::BOTH.into_iter().filter_map(|side| self.close_notify[side].map(|notify| (side, notify.at)));
         let alerted = self.fatal_alert().map(|(side, alert)| (side, alert.at));
         notified.chain(alerted).min_by_key(|(_, at)| *at)
     }

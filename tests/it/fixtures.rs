@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use wsclose::report::model::Connection;
 
 /// The report's connections in the truth file's order: by endpoints, those used again in the order of use.
-fn matched<'a>(fixture: &Fixture, outcome: &'a Outcome) -> Vec<Option<&'a Connection<'static>>> {
+pub(crate) fn matched<'a>(fixture: &Fixture, outcome: &'a Outcome) -> Vec<Option<&'a Connection<'static>>> {
     let mut found: BTreeMap<_, Vec<&Connection<'static>>> = BTreeMap::new();
     for connection in &outcome.connections {
         found.entry(run::endpoints(connection)).or_default().push(connection);
@@ -22,7 +22,7 @@ fn matched<'a>(fixture: &Fixture, outcome: &'a Outcome) -> Vec<Option<&'a Connec
 #[test]
 fn every_fixture_gets_the_verdict_of_its_truth_file() {
     let (mut misses, mut connections) = (String::new(), 0);
-    for fixture in fixture::all() {
+    for fixture in fixture::everything() {
         let outcome = run::analyze_path(&fixture.path);
         for (expected, found) in fixture.truth.connections.iter().zip(matched(&fixture, &outcome)) {
             connections += 1;
@@ -43,7 +43,7 @@ fn every_fixture_gets_the_verdict_of_its_truth_file() {
 
 #[test]
 fn no_fixture_lists_a_connection_that_its_truth_file_lacks() {
-    for fixture in fixture::all() {
+    for fixture in fixture::everything() {
         let outcome = run::analyze_path(&fixture.path);
         assert_eq!(outcome.connections.len(), fixture.truth.connections.len(), "{}", fixture.name);
     }
@@ -51,7 +51,7 @@ fn no_fixture_lists_a_connection_that_its_truth_file_lacks() {
 
 #[test]
 fn every_fixture_is_read_whole() {
-    for fixture in fixture::all() {
+    for fixture in fixture::everything() {
         for input in run::analyze_path(&fixture.path).inputs {
             assert!(input.complete, "{}: {:?}", fixture.name, input.error);
         }
@@ -60,7 +60,7 @@ fn every_fixture_is_read_whole() {
 
 /// What each application of each fixture reported, beside what the report says: `right`, or how it differs.
 fn codes(check: &mut dyn FnMut(String, &Asked)) {
-    for fixture in fixture::all() {
+    for fixture in fixture::everything() {
         let outcome = run::analyze_path(&fixture.path);
         for (expected, found) in fixture.truth.connections.iter().zip(matched(&fixture, &outcome)) {
             let Some(found) = found.filter(|found| found.verdict.kind != "open") else { continue };
@@ -133,7 +133,7 @@ fn of_100_applications_99_said_what_the_report_says_or_it_declines() {
 
 #[test]
 fn a_1006_is_claimed_only_where_the_truth_file_allows_it() {
-    for fixture in fixture::all() {
+    for fixture in fixture::everything() {
         let outcome = run::analyze_path(&fixture.path);
         for (expected, found) in fixture.truth.connections.iter().zip(matched(&fixture, &outcome)) {
             let claimed = found.is_some_and(|found| found.verdict.kind == "abnormal");

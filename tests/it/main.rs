@@ -33,5 +33,7 @@ mod schema;
 mod support;
 mod tables;
 mod tls;
+mod tls_damage;
 mod tls_shape;
+mod tls_twins;
 mod tshark;

@@ -1,6 +1,7 @@
 //! TLS: each version and suite gives the verdicts of its twin in the clear, and the bytes that tshark decrypts.
 
 use crate::support::fixture;
+use crate::support::pcapng::{SECRETS, blocks};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -219,20 +220,6 @@ fn recordings_decrypt_to_the_bytes_that_tshark_finds() {
         }
     }
 }
-
-/// The blocks of a pcapng file in little-endian order: type and bytes.
-fn blocks(file: &[u8]) -> Vec<(u32, &[u8])> {
-    let (mut rest, mut found) = (file, Vec::new());
-    while !rest.is_empty() {
-        let word = |at: usize| u32::from_le_bytes(rest[at..at + 4].try_into().unwrap());
-        let (block, after) = rest.split_at(word(4) as usize);
-        found.push((word(0), block));
-        rest = after;
-    }
-    found
-}
-
-const SECRETS: u32 = 10;
 
 #[test]
 fn secrets_count_wherever_they_stand_in_the_file() {

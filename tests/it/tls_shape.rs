@@ -23,17 +23,17 @@ use wsclose::tls::shape::{Ending, Probable, Protection, RecordSeen, Shape, SideE
 
 /// Answers of one confidence.
 #[derive(Default)]
-struct Tally {
+pub(crate) struct Tally {
     right: usize,
     wrong: Vec<String>,
     declined: usize,
 }
 
 /// By cipher suite and confidence.
-type Tallies = BTreeMap<(String, String), Tally>;
+pub(crate) type Tallies = BTreeMap<(String, String), Tally>;
 
 impl Tally {
-    fn count(&mut self, right: Option<bool>, what: impl FnOnce() -> String) {
+    pub(crate) fn count(&mut self, right: Option<bool>, what: impl FnOnce() -> String) {
         match right {
             Some(true) => self.right += 1,
             Some(false) => self.wrong.push(what()),
@@ -107,7 +107,7 @@ fn print(tallies: &Tallies) {
 }
 
 /// At least 95 of 100 are right where confidence is high.
-fn assert_high_is_right(tallies: &Tallies) {
+pub(crate) fn assert_high_is_right(tallies: &Tallies) {
     print(tallies);
     let high = tallies.iter().filter(|((_, confidence), _)| confidence == "high");
     let (right, wrong) =
@@ -121,7 +121,7 @@ fn without_keys(file: &Path, options: Options) -> Outcome {
 }
 
 /// Nothing may be claimed for certain of what could not be decrypted.
-fn assert_claims_nothing(connection: &Connection<'_>) {
+pub(crate) fn assert_claims_nothing(connection: &Connection<'_>) {
     let verdict = &connection.verdict;
     assert!(matches!(&*verdict.kind, "unknown" | "open"), "{verdict:?}");
     assert_eq!(verdict.code, None);

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use wsclose::analyzer::Options;
 use wsclose::capture::secrets::{can_look_ahead, look_ahead};
 use wsclose::report::escape::terminal;
-use wsclose::tls::keylog::{KeyLog, Reading};
+use wsclose::tls::keylog::{BAD_LINES_NAMED, KeyLog, Reading};
 use zeroize::Zeroizing;
 
 /// Where programs are told to write their keys, and where they are read from.
@@ -127,22 +127,32 @@ impl KeyLogFile {
             let is_last = read < READ_BYTES;
             let used = if is_last && !is_growing { text.len() } else { lines_end };
             let reading = take(text.get(..used).unwrap_or_default());
-            self.warn(&reading);
+            all.bad += reading.bad;
+            let room = BAD_LINES_NAMED.saturating_sub(all.bad_lines.len());
+            all.bad_lines.extend(reading.bad_lines.iter().take(room).map(|line| line + self.lines));
+            all.beyond_limit += reading.beyond_limit;
             self.lines +=
                 text.get(..used).unwrap_or_default().iter().filter(|byte| **byte == b'\n').count() as u64;
             self.read += used as u64;
             all.secrets += reading.secrets;
             if is_last || used == 0 {
+                self.warn(&all);
                 return Ok(all);
             }
         }
     }
 
+    /// Once for all that was read at a time, however much that was.
     fn warn(&self, reading: &Reading) {
+        let name = terminal(&self.path.to_string_lossy());
+        if reading.beyond_limit > 0 {
+            let count = reading.beyond_limit;
+            anstream::eprintln!(
+                "wsclose: {name}: lines passed over, since there are too many sessions: {count} (--limit key_log_sessions=N)"
+            );
+        }
         if reading.bad > 0 {
-            let name = terminal(&self.path.to_string_lossy());
-            let lines: Vec<String> =
-                reading.bad_lines.iter().map(|line| (line + self.lines).to_string()).collect();
+            let lines: Vec<String> = reading.bad_lines.iter().map(u64::to_string).collect();
             let more = if reading.bad > reading.bad_lines.len() as u64 { ", ..." } else { "" };
             let count = reading.bad;
             anstream::eprintln!(

@@ -277,5 +277,12 @@ fn text_style(args: &CommonArgs, narrowed: bool) -> TextStyle {
     };
     let width = terminal_size::terminal_size().filter(|_| on_terminal);
     let width = width.map(|(columns, _)| usize::from(columns.0));
-    TextStyle { color, verbose: args.verbose, width, narrowed }
+    TextStyle {
+        color,
+        verbose: args.verbose,
+        width,
+        narrowed,
+        lists_encrypted: args.encrypted,
+        names_ports: !args.ws_port.is_empty(),
+    }
 }

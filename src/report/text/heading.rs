@@ -1,5 +1,6 @@
 //! What was read, and what could not be.
 
+use super::TextStyle;
 use super::words::{counted, day, grouped, time_of_day};
 use crate::anomaly::AnomalyCounts;
 use crate::report::escape::{named, terminal};
@@ -11,8 +12,9 @@ pub(super) fn write(
     out: &mut impl Write,
     inputs: &[Input],
     summary: &Summary,
-    narrowed: bool,
+    style: &TextStyle,
 ) -> io::Result<()> {
+    let narrowed = style.narrowed;
     let noun = if narrowed { "matching WebSocket connection" } else { "WebSocket connection" };
     let packets: u64 = inputs.iter().map(|input| input.packets).fold(0, u64::saturating_add);
     writeln!(out, "{} {}", counted(summary.connections, noun), place(inputs))?;
@@ -22,16 +24,19 @@ pub(super) fn write(
     let others = counted(summary.other_tcp_connections, "other TCP connection");
     writeln!(out, "{}, {others}", counted(packets, "packet"))?;
     if summary.encrypted_connections > 0 {
+        let list =
+            if style.lists_encrypted { "" } else { ", --encrypted lists those that look like a WebSocket" };
         writeln!(
             out,
-            "{} could not be decrypted: `wsclose explain keylog` tells how to get the keys, --encrypted lists those \
-             that look like a WebSocket",
+            "{} could not be decrypted: `wsclose explain keylog` tells how to get the keys{list}",
             counted(summary.encrypted_connections, "TLS connection")
         )?;
-        writeln!(
-            out,
-            "--ws-port PORT lists the connections to a WebSocket's port that failed before any HTTP, too."
-        )?;
+        if !style.names_ports {
+            writeln!(
+                out,
+                "--ws-port PORT lists the connections to a WebSocket's port that failed before any HTTP, too."
+            )?;
+        }
     }
     if summary.connections == 0 && summary.other_tcp_connections > summary.encrypted_connections && !narrowed
     {
@@ -68,7 +73,9 @@ pub(super) fn write_notices(
 ) -> io::Result<()> {
     let incomplete = inputs.iter().filter(|input| !input.complete);
     let lossy = inputs.iter().filter(|input| input.dropped_packets > 0);
-    let mut notices: Vec<String> = incomplete.map(not_whole).chain(lossy.map(lost)).collect();
+    let keyless = inputs.iter().filter(|input| input.unread_secrets_bytes > 0);
+    let mut notices: Vec<String> =
+        incomplete.map(not_whole).chain(lossy.map(lost)).chain(keyless.map(unread_secrets)).collect();
     let odd: Vec<String> =
         anomalies.iter().map(|(anomaly, count)| format!("{anomaly} {}", grouped(count))).collect();
     if !odd.is_empty() {
@@ -93,6 +100,14 @@ fn lost(input: &Input) -> String {
     )
 }
 
+fn unread_secrets(input: &Input) -> String {
+    let bytes = counted(input.unread_secrets_bytes, "byte");
+    format!(
+        "{}: {bytes} of TLS secrets could not be read: cut off, or over the limit secrets_bytes",
+        terminal(&input.path)
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -108,6 +123,7 @@ mod tests {
             last_packet_at: Some("2026-11-23T00:00:01.000000000Z".to_owned()),
             link_types: Vec::new(),
             dropped_packets: 0,
+            unread_secrets_bytes: 0,
             complete: true,
             error: None,
         }

@@ -1,4 +1,4 @@
-//! The recorded captures in `fixtures/captures`, each with its truth. `fixtures/README.md` documents the format.
+//! The recorded captures in `fixtures/captures` and `fixtures/tls-twins`, each with its truth. `fixtures/README.md` documents the format.
 
 use super::run::Answer;
 use serde::Deserialize;
@@ -115,11 +115,27 @@ impl Endpoint {
     }
 }
 
-/// All fixtures, in order of name.
+/// All fixtures in the clear, in order of name.
 pub fn all() -> Vec<Fixture> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/captures");
+    below("fixtures/captures")
+}
+
+/// The same scenarios over TLS, each with its keys inside and the name of its twin in the clear.
+pub fn twins() -> Vec<Fixture> {
+    below("fixtures/tls-twins")
+}
+
+/// In the clear and over TLS.
+pub fn everything() -> Vec<Fixture> {
+    let mut all = all();
+    all.extend(twins());
+    all
+}
+
+fn below(folder: &str) -> Vec<Fixture> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
     let mut fixtures: Vec<_> = std::fs::read_dir(&root)
-        .expect("fixtures/captures")
+        .expect("a folder of fixtures")
         .flat_map(|scenario| {
             let scenario = scenario.expect("an entry").path();
             let files = std::fs::read_dir(&scenario).expect("a scenario's folder");

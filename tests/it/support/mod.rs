@@ -22,6 +22,7 @@
 pub mod capture_file;
 pub mod fixture;
 pub mod packet;
+pub mod pcapng;
 pub mod packaging;
 pub mod rewrite;
 pub mod rewrite_loss;

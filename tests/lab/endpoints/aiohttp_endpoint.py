@@ -61,7 +61,7 @@ async def converse(plan, websocket, transport, name, steps, echo):
 
 async def client(plan, one, before):
     await plan.turn(one, before)
-    connector = aiohttp.TCPConnector(local_addr=(plan.bind, one["port"]))
+    connector = aiohttp.TCPConnector(local_addr=(plan.bind, one["port"]), ssl=plan.tls_context() or True)
     async with aiohttp.ClientSession(connector=connector) as session:
         # Else it opens a second connection by itself when a server drops the first before its answer.
         session._retry_connection = False
@@ -114,7 +114,7 @@ async def server(plan):
     app.on_shutdown.append(close_all)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
-    await web.TCPSite(runner, plan.host, plan.port, shutdown_timeout=2).start()
+    await web.TCPSite(runner, plan.host, plan.port, shutdown_timeout=2, ssl_context=plan.tls_context()).start()
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     await common_start(plan)

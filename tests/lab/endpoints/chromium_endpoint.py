@@ -33,7 +33,7 @@ new Promise((done) => { socket.onmessage = () => done(); socket.send(%s); })"""
 class Browser:
     """The protocol: JSON with a NUL behind each message, out on its fd 3 and in on its fd 4."""
 
-    async def start(self, folder):
+    async def start(self, folder, tls):
         read_theirs, self.write_ours = os.pipe()
         read_ours, write_theirs = os.pipe()
 
@@ -43,8 +43,9 @@ class Browser:
             os.dup2(read_end, 3)
             os.dup2(write_end, 4)
 
+        options = [f"--ssl-key-log-file={tls['keylog']}", "--ignore-certificate-errors"] if tls else []
         self.process = await asyncio.create_subprocess_exec(
-            *COMMAND, f"--user-data-dir={folder}", "about:blank",
+            *COMMAND, *options, f"--user-data-dir={folder}", "about:blank",
             preexec_fn=hand_over, close_fds=False, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL, start_new_session=True,
         )
         os.close(read_theirs)
@@ -161,7 +162,7 @@ async def main():
     plan = Plan(sys.argv[1])
     browser = Browser()
     with tempfile.TemporaryDirectory(prefix="wsclose-chromium-", ignore_cleanup_errors=True) as folder:
-        await browser.start(folder)
+        await browser.start(folder, plan.tls)
         try:
             # Before the start: a tab takes its time.
             for one in plan.connections:

@@ -10,6 +10,7 @@ import json
 import os
 import shlex
 import socket
+import ssl
 import struct
 import sys
 import time
@@ -27,12 +28,28 @@ class Plan:
         self.bind = settings.get("bind")
         self.connections = settings["connections"]
         self.options = settings.get("options", {})
+        self.tls = settings.get("tls")
         self.t0 = None
         self.taken = set()
 
     def url(self, path):
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"ws://{host}:{self.port}/{path}"
+        return f"{'wss' if self.tls else 'ws'}://{host}:{self.port}/{path}"
+
+    def tls_context(self):
+        """None: in the clear. The server's suite is forced by OpenSSL's settings, which the recorder names."""
+        if not self.tls:
+            return None
+        if self.role == "server":
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(self.tls["certificate"], self.tls["key"])
+        else:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        if not self.tls["suite"].startswith("TLS_"):
+            context.set_ciphers(self.tls["suite"])
+        context.keylog_filename = self.tls["keylog"]
+        return context
 
     def take(self, uri):
         """The next connection with this request path: a client that comes back asks for the same one."""

@@ -90,10 +90,12 @@ class Actor:
     def answer(self, status):
         self.sock.sendall(f"HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode())
 
+    def host(self):
+        return self.plan.url("").split("://")[1].rstrip("/")
+
     def request_lines(self):
-        host = self.plan.url("").removeprefix("ws://").rstrip("/")
         return (
-            f"GET /{self.path} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            f"GET /{self.path} HTTP/1.1\r\nHost: {self.host()}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
             f"Sec-WebSocket-Key: {KEY.decode()}\r\nSec-WebSocket-Version: 13\r\n\r\n"
         ).encode()
 
@@ -116,8 +118,7 @@ class Actor:
 
     def get(self, path):
         """An ordinary request on the same connection, and its answer."""
-        host = self.plan.url("").removeprefix("ws://").rstrip("/")
-        self.sock.sendall(f"GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+        self.sock.sendall(f"GET {path} HTTP/1.1\r\nHost: {self.host()}\r\n\r\n".encode())
         head = self.read_head()
         length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
         self.exactly(int(length.split(b":")[1]))
@@ -242,11 +243,27 @@ def finish(actor, steps):
     error = None
     try:
         actor.play(steps)
+        LAST["session"] = getattr(actor.sock, "session", None)
         actor.await_end()
     except (OSError, ConnectionError) as raised:
         error = f"{type(raised).__name__}: {raised}"
     actor.sock.close()
     report(actor.name, error=error)
+
+
+# The last session, which the next connection resumes where the plan says so.
+LAST = {}
+SERVER = {}
+
+
+def secured(plan, sock):
+    """The socket over TLS, if the plan says so."""
+    if not plan.tls:
+        return sock
+    if plan.role == "server":
+        return SERVER["context"].wrap_socket(sock, server_side=True)
+    context = LAST.setdefault("context", plan.tls_context())
+    return context.wrap_socket(sock, session=LAST.get("session") if plan.tls["resume"] else None)
 
 
 def client(plan, one):
@@ -260,6 +277,7 @@ def client(plan, one):
     sock.settimeout(plan.option("open_timeout", 5))
     try:
         sock.connect((plan.host, plan.port))
+        sock = secured(plan, sock)
     except OSError as error:
         return report(one["name"], error=f"{type(error).__name__}: {error}")
     steps = one["steps"]
@@ -292,10 +310,20 @@ def server(plan):
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind((plan.host, plan.port))
     listener.listen(64)
+    SERVER["context"] = plan.tls_context()
     common_start(plan)
     while True:
         sock, _ = listener.accept()
-        threading.Thread(target=converse, args=(plan, sock), daemon=True).start()
+        threading.Thread(target=accepted, args=(plan, sock), daemon=True).start()
+
+
+def accepted(plan, sock):
+    try:
+        sock = secured(plan, sock)
+    except OSError as error:
+        report("?", error=str(error))
+        return
+    converse(plan, sock)
 
 
 def common_start(plan):

@@ -59,6 +59,7 @@ async def client(plan, one, before):
             plan.url(one["path"]),
             local_addr=(plan.bind, one["port"]),
             proxy=None,
+            ssl=plan.tls_context(),
             open_timeout=plan.option("open_timeout", 5),
             **timing(plan),
         )
@@ -89,7 +90,7 @@ async def server(plan):
         one = connection.one
         await converse(plan, connection, one["name"], one["steps"], plan.option("echo", True))
 
-    async with serve(handler, plan.host, plan.port, process_request=refuse, **timing(plan)) as serving:
+    async with serve(handler, plan.host, plan.port, process_request=refuse, ssl=plan.tls_context(), **timing(plan)) as serving:
         # What the library's documentation advises: SIGTERM closes every connection with 1001.
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, serving.close)
         await common_start(plan)

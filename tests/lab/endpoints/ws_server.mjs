@@ -1,5 +1,8 @@
 // Server on Node `ws`.
 
+import { readFileSync } from "node:fs";
+import { STATUS_CODES } from "node:http";
+import { createServer } from "node:https";
 import { WebSocketServer } from "ws";
 import { commonStart, plan, play, watch } from "./ws_steps.mjs";
 
@@ -13,9 +16,25 @@ function take(request) {
   return (request.planned = found);
 }
 
+// OpenSSL's settings, which force the suite elsewhere, are not Node's.
+const secure =
+  plan.tls &&
+  createServer({
+    cert: readFileSync(plan.tls.certificate),
+    key: readFileSync(plan.tls.key),
+    ciphers: plan.tls.suite,
+    minVersion: plan.tls.version,
+    maxVersion: plan.tls.version,
+  })
+    // As the library itself answers an ordinary request.
+    .on("request", (_, answer) => {
+      const body = STATUS_CODES[426];
+      answer.writeHead(426, { "Content-Length": body.length, "Content-Type": "text/plain" }).end(body);
+    })
+    .listen(plan.port, plan.host);
+
 const server = new WebSocketServer({
-  host: plan.host,
-  port: plan.port,
+  ...(secure ? { server: secure } : { host: plan.host, port: plan.port }),
   closeTimeout: (plan.options.close_timeout ?? 1) * 1000,
   maxPayload: plan.options.max_size ?? 1 << 20,
   verifyClient(info, done) {

@@ -55,7 +55,11 @@ const verbs = {
   close: (actor, code, reason) => actor.socket.close(code === undefined ? undefined : Number(code), reason),
   fin: (actor) => actor.socket.terminate(),
   "half-close": (actor) => actor.socket._socket.end(),
-  reset: (actor) => actor.socket._socket.resetAndDestroy(),
+  // A socket in TLS has no reset of its own.
+  reset(actor) {
+    const tcp = actor.socket._socket._handle._parent;
+    tcp ? tcp.reset(() => actor.socket._socket.destroy()) : actor.socket._socket.resetAndDestroy();
+  },
   exit: (_, status = 0) => process.exit(Number(status)),
 };
 

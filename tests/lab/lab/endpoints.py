@@ -1,6 +1,7 @@
 """Starts the endpoint programs in their namespaces and collects their reports."""
 
 import json
+import os
 import pathlib
 import signal
 import subprocess
@@ -30,17 +31,20 @@ READY_LIMIT_S = 40.0
 class Endpoint:
     """One endpoint process. `plan` is what `endpoints/common.py` documents."""
 
-    def __init__(self, topology, role, library, plan, folder):
+    def __init__(self, topology, role, library, plan, folder, tls=None):
         self.role, self.library = role, library
         self.reports = {}
         self.ready = threading.Event()
         path = folder / f"{role}.plan.json"
         path.write_text(json.dumps(plan), encoding="utf-8")
         program, script = PROGRAMS[(library.split("-")[0], role)]
-        command = topology.command(role, program, str(LAB / "endpoints" / script), str(path))
+        # Node writes its key log itself, and reads OpenSSL's settings only if told to.
+        options = [f"--tls-keylog={tls.keylog(role)}"] if tls and program == "node" else []
+        command = topology.command(role, program, *options, str(LAB / "endpoints" / script), str(path))
         self.errors = (folder / f"{role}.stderr").open("w+")
         self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, text=True
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, text=True,
+            env={**os.environ, **(tls.environment() if tls else {})},
         )
         self.reader = threading.Thread(target=self._read, daemon=True)
         self.reader.start()

@@ -14,11 +14,12 @@ LISTENING = "0A"
 class Proxy:
     """`settings`: kind (nginx, haproxy), and what its configuration's template in tests/lab/proxies leaves open."""
 
-    def __init__(self, topology, settings, port, folder):
+    def __init__(self, topology, settings, port, folder, tls=None):
         self.kind = settings["kind"]
         self.topology, self.port = topology, port
         path = folder / f"{self.kind}.conf"
         values = {"listen": topology.addresses["left"], "server": topology.addresses["server"], "port": port, "folder": folder, **settings}
+        values["tls"] = tls.proxy(self.kind) if tls else ""
         path.write_text(filled((LAB / "proxies" / path.name).read_text(encoding="utf-8"), values), encoding="utf-8")
         command = {
             "nginx": ["nginx", "-p", str(folder), "-c", str(path), "-g", "daemon off;"],

@@ -15,6 +15,7 @@ from .capture import Capture
 from .endpoints import Endpoint, await_all
 from .namespaces import Topology
 from .proxy import Proxy
+from .tls import Tls
 from .truth import truth, written
 
 START_DELAY_S = 0.15
@@ -26,11 +27,13 @@ class Failed(Exception):
 
 
 class Run:
-    def __init__(self, scenario, pair, known, tag):
+    def __init__(self, scenario, pair, known, tag, suite=None):
+        """`suite`: over TLS, with that cipher suite."""
         self.scenario, self.pair, self.known, self.tag = scenario, pair, known, tag
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="wsclose-lab-"))
         self.endpoints, self.captures, self.helpers = {}, [], {}
         self.proxy = None
+        self.tls = Tls(suite, scenario.get("tls", {}), self.folder) if suite else None
 
     def record(self, out):
         """Records and checks; then puts the files below `out`. Returns their paths."""
@@ -47,7 +50,7 @@ class Run:
 
     def _play(self):
         for role, library in zip(("server", "client"), reversed(self.pair)):
-            self.endpoints[role] = Endpoint(self.topology, role, library, self._plan(role), self.folder)
+            self.endpoints[role] = Endpoint(self.topology, role, library, self._plan(role), self.folder, self._tls_of(role))
         self._start_helpers()
         for number, settings in enumerate(self.scenario["capture"]):
             path = self.folder / f"{number}-{settings['vantage']}.{settings.get('format', 'pcap')}"
@@ -65,6 +68,10 @@ class Run:
         self._inject(t0, late)
         return self._reports(t0)
 
+    def _tls_of(self, role):
+        """A proxy speaks to its server in the clear."""
+        return None if role == "server" and "proxy" in self.scenario else self.tls
+
     def _plan(self, role):
         _, _, backend = self.pair[role == "server"].partition("-")
         options = {**self.scenario.get("options", {}), **self.scenario.get(f"{role}_options", {})}
@@ -76,6 +83,7 @@ class Run:
             "bind": self.topology.addresses["client"],
             "options": {**options, **({"backend": backend} if backend else {})},
             "connections": [scenarios.steps(one, role) for one in self.scenario["connections"]],
+            **({"tls": self.tls.plan(role)} if self._tls_of(role) else {}),
         }
 
     def _start_helpers(self):
@@ -85,7 +93,7 @@ class Run:
         if any("forge" in one for one in self.scenario["inject"]):
             self._start_helper("forger", {})
         if "proxy" in self.scenario:
-            self.proxy = Proxy(self.topology, self.scenario["proxy"], wire.SERVER_PORT, self.folder)
+            self.proxy = Proxy(self.topology, self.scenario["proxy"], wire.SERVER_PORT, self.folder, self.tls)
 
     def _start_helper(self, name, settings):
         macs = {"left": self.topology.mac("client"), "right": self.topology.mac("server")}
@@ -152,15 +160,16 @@ class Run:
         kept = []
         for capture, shown in checked:
             extra = "" if len({one.vantage for one in self.captures}) == len(self.captures) else "-" + capture.path.name.split("-")[0]
-            target = folder / f"{self.pair[0]}--{self.pair[1]}.{capture.vantage}{extra}{capture.path.suffix}"
+            name = f"{self.pair[0]}--{self.pair[1]}.{capture.vantage}{extra}"
+            target = folder / (name + (".pcapng.gz" if self.tls else capture.path.suffix))
             shown["capture"]["file"] = target.name
-            shutil.copyfile(capture.path, target)
-            (target.parent / (target.stem + ".truth.json")).write_text(written(shown), encoding="utf-8")
+            self.tls.inject(capture.path, target) if self.tls else shutil.copyfile(capture.path, target)
+            (folder / (name + ".truth.json")).write_text(written(shown), encoding="utf-8")
             kept.append(target)
         return kept
 
     def _checked(self, capture, reports):
-        seen = wire.seen(capture.path)
+        seen = wire.seen(capture.path, self.tls)
         faults, planned = [], set()
         if capture.lost:
             faults.append(f"  {capture.vantage}: {capture.lost[0]} by the kernel")
@@ -179,4 +188,4 @@ class Run:
         if faults:
             said = "".join(f"  {role}: {report['stderr'].strip()[-600:]}\n" for role, report in reports.items() if report["stderr"].strip())
             raise Failed("\n".join(faults) + "\n" + said)
-        return truth(self.scenario, self.pair, self.topology, capture, reports, seen, self.known)
+        return truth(self.scenario, self.pair, self.topology, capture, reports, seen, self.known, self.tls)

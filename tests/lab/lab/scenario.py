@@ -9,6 +9,11 @@
     [network]                              # family, offload, sysctl, relay, nft (rules of the router from the start), router_sysctl
     [proxy]                                # kind (nginx, haproxy) and what its template in tests/lab/proxies leaves open
     [client_options] [server_options]      # ping_interval, close_timeout, keepalive, ...
+    [tls]                                  # recorded over TLS too: record.py --tls
+    pairs = { "ws--ws" = "TLS_AES_128_GCM_SHA256" }    # with which cipher suite (OpenSSL's name)
+    vantage = "server"                     # the one capture that is kept; default: the first above
+    keys = "server"                        # whose key log; default: the client's
+    resume = true                          # each connection resumes the session of the one before
     [[inject]]                             # what the recorder does by itself: at (s), then signal/who (a proxy's `group`:
                                            # its workers too), nft, forge (see forger.py), or run/place (a command)
     [[connection]]
@@ -60,6 +65,12 @@ def load(path):
         one["use"] = uses[one["port"]]
         uses[one["port"]] += 1
     return scenario
+
+
+def over_tls(scenario):
+    """The scenario with the one capture that is kept of its recording over TLS."""
+    wanted = scenario.get("tls", {}).get("vantage", scenario["capture"][0]["vantage"])
+    return {**scenario, "capture": [next(one for one in scenario["capture"] if one["vantage"] == wanted)]}
 
 
 def expand(connection):

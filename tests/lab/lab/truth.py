@@ -44,7 +44,7 @@ def named(endpoint, known):
     return " ".join([library, known[library], *([f"with {part} {known.get(part, '')}".strip()] if part else [])])
 
 
-def truth(scenario, pair, topology, capture, reports, seen, known):
+def truth(scenario, pair, topology, capture, reports, seen, known, tls=None):
     """`seen`: what tshark found, see `wire.Seen`."""
     client, server = pair
     proxy = scenario.get("proxy", {}).get("kind")
@@ -61,6 +61,7 @@ def truth(scenario, pair, topology, capture, reports, seen, known):
         },
         "endpoints": {"client": named(client, known), "server": named(server, known)},
         **({"proxy": named(proxy, known)} if proxy else {}),
+        **({"tls": {"suite": tls.suite, "keys": tls.keys, "resumes": tls.resume}} if tls else {}),
         "versions": {name: known[name] for name in ("python", "node", "tcpdump", "kernel")},
         "connections": [
             entry(scenario, place, topology, capture, reports, seen) for place in capture.places

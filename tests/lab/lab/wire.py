@@ -9,10 +9,11 @@ from .scenario import BEYOND
 FIELDS = [
     "frame.number", "ip.src", "ipv6.src", "tcp.srcport", "tcp.dstport", "tcp.flags.syn", "tcp.flags.fin", "tcp.flags.reset", "tcp.flags.ack",
     "tcp.seq_raw", "tcp.len", "http.response.code", "http.request.method", "websocket.opcode", "websocket.payload.close.status_code",
-    "tcp.analysis.keep_alive", "http.request.uri", "ip.dst", "ipv6.dst",
+    "tcp.analysis.keep_alive", "http.request.uri", "ip.dst", "ipv6.dst", "tls.alert_message.desc",
 ]
 SERVER_PORT = 9001
 CLOSE_OPCODE = "8"
+CLOSE_NOTIFY = "0"
 TIMEOUT_SENDS = 3
 
 
@@ -41,10 +42,12 @@ class Seen:
         return next(same, None)
 
 
-def seen(path):
+def seen(path, tls=None):
     """Reads a capture. A client's SYN with a new number begins its port's next use."""
+    # TLS begins behind a proxy's CONNECT and the like too: there tshark finds out by itself.
+    reader = tls.arguments(SERVER_PORT) if tls else ["-d", f"tcp.port=={SERVER_PORT},http"]
     command = [
-        "tshark", "-n", "-r", str(path), "-o", "tcp.reassemble_out_of_order:TRUE", "-d", f"tcp.port=={SERVER_PORT},http",
+        "tshark", "-n", "-r", str(path), "-o", "tcp.reassemble_out_of_order:TRUE", *reader,
         "-T", "fields", "-E", "occurrence=a", "-E", "aggregator=,", *sum((["-e", field] for field in FIELDS), []),
         # An ICMP error quotes a TCP header.
         "tcp and not icmp and not icmpv6",
@@ -86,6 +89,8 @@ def happened(row):
     for opcode in row["websocket.opcode"].split(","):
         if opcode == CLOSE_OPCODE:
             yield "close " + (codes.pop(0) if codes else "empty")
+    if CLOSE_NOTIFY in row["tls.alert_message.desc"].split(","):
+        yield "close_notify"
     if is_set(row["tcp.flags.fin"]):
         yield "fin"
     if is_set(row["tcp.flags.reset"]):
@@ -94,7 +99,8 @@ def happened(row):
 
 def ends(found):
     """The events that end a connection, retransmissions of the same one left out. A FIN that overtook its side's
-    Close on the way is put behind it: nothing can follow a FIN in its stream."""
+    Close on the way is put behind it: nothing can follow a FIN in its stream. Over TLS the close_notify counts for it."""
+    found = [{**event, "what": "fin"} if event["what"] == "close_notify" else event for event in found]
     last_close = {event["from"]: event["packet"] for event in found if event["what"].startswith("close")}
 
     def place(event):
