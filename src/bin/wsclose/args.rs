@@ -88,7 +88,7 @@ pub(crate) enum Command {
     /// Write a TLS key log into a capture, so that wsclose and Wireshark decrypt it without a second file
     InjectKeys(InjectArgs),
     /// Write a capture whose packets carry the verdicts they prove as comments, for Wireshark and tshark
-    #[command(after_help = ANNOTATE_EXAMPLES)]
+    #[command(after_help = ANNOTATE_EXAMPLES, visible_alias = "extract")]
     Annotate(AnnotateArgs),
     /// Add several JSON or NDJSON reports up to one
     #[command(after_help = MERGE_EXAMPLES)]
@@ -102,6 +102,8 @@ const READING: &str = "How packets are read";
 const CAPTURE: &str = "Capture";
 #[cfg(feature = "live")]
 const RIGHTS: &str = "Rights";
+#[cfg(feature = "live")]
+const RECORD: &str = "Flight recorder";
 
 /// What both `analyze` and `live` take.
 #[derive(Args, Clone, Debug, Default)]
@@ -174,6 +176,13 @@ fn parse_memory(text: &str) -> Result<u64, String> {
     if bytes < MEMORY_MIN { Err("32M is the least".to_owned()) } else { Ok(bytes) }
 }
 
+#[cfg(feature = "live")]
+fn parse_bytes(text: &str) -> Result<u64, String> {
+    limits::read_bytes(text)
+        .filter(|bytes| *bytes > 0)
+        .ok_or_else(|| "not a size such as 256M or 2G".to_owned())
+}
+
 /// `help` needs no file: it is answered where it is met.
 fn parse_limit(text: &str) -> Result<(String, String), String> {
     if text == "help" {
@@ -241,6 +250,19 @@ pub(crate) struct LiveArgs {
     /// Capture packets that are not addressed to this host, too
     #[arg(long, help_heading = CAPTURE)]
     pub(crate) promiscuous: bool,
+    /// Write the packets of each abnormal end to a pcapng in DIR, with the verdict as comments: handshake and last 32 kB
+    #[arg(long, value_name = "DIR", help_heading = RECORD)]
+    pub(crate) record: Option<PathBuf>,
+    /// Record these instead (same words as --only)
+    #[arg(long, value_name = "LABELS", value_delimiter = ',', value_parser = Selector::parse, default_value = "abnormal",
+          requires = "record", help_heading = RECORD)]
+    pub(crate) record_only: Vec<Selector>,
+    /// Memory for the packets of open connections
+    #[arg(long, value_name = "SIZE", default_value = "64M", value_parser = parse_memory, help_heading = RECORD)]
+    pub(crate) record_budget: u64,
+    /// Disk for the files in DIR: the oldest are deleted beyond it
+    #[arg(long, value_name = "SIZE", default_value = "1G", value_parser = parse_bytes, help_heading = RECORD)]
+    pub(crate) record_disk: u64,
     /// Serve metrics for Prometheus under http://ADDR:PORT/metrics, and /healthz; a PORT alone is on 127.0.0.1
     #[cfg(feature = "metrics")]
     #[arg(long, value_name = "ADDR:PORT", value_parser = parse_address, help_heading = REPORT)]

@@ -15,6 +15,7 @@ use crate::live_output::{LiveOutput, can_revise, still_open};
 use crate::metrics::{self, Metrics};
 use crate::offline::{EXIT_INCOMPLETE, EXIT_MATCHED, limits_from, options};
 use crate::output::Totals;
+use crate::recorder::{Recorder, Settings};
 use crate::sandbox::{self, Needs};
 use anyhow::{Context as _, Result};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
@@ -23,7 +24,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use wsclose::analyzer::{Follower, Settler, halves};
+use wsclose::analyzer::{Follower, Options, Settler, halves};
 use wsclose::anomaly::Anomaly;
 use wsclose::capture::live::{self, Direction, LiveOptions, LiveSource, now};
 use wsclose::capture::{Block, CaptureError, InputInfo, More, Source as _};
@@ -45,8 +46,8 @@ pub(crate) fn run(args: &LiveArgs) -> Result<ExitCode> {
     if !args.no_sandbox {
         sandbox::drop_rights(args.user.as_deref())?;
     }
-    #[cfg_attr(not(feature = "metrics"), expect(unused_mut, reason = "only metrics are added"))]
     let mut output = LiveOutput::open(args, &source.infos())?;
+    output.recorder = recorder(args, &options)?;
     if !args.no_sandbox {
         sandbox::confine(&needs(args, &key_logs))?;
     }
@@ -107,6 +108,9 @@ impl Watch {
         self.key_logs.follow(&mut self.follower);
         for loss in self.source.take_losses() {
             self.follower.note_losses(loss.from, loss.to);
+        }
+        if let Some(recorder) = &mut self.output.recorder {
+            recorder.take(block);
         }
         self.follower.handle_block(block);
         if let Some(back) = self.follower.follow_clock(now()) {
@@ -309,13 +313,26 @@ impl Timers {
     }
 }
 
+fn recorder(args: &LiveArgs, options: &Options) -> Result<Option<Recorder>> {
+    let Some(folder) = args.record.clone() else { return Ok(None) };
+    let settings = Settings {
+        folder,
+        budget: usize::try_from(args.record_budget).unwrap_or(usize::MAX),
+        disk: args.record_disk,
+        only: args.record_only.clone(),
+        interfaces: args.interfaces.clone(),
+    };
+    Recorder::new(settings, &options.limits).map(Some)
+}
+
 /// What the run will open again once its rights are given up.
 fn needs(args: &LiveArgs, key_logs: &KeyLogs) -> Needs {
     let folder = |path: &PathBuf| match path.parent() {
         Some(parent) if parent != Path::new("") => parent.to_owned(),
         _ => PathBuf::from("."),
     };
-    Needs { folders: args.common.output.iter().map(folder).collect(), files: key_logs.paths() }
+    let folders = args.common.output.iter().map(folder).chain(args.record.clone());
+    Needs { folders: folders.collect(), files: key_logs.paths() }
 }
 
 /// What `--memory` and `--limit` ask for, from the limits of a capture without end.

@@ -5,6 +5,7 @@ use crate::live::live_limits;
 #[cfg(feature = "metrics")]
 use crate::metrics::Metrics;
 use crate::output::{Output, Selection, Totals, Writer};
+use crate::recorder::Recorder;
 use crate::sink::{Rotation, SharedFile};
 use anyhow::Result;
 use std::collections::HashMap;
@@ -29,6 +30,7 @@ pub(crate) struct LiveOutput {
     said: HashMap<u64, Said>,
     #[cfg(feature = "metrics")]
     pub(crate) metrics: Option<Metrics>,
+    pub(crate) recorder: Option<Recorder>,
     /// Connections listed.
     pub(crate) listed: u64,
 }
@@ -81,6 +83,7 @@ impl LiveOutput {
             said: HashMap::new(),
             #[cfg(feature = "metrics")]
             metrics: None,
+            recorder: None,
             listed: 0,
         })
     }
@@ -88,9 +91,9 @@ impl LiveOutput {
     /// Writes what has been settled.
     pub(crate) fn take(&mut self, settled: Settled) -> Result<()> {
         match settled {
-            Settled::Final(record) => self.list(&record).map(|_| ())?,
+            Settled::Final(record) => self.list(&record, true).map(|_| ())?,
             Settled::Early(record) => {
-                if let Some(said) = self.list(&record)? {
+                if let Some(said) = self.list(&record, false)? {
                     self.said.insert(record.serial, said);
                 }
             }
@@ -106,8 +109,9 @@ impl LiveOutput {
         Ok(())
     }
 
-    fn list(&mut self, record: &ConnectionRecord) -> io::Result<Option<Said>> {
+    fn list(&mut self, record: &ConnectionRecord, has_ended: bool) -> Result<Option<Said>> {
         let (so_far, mut said) = (&mut self.so_far, None);
+        let (recorder, mut recorded) = (&mut self.recorder, Ok(()));
         #[cfg(feature = "metrics")]
         let metrics = &mut self.metrics;
         self.output.take_with(record, |connection| {
@@ -116,8 +120,12 @@ impl LiveOutput {
             if let Some(metrics) = metrics {
                 metrics.count(connection);
             }
+            if let Some(recorder) = recorder {
+                recorded = recorder.reported(record, connection, has_ended);
+            }
             said = Some(Said::of(connection));
         })?;
+        recorded?;
         self.listed += u64::from(said.is_some());
         Ok(said)
     }

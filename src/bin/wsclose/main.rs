@@ -15,6 +15,8 @@ mod metrics;
 mod offline;
 mod output;
 mod read_ahead;
+#[cfg(feature = "live")]
+mod recorder;
 mod reporter;
 #[cfg(feature = "live")]
 mod sandbox;
