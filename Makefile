@@ -2,7 +2,7 @@
 # what they miss of system packages they install (with sudo, if you are not root), and say so.
 
 .DEFAULT_GOAL := demo
-.PHONY: demo test test-live soak test-tables fixtures bench instructions fuzz miri lint deps cargo
+.PHONY: demo test test-live soak test-tables test-web fixtures bench instructions fuzz miri lint deps cargo
 
 # What a build needs, and what the tests need besides.
 BUILD_PACKAGES := gcc libc6-dev libpcap-dev
@@ -11,7 +11,7 @@ TEST_PACKAGES  := tshark
 # What the live tests need: namespaces, witnesses, a sender, a Prometheus. tshark brings editcap.
 LIVE_PACKAGES  := tshark tcpdump tcpreplay iproute2 python3 libcap2-bin util-linux prometheus
 # What the recorder of the fixtures needs: capture, namespaces, proxies, browser, runtimes of its endpoints.
-LAB_PACKAGES   := tcpdump wireshark-common iproute2 nftables conntrack ethtool procps nginx haproxy chromium nodejs npm python3-venv
+LAB_PACKAGES   := tcpdump wireshark-common iproute2 nftables conntrack ethtool procps nginx haproxy nghttp2-proxy chromium nodejs npm python3-venv
 
 # libFuzzer is C++.
 FUZZ_PACKAGES  := g++
@@ -58,6 +58,13 @@ test-tables: deps
 	$(TARGET)/notebook-venv/bin/python3 -m pip install --quiet --disable-pip-version-check duckdb==2.0.0 pandas==3.1.1 pyarrow==26.0.1
 	cargo test --locked --features parquet --lib parquet::
 	WSCLOSE_REQUIRE_TOOLS=1 cargo test --locked --features parquet --test it tables::
+
+## Open the HTML report in Chromium. Screenshots stay in the target folder, in web/.
+test-web: deps
+	@.ci/need chromium nodejs npm
+	cd tests/web && npm ci --silent --no-audit --no-fund
+	cargo build --locked
+	node tests/web/run.mjs $(TARGET)/debug/wsclose $(TARGET)/web
 
 ## Record the fixtures anew from real endpoints. Needs root, for network namespaces.
 fixtures: deps

@@ -79,6 +79,8 @@ anomalies! {
     TlsResynchronized = "tls_resynchronized",
     /// More TLS records waited for their keys than the limit.
     TlsHeldLimit = "tls_held_limit",
+    /// A TLS connection of ordinary HTTP, without an Upgrade up to the limit, was decrypted no further.
+    TlsHttpLimit = "tls_http_limit",
     // -- http
     /// An HTTP head longer than the limit.
     HttpHeadTooLong = "http_head_too_long",
@@ -92,6 +94,18 @@ anomalies! {
     ExtensionNotOffered = "extension_not_offered",
     /// WebSocket frames of the client before the server's `101`.
     FramesBeforeResponse = "frames_before_response",
+    /// A frame of HTTP/2 of a wrong length, on a wrong stream, or inside another stream's header block (RFC 9113 §6).
+    Http2FrameMalformed = "http2_frame_malformed",
+    /// A header block of HTTP/2 that no encoder writes (RFC 7541).
+    Http2HeadersMalformed = "http2_headers_malformed",
+    /// A header block of HTTP/2 longer than the limit.
+    Http2HeadersTooLong = "http2_headers_too_long",
+    /// Header fields of HTTP/2 that stand for earlier ones which the capture lacks.
+    Http2TableLost = "http2_table_lost",
+    /// A DATA frame on a stream that its sender had ended (RFC 9113 §5.1).
+    Http2DataAfterEnd = "http2_data_after_end",
+    /// More WebSockets in one HTTP/2 connection than the limit; further ones are not followed.
+    Http2WebsocketLimit = "http2_websocket_limit",
     // -- websocket
     /// A client frame without a mask (RFC 6455 §5.1).
     UnmaskedClientFrame = "unmasked_client_frame",

@@ -5,7 +5,7 @@
 //! ```text
 //!           bytes               bytes          (Side, StreamEvent)        FrameEvent      Verdict
 //! capture --Packet--> decode --Segment--> flow > tcp -+-------+-> http --> websocket --> verdict --> report
-//! file|live           link ip defrag      table  order +> tls +   1.1      frames close   judge()     text json
+//! file|live           link ip defrag      table  order +> tls +   1.1 2    frames close   judge()     text json
 //! +- I/O -+ +------------- no I/O, no clock, no threads, no printing -----------------+ +- any Write -+
 //! ```
 //!

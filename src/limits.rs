@@ -186,11 +186,19 @@ limits! {
     tls_search_bytes: usize = 256 << 10, Bytes, InConnectionBytes;
     /// Bytes deciphered on trial for one connection, to find its records again behind holes.
     tls_trial_bytes: usize = 32 << 20, Bytes, Nothing;
+    /// Content decrypted of one connection that is ordinary HTTP so far, in bytes: an Upgrade may still follow on it.
+    tls_http_bytes: u64 = 1 << 20, Count, Nothing;
     // -- http
     /// Longest HTTP head read, in bytes.
     http_head_bytes: usize = 64 << 10, Bytes, InConnectionBytes;
     /// Messages of a connection that is not (yet) a WebSocket after which HTTP is no longer followed.
     http_messages: u32 = 100_000, Count, Nothing;
+    /// Dynamic table of one direction of HTTP/2 that is kept, in bytes; browsers allow as much.
+    http2_table_bytes: usize = 64 << 10, Bytes, InConnectionBytes;
+    /// Longest header block read of HTTP/2, in bytes, with its continuations.
+    http2_header_block_bytes: usize = 64 << 10, Bytes, InConnectionBytes;
+    /// WebSockets followed at a time in one HTTP/2 connection; a server allows some hundred streams.
+    http2_websockets: usize = 4_096, Count, InConnectionBytes;
     // -- websocket
     /// Consecutive valid frames that show a WebSocket joined in mid-stream.
     midstream_frames: u32 = 3, Count, Nothing;

@@ -3,7 +3,7 @@
 use super::Options;
 use super::opaque;
 use super::record::ConnectionRecord;
-use super::upper::Upper;
+use super::upper::{Phase, Upper};
 use super::watch::Standing;
 use crate::anomaly::{Anomaly, AnomalySet};
 use crate::decode::segment::{EncapsulationId, Endpoint, IcmpError, Segment};
@@ -36,15 +36,15 @@ use crate::websocket::vitals::{Vitals, fnv1a};
 /// ```
 #[derive(Clone, Debug)]
 pub(super) struct Conversation {
-    tcp: Connection,
-    upper: Upper,
+    pub(super) tcp: Connection,
+    pub(super) upper: Upper,
     client: Endpoint,
     server: Endpoint,
     encapsulation: EncapsulationId,
     tcp_stream: Option<u32>,
     serial: u64,
     /// Payload seen before the latest event that could end TCP.
-    idle_since: Option<Moment>,
+    pub(super) idle_since: Option<Moment>,
     server_told: bool,
     /// Has ended, and its stragglers are waited for.
     lingers: bool,
@@ -84,9 +84,15 @@ impl Conversation {
         segment: &Segment<'_>,
         tcp_stream: Option<u32>,
         serial: u64,
-        no_midstream: bool,
+        options: &Options,
     ) -> Self {
-        let from_server = segment.flags.syn() && segment.flags.ack();
+        let is_named = |endpoint: Endpoint| options.ws_ports.contains(&endpoint.port);
+        let from_server = if segment.flags.syn() {
+            segment.flags.ack()
+        } else {
+            // In mid-stream only a port that was named tells; what they send may tell more.
+            is_named(segment.source) && !is_named(segment.destination)
+        };
         let (client, server) = if from_server {
             (segment.destination, segment.source)
         } else {
@@ -94,7 +100,7 @@ impl Conversation {
         };
         Conversation {
             tcp: Connection::new(segment.at),
-            upper: Upper::new(segment.flags.syn(), no_midstream),
+            upper: Upper::new(segment.flags.syn(), options.no_midstream),
             client,
             server,
             encapsulation: segment.encapsulation,
@@ -107,6 +113,19 @@ impl Conversation {
             in_frame: PerSide::default(),
             icmp: Vec::new(),
             key: None,
+        }
+    }
+
+    /// Part of this conversation: between the same ends, and in the same packets.
+    pub(super) fn part_of(&self, tcp: Connection, upper: Upper, idle_since: Option<Moment>) -> Self {
+        Conversation {
+            tcp,
+            upper,
+            icmp: self.icmp.clone(),
+            idle_since,
+            server_told: true,
+            key: None,
+            ..*self
         }
     }
 
@@ -317,7 +336,15 @@ impl Conversation {
         if let Some(tls) = self.upper.tls() {
             all.extend(tls.anomalies);
         }
+        if let Some(http2) = self.upper.http2() {
+            all.extend(http2.anomalies());
+        }
         all
+    }
+
+    /// Oddities of this stream alone, where it is one of several in a connection.
+    pub(super) fn own_anomalies(&self) -> AnomalySet {
+        self.upper.anomalies
     }
 
     /// Nothing more will come: what TLS holds is given up or decrypted.
@@ -341,15 +368,21 @@ impl Conversation {
         if dropped {
             teardown.lose_to_drops(PerSide::from_fn(|side| self.tcp.halves[side].next));
         }
+        if let Phase::Stream(part) = &self.upper.phase {
+            part.lay_over(&mut teardown);
+        }
         let teardown = Box::new(teardown);
         let verdict = judge(&teardown);
-        let probable = self.upper.tls().and_then(|tls| opaque::probable(&tls.facts, &teardown));
+        let probable = self.upper.tls_facts().and_then(|facts| opaque::probable(facts, &teardown));
         let vantage = vantage.map_or_else(|| vantage::estimate(&teardown), vantage::given);
         let endpoints = endpoints(&teardown, verdict.kind, &vantage);
         let reported = PerSide::from_fn(|side| {
             stack::reported_as(&self.upper.handshake, &teardown, side, &endpoints[side])
         });
         let mut anomalies = self.anomalies();
+        if let Phase::Stream(part) = &self.upper.phase {
+            anomalies.extend(part.shared_anomalies);
+        }
         let mut traffic = PerSide::default();
         let mut vitals = Vitals::default();
         if let Some(session) = self.upper.session_mut() {
@@ -436,7 +469,8 @@ impl Conversation {
             last: PerSide::from_fn(|side| halves[side].last),
             last_message,
             icmp: std::mem::take(&mut self.icmp),
-            tls: self.upper.tls().map(|tls| Box::new(Secrecy::of(&tls.facts))),
+            tls: self.upper.tls_facts().map(|facts| Box::new(Secrecy::of(facts))),
+            stream: None,
             observed,
             unanswered_limit: limits.unanswered_sendings,
         }

@@ -3,13 +3,16 @@
 mod conversation;
 mod facts;
 mod joining;
+mod multiplexed;
 mod opaque;
 pub mod ladder;
+pub mod ladders;
 pub mod members;
 mod pairing;
 pub mod record;
 mod secured;
 mod settling;
+mod split;
 mod tracker;
 mod upper;
 mod watch;

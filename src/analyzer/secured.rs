@@ -1,13 +1,15 @@
 //! TLS between TCP and HTTP.
 
 use super::Options;
+use super::joining::Joining;
 use super::upper::{Phase, Upper};
+use crate::anomaly::Anomaly;
 use crate::moment::Moment;
 use crate::side::{PerSide, Side};
 use crate::tcp::stream_event::{StreamEvent, StreamSink};
 use crate::tls::facts::Facts;
-use crate::tls::record::may_be_client_hello;
-use crate::tls::session::{Context, Session};
+use crate::tls::record::{ContentType, may_be_client_hello};
+use crate::tls::session::{Context, Session, may_be_under_way};
 
 /// Layers of TLS inside TLS that are followed, as through a proxy that is itself reached by TLS.
 const DEPTH_MAX: u8 = 2;
@@ -63,6 +65,20 @@ impl Upper {
         begins
     }
 
+    /// Is a connection whose start was not seen TLS under way? If so, it is followed.
+    pub(super) fn joins_tls_under_way(&mut self, side: Side, bytes: &[u8], options: &Options) -> bool {
+        let is_tls = self.depth < DEPTH_MAX && may_be_under_way(bytes);
+        let joins = is_tls && options.follows_tls();
+        self.passed_tls |= is_tls && !joins;
+        if joins {
+            let (tls, inner) = (Session::joined(&options.limits), Phase::Joining(Box::new(Joining::new())));
+            self.phase = Phase::Tls(Box::new(Secured { tls, inner }));
+            // A ServerHello tells who the server is.
+            self.reversed ^= side == Side::Client && bytes.first() == Some(&ContentType::HANDSHAKE.0);
+        }
+        joins
+    }
+
     /// Does a connection whose start was not seen begin TLS here? Then `side` is the client.
     pub(super) fn joins_tls(&mut self, side: Side, bytes: &[u8], options: &Options) -> bool {
         let joins = bytes.len() >= HELLO_START && self.begins_tls(Side::Client, bytes, options);
@@ -104,6 +120,12 @@ impl Upper {
             self.anomalies.extend(secured.tls.anomalies);
             return; // The phase is Ignored.
         }
+        self.reversed ^= secured.tls.take_reversed();
+        let is_http = matches!(secured.inner, Phase::Http(_));
+        if is_http && secured.tls.content_bytes() > options.limits.tls_http_bytes {
+            self.anomalies.insert(Anomaly::TlsHttpLimit);
+            secured.inner = Phase::Ignored;
+        }
         if matches!(secured.inner, Phase::Ignored) {
             secured.tls.stop();
         }
@@ -115,10 +137,20 @@ impl Upper {
         if let Phase::Tls(secured) = &self.phase { Some(&secured.tls) } else { None }
     }
 
-    /// What TLS tells of itself.
+    /// What TLS tells of itself, if there is any.
+    pub(super) fn tls_facts(&self) -> Option<&Facts> {
+        match &self.phase {
+            Phase::Tls(secured) => Some(&secured.tls.facts),
+            Phase::Stream(part) => part.tls.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// The same, taken away.
     pub(super) fn take_tls_facts(&mut self) -> Option<Box<Facts>> {
         match &mut self.phase {
             Phase::Tls(secured) => Some(Box::new(std::mem::take(&mut secured.tls.facts))),
+            Phase::Stream(part) => part.tls.take(),
             _ => None,
         }
     }
@@ -132,6 +164,9 @@ impl Upper {
     pub(super) fn in_frame(&mut self) -> Option<PerSide<bool>> {
         if let Some(tls) = self.tls() {
             return Some(PerSide::from_fn(|side| tls.is_in_record(side)));
+        }
+        if let Some(multiplexed) = self.http2() {
+            return Some(PerSide::from_fn(|side| multiplexed.http2.is_inside(side)));
         }
         let session = self.session_mut()?;
         Some(PerSide::from_fn(|side| session.is_in_frame(side)))

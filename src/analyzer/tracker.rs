@@ -3,6 +3,7 @@
 use super::Options;
 use super::conversation::Conversation;
 use super::settling::Event;
+use super::split::Which;
 use super::watch::{Standing, Watch};
 use crate::anomaly::{Anomaly, AnomalyCounts};
 use crate::decode::segment::{IcmpError, Segment};
@@ -135,10 +136,16 @@ impl Tracker {
         if let Some(opened) = conversation.take_opening() {
             self.events.push_back(Event::Opened(opened));
         }
+        let mut streams = Vec::new();
+        if conversation.has_ended_streams(self.now) {
+            streams = conversation.take_streams(Which::Ended(self.now));
+        }
         if let Some(memory) = memory {
             self.memory = (self.memory + conversation.memory()).saturating_sub(memory);
         }
-        let is_watched = before.is_some() || conversation.standing != Standing::Alive;
+        let standing = conversation.standing;
+        self.streams_ended(streams, Observed::Whole);
+        let is_watched = before.is_some() || standing != Standing::Alive;
         if let Some(held) = before {
             self.account(id, held);
         }
@@ -257,7 +264,7 @@ impl Tracker {
             self.evict();
         }
         self.opened += 1;
-        let conversation = Conversation::begin(segment, stream, self.opened, self.options.no_midstream);
+        let conversation = Conversation::begin(segment, stream, self.opened, &self.options);
         self.memory += conversation.memory();
         self.table.insert(key, conversation)
     }
@@ -287,6 +294,25 @@ impl Tracker {
         }
     }
 
+    /// WebSockets in streams of one connection are over.
+    fn streams_ended(&mut self, streams: Vec<Box<Conversation>>, observed: Observed) {
+        for conversation in streams {
+            for anomaly in conversation.own_anomalies().iter() {
+                self.anomalies.count(anomaly);
+            }
+            // A packet that was dropped before TCP ended leaves a hole, which is known.
+            let dropped = !conversation.is_closed_stream() && self.dropped_at_end_of(&conversation);
+            let encapsulation = Vec::new();
+            self.events.push_back(Event::Ended {
+                conversation,
+                observed,
+                dropped,
+                is_early: false,
+                encapsulation,
+            });
+        }
+    }
+
     fn finish_conversation(&mut self, id: FlowId, observed: Observed) {
         let Some((_, mut conversation)) = self.table.remove(id) else { return };
         self.held_bytes = self.held_bytes.saturating_sub(conversation.held_bytes());
@@ -297,6 +323,11 @@ impl Tracker {
         let anomalies = conversation.anomalies();
         for anomaly in anomalies.iter() {
             self.anomalies.count(anomaly);
+        }
+        if conversation.is_multiplexed() {
+            let streams = conversation.take_streams(Which::All);
+            self.streams_ended(streams, observed);
+            return;
         }
         let is_hidden = conversation.is_opaque();
         self.encrypted_connections += u64::from(is_hidden || conversation.is_unread_tls());

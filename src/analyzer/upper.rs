@@ -2,7 +2,9 @@
 
 use super::Options;
 use super::joining::{Joining, Trial};
+use super::multiplexed::Multiplexed;
 use super::secured::Secured;
+use super::split::StreamPart;
 use crate::anomaly::{Anomaly, AnomalySet};
 use crate::http::http1::{Http1, HttpEvent, looks_like_head};
 use crate::http::upgrade::{Handshake, Response};
@@ -22,6 +24,7 @@ use crate::websocket::session::{Hidden, HiddenCause, Session};
 ///  Joining ---- enough frames ----> Open
 ///
 ///  Http, Joining ---- ClientHello ----> Tls, in which another one of these begins with Http
+///  Http ---- preface, SETTINGS ----> Http2, each of whose streams ends as a Stream of its own
 /// ```
 #[derive(Clone, Debug)]
 pub(super) enum Phase {
@@ -32,6 +35,10 @@ pub(super) enum Phase {
     Open(Box<Session>),
     /// In TLS, with a phase of its own.
     Tls(Box<Secured>),
+    /// Several WebSockets, each in a stream.
+    Http2(Box<Multiplexed>),
+    /// One of these streams, taken from its connection to be judged.
+    Stream(Box<StreamPart>),
     Ignored,
 }
 
@@ -100,6 +107,8 @@ impl Phase {
             }
             Phase::Joining(_) => size_of::<Joining>() + size_of::<Session>(),
             Phase::Open(_) => size_of::<Session>(),
+            Phase::Http2(multiplexed) => size_of::<Multiplexed>() + multiplexed.memory(),
+            Phase::Stream(_) => size_of::<StreamPart>(),
             Phase::Ignored => 0,
         }
     }
@@ -149,6 +158,9 @@ impl Upper {
                 self.data(side, Run { at, offset, bytes, wire }, options);
             }
             StreamEvent::Gap(_) if matches!(self.phase, Phase::Tls(_)) => self.secured(side, event, options),
+            StreamEvent::Gap(_) if matches!(self.phase, Phase::Http2(_)) => {
+                self.multiplexed(side, event, options)
+            }
             StreamEvent::Gap(gap) => self.gap(side, gap, &options.limits),
         }
     }
@@ -173,16 +185,23 @@ impl Upper {
                     session.stream(side, run.event(), limits);
                     return;
                 }
-                Phase::Ignored => return,
+                Phase::Ignored | Phase::Stream(_) => return,
                 Phase::Tls(_) => {
                     self.secured(side, run.event(), options);
+                    return;
+                }
+                Phase::Http2(_) => {
+                    self.multiplexed(side, run.event(), options);
                     return;
                 }
                 Phase::Http(http) => {
                     let (used, event) = http.feed(side, run.at, run.bytes, limits);
                     run = run.skip(used);
                     match event {
-                        Some(HttpEvent::NotHttp) if self.begins_tls(side, run.bytes, options) => {}
+                        Some(HttpEvent::NotHttp)
+                            if self.begins_tls(side, run.bytes, options)
+                                || self.begins_http2(side, run.bytes, options) => {}
+                        Some(HttpEvent::Http2(seen)) => self.begin_http2(seen, options),
                         Some(event) => side = self.http_event(side, event),
                         None => {}
                     }
@@ -226,7 +245,7 @@ impl Upper {
                 });
                 self.take_response(response, session);
             }
-            HttpEvent::NotHttp => self.phase = Phase::Ignored,
+            HttpEvent::NotHttp | HttpEvent::Http2(_) => self.phase = Phase::Ignored,
             // In TLS the hello has told who the client is.
             HttpEvent::RolesReversed if self.depth > 0 => self.phase = Phase::Ignored,
             HttpEvent::HeadTooLong => {
@@ -260,7 +279,9 @@ impl Upper {
         match event {
             Some(HttpEvent::Response(response)) => self.answer(response),
             Some(HttpEvent::Request(request)) => self.handshake.set_request(request),
-            Some(HttpEvent::NotHttp | HttpEvent::RolesReversed | HttpEvent::HeadTooLong) => {
+            Some(
+                HttpEvent::NotHttp | HttpEvent::RolesReversed | HttpEvent::HeadTooLong | HttpEvent::Http2(_),
+            ) => {
                 upgrading.answer_lost = true;
                 upgrading.session.lose(side);
                 return run.bytes.len();
@@ -312,6 +333,10 @@ impl Upper {
     fn joining(&mut self, side: Side, run: Run<'_>, options: &Options) -> Option<Side> {
         if self.joins_tls(side, run.bytes, options) {
             return Some(Side::Client);
+        }
+        let was_reversed = self.reversed;
+        if self.joins_tls_under_way(side, run.bytes, options) {
+            return Some(if self.reversed == was_reversed { side } else { side.other() });
         }
         let is_head = Side::BOTH.into_iter().any(|role| looks_like_head(role, run.bytes));
         if is_head {
@@ -374,7 +399,7 @@ impl Upper {
                     self.phase = Phase::Joining(Box::new(joining));
                 }
             }
-            Phase::Tls(_) | Phase::Ignored => {}
+            Phase::Tls(_) | Phase::Http2(_) | Phase::Stream(_) | Phase::Ignored => {}
         }
     }
 
@@ -383,7 +408,12 @@ impl Upper {
         let http = match &self.phase {
             Phase::Http(http) => http,
             Phase::Upgrading(upgrading) => &upgrading.http,
-            Phase::Joining(_) | Phase::Open(_) | Phase::Tls(_) | Phase::Ignored => return false,
+            Phase::Joining(_)
+            | Phase::Open(_)
+            | Phase::Tls(_)
+            | Phase::Http2(_)
+            | Phase::Stream(_)
+            | Phase::Ignored => return false,
         };
         let Some(response) = http.cut_answer(at).filter(|response| response.status == 101) else {
             return false;
@@ -407,7 +437,8 @@ impl Phase {
             Phase::Open(session) => Some(session),
             Phase::Upgrading(upgrading) => Some(&upgrading.session),
             Phase::Tls(secured) => secured.inner.session(),
-            Phase::Http(_) | Phase::Joining(_) | Phase::Ignored => None,
+            Phase::Stream(part) => Some(&part.session),
+            Phase::Http(_) | Phase::Joining(_) | Phase::Http2(_) | Phase::Ignored => None,
         }
     }
 
@@ -416,7 +447,8 @@ impl Phase {
             Phase::Open(session) => Some(session),
             Phase::Upgrading(upgrading) => Some(&mut upgrading.session),
             Phase::Tls(secured) => secured.inner.session_mut(),
-            Phase::Http(_) | Phase::Joining(_) | Phase::Ignored => None,
+            Phase::Stream(part) => Some(&mut part.session),
+            Phase::Http(_) | Phase::Joining(_) | Phase::Http2(_) | Phase::Ignored => None,
         }
     }
 
@@ -424,7 +456,12 @@ impl Phase {
         match self {
             Phase::Http(http) => http.requests() == 0,
             Phase::Tls(secured) => !secured.is_opaque() && secured.inner.is_before_http(),
-            Phase::Joining(_) | Phase::Upgrading(_) | Phase::Open(_) | Phase::Ignored => false,
+            Phase::Joining(_)
+            | Phase::Upgrading(_)
+            | Phase::Open(_)
+            | Phase::Http2(_)
+            | Phase::Stream(_)
+            | Phase::Ignored => false,
         }
     }
 }

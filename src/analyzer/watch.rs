@@ -82,6 +82,9 @@ impl Tracker {
             conversation.standing = Standing::Alive;
             return;
         };
+        if conversation.is_multiplexed() {
+            return; // its WebSockets are reported when their connection is given up for good
+        }
         if !self.now.has_passed(dead_after, since) {
             // It has answered meanwhile, and then stopped again.
             self.watch.suspects.push_back((self.now.saturating_add(dead_after), id));

@@ -2,7 +2,7 @@
 
 use super::facts::Facts;
 use super::finding::Diagnosis;
-use super::{before_close, ending, icmp, idle, keepalive, proxy, reset, timeout};
+use super::{before_close, ending, icmp, idle, keepalive, proxy, reset, stream, timeout};
 use crate::limits::Limits;
 use crate::verdict::verdict::{ClosedBy, Kind};
 
@@ -29,7 +29,8 @@ pub fn diagnose(facts: &Facts<'_>, limits: &Limits) -> Vec<Diagnosis> {
             timeout::diagnose(facts, &mut found);
             keepalive::diagnose(facts, &mut found);
             idle::diagnose(facts, &mut found);
-            if facts.verdict.closed_by != Some(ClosedBy::Proxy) {
+            let is_of_stream = stream::diagnose(facts, &mut found);
+            if !is_of_stream && facts.verdict.closed_by != Some(ClosedBy::Proxy) {
                 reset::diagnose(facts, &mut found);
             }
         }

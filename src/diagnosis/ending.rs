@@ -75,7 +75,12 @@ pub(super) fn no_close(facts: &Facts<'_>, out: &mut Vec<Diagnosis>) {
     if !end.is_tls && facts.abnormal() != Some(Cause::Fin) {
         return;
     }
-    let closed = if end.is_tls { "ended TLS" } else { "closed TCP" };
+    let frame = facts.teardown.tcp_end().and_then(|end| end.frame);
+    let closed = match (end.is_tls, frame) {
+        (true, _) => "ended TLS",
+        (false, Some(_)) => "ended the stream",
+        (false, None) => "closed TCP",
+    };
     let side = end.by;
     let suspects = if *facts.is_proxy.get(side) {
         "it was stopped, a limit of its own ran out, or whoever stands behind it dropped the connection"

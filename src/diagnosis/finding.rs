@@ -44,6 +44,10 @@ ids! {
     StateLost = "state-lost",
     /// Many connections ended at once.
     ManyAtOnce = "many-at-once",
+    /// A TCP connection that carried several WebSockets ended.
+    SharedConnectionLost = "shared-connection-lost",
+    /// An end of an HTTP/2 stream could send nothing more, not even a Close.
+    FlowControlExhausted = "flow-control-exhausted",
     /// Clients that lost their connections together came back together.
     ThunderingHerd = "thundering-herd",
     /// A client reconnects without backing off.
@@ -70,6 +74,8 @@ ids! {
     NoClose = "no-close",
     /// An application protocol announced the end.
     Farewell = "farewell",
+    /// A client cancelled its HTTP/2 stream, as browsers do where HTTP/1.1 would have them send Close 1001.
+    StreamCancelled = "stream-cancelled",
     /// A browser left the page.
     PageLeft = "page-left",
     /// The server goes away.

@@ -4,7 +4,7 @@ use super::facts::Facts;
 use super::finding::{Confidence, Diagnosis, Finding, Id};
 use super::trace::Trace;
 use super::words::counted;
-use super::{clusters, many, path, reconnect};
+use super::{clusters, many, path, reconnect, shared};
 use crate::limits::Limits;
 use std::collections::BTreeMap;
 
@@ -68,11 +68,13 @@ impl Survey {
     /// What to do, that which would have saved most connections first. Empty where all ended well.
     #[must_use]
     pub fn findings(&self) -> Vec<Finding> {
-        let mut found = clusters::find(&self.traces, &self.limits);
-        let sets = many::together(&self.traces);
-        found.extend(many::find(&self.traces, &sets, &self.limits));
-        found.extend(reconnect::find(&self.traces, &sets, &self.limits));
-        found.extend(path::find(&self.traces, &self.limits));
+        let traces = shared::distinct(&self.traces);
+        let mut found = clusters::find(&traces, &self.limits);
+        let sets = many::together(&traces);
+        found.extend(many::find(&traces, &sets, &self.limits));
+        found.extend(reconnect::find(&traces, &sets, &self.limits));
+        found.extend(path::find(&traces, &self.limits));
+        found.extend(shared::find(&self.traces, &self.limits));
         let explained: Vec<(Id, Vec<u64>)> =
             found.iter().map(|finding| (finding.id, finding.connections.clone())).collect();
         for ((_, title), cause) in &self.causes {
@@ -92,6 +94,9 @@ const fn explains(together: Id, own: Id) -> bool {
             matches!(own, Id::NoClose | Id::Abort | Id::IdleLimit | Id::PingTooSlow | Id::ProxyEnded)
         }
         Id::StateLost => matches!(own, Id::Abort | Id::ForeignReset),
+        Id::SharedConnectionLost => {
+            matches!(own, Id::NoClose | Id::Abort | Id::ForeignReset | Id::TcpTimeout | Id::IcmpError)
+        }
         Id::PathLost => matches!(own, Id::TcpTimeout | Id::PingUnanswered),
         _ => false,
     }

@@ -7,6 +7,7 @@ use crate::decode::segment::Endpoint;
 use crate::moment::Moment;
 use crate::side::Side;
 use crate::verdict::legs::{OtherLeg, Story};
+use crate::verdict::teardown::{StreamEnd, TcpEnd};
 use crate::verdict::verdict::{Cause, ClosedBy, Kind};
 use crate::websocket::vitals::fnv1a;
 
@@ -51,6 +52,8 @@ pub struct Trace {
     pub dead: Option<Dead>,
     /// The reset that ended it only answered a segment: who sent it knew no such connection.
     pub was_unknown: bool,
+    /// It lay in HTTP/2, and ended with the TCP connection that it shared.
+    pub ended_with_connection: bool,
     /// Its other leg, where a proxy's two are in the capture.
     pub other_leg: Option<OtherLeg>,
 }
@@ -80,6 +83,15 @@ impl Dead {
     pub fn spans(&self, moment: Moment) -> bool {
         (self.heard..=self.first).contains(&moment)
     }
+}
+
+/// Did a stream of HTTP/2 end by what ended its TCP connection, and by no frame of its own?
+fn ended_with_connection(facts: &Facts<'_>) -> bool {
+    let of_connection =
+        |end: TcpEnd| !matches!(end.frame, Some(StreamEnd::EndStream | StreamEnd::RstStream(_)));
+    facts.teardown.stream.is_some()
+        && facts.abnormal().is_some()
+        && facts.teardown.tcp_end().is_none_or(of_connection)
 }
 
 impl Trace {
@@ -118,6 +130,7 @@ impl Trace {
             is_final: meaning.is_some_and(|meaning| !meaning.may_reconnect),
             dead: Dead::of(facts, cause),
             was_unknown: was_unknown(facts),
+            ended_with_connection: ended_with_connection(facts),
             other_leg: facts.other_leg,
         }
     }

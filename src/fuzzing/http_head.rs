@@ -1,7 +1,7 @@
 //! HTTP/1.1 heads and bodies up to the Upgrade.
 
 use super::{Bytes, Cuts, small_limits};
-use crate::http::http1::Http1;
+use crate::http::http1::{Http1, HttpEvent};
 use crate::limits::Limits;
 use crate::moment::Moment;
 use crate::side::Side;
@@ -47,7 +47,12 @@ impl Reader {
             assert!(used <= rest.len());
             assert!(used > 0 || event.is_some(), "each turn uses bytes or tells something");
             rest = rest.get(used..).unwrap_or_default();
-            self.events.extend(event.map(|event| format!("{event:?}")));
+            let text = |event| match event {
+                // How much of the preface has passed hangs on the cuts.
+                HttpEvent::Http2(_) => "Http2".to_owned(),
+                other => format!("{other:?}"),
+            };
+            self.events.extend(event.map(text));
         }
         assert!(self.http.held_bytes() <= limits.http_head_bytes.max(0xffff + 16) + bytes.len());
     }

@@ -9,6 +9,7 @@ mod decode;
 mod defrag;
 mod file;
 mod frames;
+mod http2;
 mod http_head;
 mod midstream;
 mod reassembly;
@@ -23,6 +24,7 @@ pub use defrag::defrag;
 pub use file::file;
 pub use frames::frames;
 pub use http_head::http_head;
+pub use http2::http2;
 pub use midstream::midstream;
 pub use reassembly::reassembly;
 pub use tls_keylog::tls_keylog;
@@ -37,7 +39,7 @@ use std::time::Duration;
 pub type Body = fn(&[u8]);
 
 /// All targets by name, in the order of the layers.
-pub const TARGETS: [(&str, Body); 11] = [
+pub const TARGETS: [(&str, Body); 12] = [
     ("file", file),
     ("decode", decode),
     ("defrag", defrag),
@@ -46,6 +48,7 @@ pub const TARGETS: [(&str, Body); 11] = [
     ("tls_keylog", tls_keylog),
     ("tls_session", tls_session),
     ("http_head", http_head),
+    ("http2", http2),
     ("frames", frames),
     ("midstream", midstream),
     ("analyzer", analyzer),
@@ -75,6 +78,9 @@ fn small_limits() -> Limits {
         gap_patience_packets: 8,
         http_head_bytes: 512,
         http_messages: 6,
+        http2_table_bytes: 256,
+        http2_header_block_bytes: 512,
+        http2_websockets: 2,
         pings_pending: 2,
         ping_samples: 2,
         close_reason_bytes: 16,

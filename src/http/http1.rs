@@ -2,6 +2,7 @@
 
 use super::body::{Body, BodyLength};
 use super::head::{self, Parsed};
+use super::http2::frame::CLIENT_PREFACE;
 use super::upgrade::{Request, Response};
 use crate::limits::Limits;
 use crate::moment::Moment;
@@ -31,6 +32,8 @@ pub enum HttpEvent {
     RolesReversed,
     /// A head longer than the limit.
     HeadTooLong,
+    /// The client goes on in HTTP/2: so many bytes of its preface have passed.
+    Http2(usize),
 }
 
 /// What a request asked for, as far as its answer's framing depends on it.
@@ -69,6 +72,8 @@ pub struct Http1 {
     asked: VecDeque<Asked>,
     messages: u32,
     requests: u32,
+    /// The server has switched to something else than a WebSocket.
+    switched: bool,
 }
 
 impl Http1 {
@@ -82,6 +87,20 @@ impl Http1 {
     #[must_use]
     pub fn has_partial_head(&self, side: Side) -> bool {
         !self.halves[side].buffer.is_empty()
+    }
+
+    /// May the server go on in HTTP/2 here: as the first to speak, or after it has switched (RFC 7540 §3.2)?
+    #[must_use]
+    pub fn may_switch(&self) -> bool {
+        let is_first = self.messages == 0 && matches!(self.halves.server.state, State::Start);
+        (is_first || self.switched) && self.halves.server.buffer.is_empty()
+    }
+
+    /// How many bytes of HTTP/2's preface the client has sent so far, if it has begun with that.
+    #[must_use]
+    pub fn preface_held(&self) -> usize {
+        let held = &self.halves.client.buffer;
+        if CLIENT_PREFACE.starts_with(held) { held.len() } else { 0 }
     }
 
     /// Bytes of heads that are not whole yet.
@@ -211,6 +230,13 @@ impl Http1 {
         let had_line = half.has_line && !before.is_empty();
         let has_new_line = !had_line && new.contains(&b'\n');
         half.has_line = had_line || has_new_line;
+        if has_new_line && is_preface(input) {
+            return match side {
+                Side::Client => (0, Some(HttpEvent::Http2(held.saturating_sub(blank)))),
+                Side::Server if self.messages == 0 => (0, Some(HttpEvent::RolesReversed)),
+                Side::Server => (0, Some(HttpEvent::NotHttp)),
+            };
+        }
         let fits = |side| opens_head(side, input) && (!has_new_line || line_fits(side, input));
         if !fits(side) {
             let event = match (self.messages == 0 && fits(side.other()), half.has_line) {
@@ -268,6 +294,7 @@ impl Http1 {
             return None; // an interim answer (RFC 9110 §15.2)
         }
         let asked = self.asked.pop_front();
+        self.switched = response.status == 101 && !response.is_websocket;
         let is_tunnel = asked == Some(Asked::Connect) && (200..300).contains(&response.status);
         let no_body = is_switch
             || is_tunnel
@@ -343,6 +370,11 @@ fn line_fits(side: Side, input: &[u8]) -> bool {
     side == Side::Server || first_line(input).is_none_or(ends_well)
 }
 
+/// Is the first line, which is whole, that of HTTP/2's preface?
+fn is_preface(input: &[u8]) -> bool {
+    first_line(input) == first_line(CLIENT_PREFACE)
+}
+
 /// The first line without its end, once that end is there.
 fn first_line(input: &[u8]) -> Option<&[u8]> {
     let end = input.iter().position(|byte| *byte == b'\n');
@@ -357,7 +389,7 @@ fn first_line(input: &[u8]) -> Option<&[u8]> {
 pub fn looks_like_head(side: Side, input: &[u8]) -> bool {
     match side {
         Side::Server => input.starts_with(b"HTTP/1."),
-        Side::Client => may_be_head(side, input) && first_line(input).is_some(),
+        Side::Client => first_line(input).is_some() && (may_be_head(side, input) || is_preface(input)),
     }
 }
 

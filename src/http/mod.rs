@@ -1,6 +1,7 @@
-//! HTTP/1.1 as far as an opening handshake needs it: from stream events to an Upgrade.
+//! HTTP as far as an opening handshake needs it: from stream events to an Upgrade, or to the streams of HTTP/2.
 
 mod body;
 mod head;
 pub mod http1;
 pub mod upgrade;
+pub mod http2;

@@ -135,7 +135,8 @@ impl Handshake {
         self.accept_valid = self.check_accept();
     }
 
-    /// Does `Sec-WebSocket-Accept` answer the request's key (RFC 6455 §4.2.2)? `None` unless both heads are seen.
+    /// Does `Sec-WebSocket-Accept` answer the request's key (RFC 6455 §4.2.2)? `None` unless both heads are seen,
+    /// and the answer is a `101`.
     #[must_use]
     pub fn accept_valid(&self) -> Option<bool> {
         self.accept_valid
@@ -143,6 +144,9 @@ impl Handshake {
 
     fn check_accept(&self) -> Option<bool> {
         let (request, response) = (self.request.as_ref()?, self.response.as_ref()?);
+        if response.status != 101 {
+            return None; // RFC 8441 has no such header, and other answers open nothing
+        }
         let key = request.key.as_deref().unwrap_or_default();
         let digest = Sha1::new().chain_update(key.trim_ascii()).chain_update(GUID).finalize();
         let mut expected = [0; 28];
@@ -189,7 +193,7 @@ mod tests {
     fn handshake(key: &str, accept: &str) -> Handshake {
         let mut handshake = Handshake::default();
         handshake.set_request(Request { key: Some(key.into()), ..Request::default() });
-        handshake.set_response(Response { accept: Some(accept.into()), ..Response::default() });
+        handshake.set_response(Response { status: 101, accept: Some(accept.into()), ..Response::default() });
         handshake
     }
 

@@ -10,7 +10,7 @@ use crate::capture::InputInfo;
 use crate::decode::segment::Endpoint;
 use crate::side::{PerSide, Side};
 use crate::time::Timestamp;
-use crate::verdict::teardown::TcpEndKind;
+use crate::verdict::teardown::{StreamEnd, TcpEnd, TcpEndKind};
 use crate::verdict::verdict::{Kind, Verdict};
 use crate::websocket::close::{CloseBody, CloseFrame};
 use base64::Engine as _;
@@ -47,10 +47,10 @@ pub fn connection<'a>(id: u64, record: &'a ConnectionRecord, context: Context<'a
         id,
         file: context.file(record.opened.file),
         tcp_stream: record.tcp_stream,
-        h2_stream: None,
+        h2_stream: record.teardown.stream.as_ref().map(|stream| stream.id.0),
         client: address(record.client),
         server: address(record.server),
-        carrier: if record.tls.is_some() { "tls" } else { "tcp" }.into(),
+        carrier: carrier(record).into(),
         tls: record.tls.as_deref().map(|facts| tls::of(record, facts, context)),
         encapsulation: record.encapsulation_names.iter().map(|name| Cow::Borrowed(name.as_str())).collect(),
         handshake: handshake(record, context),
@@ -62,7 +62,8 @@ pub fn connection<'a>(id: u64, record: &'a ConnectionRecord, context: Context<'a
             record.teardown.close[side].as_ref().map(|frame| close(record, side, frame, context))
         })),
         teardown: model::Teardown {
-            kind: end.map_or("none", |end| tcp_end_name(end.kind)).into(),
+            kind: end.map_or("none", |end| end_name(&end)).into(),
+            error: end.and_then(|end| end.frame).and_then(error_name),
             by: end.map(|end| end.by.name().into()),
             at: end.map(|end| end.at.at),
             packet: end.map(|end| end.at.packet),
@@ -247,10 +248,31 @@ pub(super) fn sides<T>(both: PerSide<T>) -> model::Sides<T> {
     model::Sides { client: both.client, server: both.server }
 }
 
-fn tcp_end_name(kind: TcpEndKind) -> &'static str {
-    match kind {
-        TcpEndKind::Fin => "fin",
-        TcpEndKind::Rst => "rst",
+fn carrier(record: &ConnectionRecord) -> &'static str {
+    match (record.tls.is_some(), record.teardown.stream.is_some()) {
+        (false, false) => "tcp",
+        (true, false) => "tls",
+        (false, true) => "h2",
+        (true, true) => "tls+h2",
+    }
+}
+
+fn end_name(end: &TcpEnd) -> &'static str {
+    match (end.frame, end.kind) {
+        (Some(StreamEnd::EndStream), _) => "end_stream",
+        (Some(StreamEnd::RstStream(_)), _) => "rst_stream",
+        (Some(StreamEnd::GoAway(_)), _) => "goaway",
+        (None, TcpEndKind::Fin) => "fin",
+        (None, TcpEndKind::Rst) => "rst",
+    }
+}
+
+fn error_name(frame: StreamEnd) -> Option<Cow<'static, str>> {
+    match frame {
+        StreamEnd::EndStream => None,
+        StreamEnd::RstStream(error) | StreamEnd::GoAway(error) => {
+            Some(error.name().map_or_else(|| error.to_string().into(), Cow::Borrowed))
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use crate::moment::Moment;
 use crate::side::{PerSide, Side};
 use crate::tcp::reset::Reset;
 use crate::tls::shape::Probable;
-use crate::verdict::teardown::{Sight, Teardown};
+use crate::verdict::teardown::{Sight, StreamEnd, Teardown};
 use crate::websocket::close::{CloseBody, CloseFrame};
 use std::borrow::Cow;
 
@@ -66,10 +66,11 @@ fn ending(teardown: &Teardown, side: Side, items: &mut Vec<Item>) {
     if let Some(close) = &teardown.close[side] {
         items.push((close.at, side, close_text(close)));
     }
-    if let Some(fin) = teardown.fin[side] {
+    let frame_at = frames(teardown, side, items);
+    if let Some(fin) = teardown.fin[side].filter(|fin| Some(fin.at) != frame_at) {
         items.push((fin.at, side, "FIN".into()));
     }
-    if let Some(reset) = &teardown.reset[side] {
+    if let Some(reset) = teardown.reset[side].as_ref().filter(|reset| Some(reset.at) != frame_at) {
         items.push((reset.at, side, reset_text(reset)));
     }
     if let Some(secrecy) = &teardown.tls {
@@ -93,6 +94,26 @@ fn ending(teardown: &Teardown, side: Side, items: &mut Vec<Item>) {
     {
         items.push((at, side, format!("bytes from here on are unknown ({})", lost.blind.name()).into()));
     }
+}
+
+/// The frames with which `side` ended its stream of HTTP/2; gives the moment of the one that did.
+fn frames(teardown: &Teardown, side: Side, items: &mut Vec<Item>) -> Option<Moment> {
+    let stream = teardown.stream.as_deref()?;
+    if let Some(at) = stream.blocked[side] {
+        items.push((at, side, "flow-control window used up".into()));
+    }
+    let (end, goaway) = (stream.ends[side], stream.goaway[side]);
+    if let Some((at, error)) = goaway.filter(|(at, _)| end.is_none_or(|(end, _)| end != *at)) {
+        items.push((at, side, format!("GOAWAY ({error})").into()));
+    }
+    let (at, how) = end?;
+    let text = match how {
+        StreamEnd::EndStream => "END_STREAM".into(),
+        StreamEnd::RstStream(error) => format!("RST_STREAM ({error})").into(),
+        StreamEnd::GoAway(error) => format!("GOAWAY ({error})").into(),
+    };
+    items.push((at, side, text));
+    Some(at)
 }
 
 fn status_text(status: u16, fault: &str) -> Cow<'static, str> {

@@ -20,3 +20,5 @@ pub mod csv;
 #[cfg(feature = "parquet")]
 pub mod parquet;
 pub mod read;
+pub mod figures;
+pub mod html;

@@ -279,11 +279,14 @@ pub struct Close<'a> {
     pub proof: Cow<'a, str>,
 }
 
-/// The first event that ended TCP.
+/// The first event that ended TCP, or the stream of HTTP/2.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Teardown<'a> {
-    /// `fin`, `rst` or `none`.
+    /// `fin`, `rst` or `none`; of an HTTP/2 stream also `end_stream`, `rst_stream` or `goaway`.
     pub kind: Cow<'a, str>,
+    /// The error code of `rst_stream` or `goaway`, by its registered name, such as `CANCEL`.
+    #[serde(default)]
+    pub error: Option<Cow<'a, str>>,
     /// `client`, `server`, `middlebox` or `unknown`.
     pub by: Option<Cow<'a, str>>,
     /// Its time.

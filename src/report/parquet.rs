@@ -180,7 +180,7 @@ mod tests {
         }
         parquet.finish().unwrap();
         csv.flush().unwrap();
-        drop(csv);
+        drop((parquet, csv));
         let reader = SerializedFileReader::new(file).unwrap();
         let mut rows = csv::Reader::from_reader(table.as_slice());
         let mut compared = 0;
@@ -188,7 +188,8 @@ mod tests {
             let (cells, row) = (cells.unwrap(), row.unwrap());
             for ((cell, (_, field)), column) in cells.iter().zip(row.get_column_iter()).zip(COLUMNS) {
                 if column.kind == Kind::Time {
-                    assert!(matches!(field, Field::TimestampNanos(_) | Field::Long(_)), "{field:?}");
+                    let Field::Long(nanos) = field else { panic!("{field:?}") };
+                    assert_eq!(cell, crate::time::Timestamp::from_nanos(*nanos).to_rfc3339());
                 } else {
                     assert_eq!(cell, shown(field), "{}", column.name);
                 }

@@ -3,7 +3,7 @@
 use super::model::{Connection, Input, Line, SCHEMA, Summary};
 use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io::BufRead;
 
@@ -16,6 +16,8 @@ pub struct Rest {
     pub summary: Summary,
     /// Oddities by name.
     pub anomalies: BTreeMap<String, u64>,
+    /// Connections that a live capture took back, by their number: their true ends follow them.
+    pub revised: BTreeSet<u64>,
     /// The totals were there; NDJSON of a program that was killed ends without.
     pub is_whole: bool,
 }
@@ -55,10 +57,11 @@ fn read_lines(
                 rest.inputs = inputs;
             }
             Ok(Line::Connection(connection)) => take(*connection)?,
-            // What was said and taken back has been handed on; the true end follows it.
-            Ok(Line::Revised { .. } | Line::Stats(_)) => {}
+            // It has been handed on; only who reads twice can leave it out.
+            Ok(Line::Revised { id, .. }) => _ = rest.revised.insert(id),
+            Ok(Line::Stats(_)) => {}
             Ok(Line::Summary { inputs, summary, anomalies }) => {
-                rest = Rest { inputs, summary, anomalies, is_whole: true };
+                rest = Rest { inputs, summary, anomalies, revised: rest.revised, is_whole: true };
             }
             // The last line of a program that was killed.
             Err(error) if error.is_eof() => break,

@@ -20,15 +20,15 @@ impl Summary {
     }
 
     /// Adds what another report's `other` says beside its connections, which are counted in one by one and have been
-    /// renumbered by adding `first_id`.
+    /// renumbered by `renumber`.
     ///
     /// Findings of the same words become one; those of different numbers stay apart, since what they are drawn from is
     /// no longer there.
-    pub fn merge(&mut self, other: Summary, first_id: u64) {
+    pub fn merge(&mut self, other: Summary, renumber: impl Fn(u64) -> u64) {
         self.other_tcp_connections = self.other_tcp_connections.saturating_add(other.other_tcp_connections);
         self.encrypted_connections = self.encrypted_connections.saturating_add(other.encrypted_connections);
         for mut finding in other.findings {
-            finding.connections.iter_mut().for_each(|id| *id = id.saturating_add(first_id));
+            finding.connections.iter_mut().for_each(|id| *id = renumber(*id));
             let same = |known: &&mut Finding| known.id == finding.id && known.text == finding.text;
             match self.findings.iter_mut().find(same) {
                 Some(known) => {

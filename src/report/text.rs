@@ -22,10 +22,10 @@ mod advice;
 mod details;
 mod files;
 mod heading;
-mod row;
+pub(super) mod row;
 mod table;
 mod tally;
-mod words;
+pub(super) mod words;
 
 pub use words::counted;
 

@@ -49,6 +49,8 @@ pub(super) enum Reading {
     Clear,
     /// Protected, and held until it is known how.
     Waiting,
+    /// Of a session that is not known, since the capture lacks the start of its handshake; so many records were tried.
+    Sought(u8),
     /// Decrypted.
     Open(Box<Current>),
     /// Never to be read again.

@@ -71,6 +71,8 @@ pub struct Reading {
 #[derive(Clone, Default)]
 pub struct KeyLog {
     sessions: HashMap<ClientRandom, Secrets>,
+    /// In the order in which they came: a replay tries them in the same one.
+    order: Vec<ClientRandom>,
 }
 
 impl fmt::Debug for KeyLog {
@@ -132,6 +134,11 @@ impl KeyLog {
         self.sessions.get(random)
     }
 
+    /// All sessions, in the order in which they came.
+    pub fn in_order(&self) -> impl Iterator<Item = (ClientRandom, &Secrets)> {
+        self.order.iter().filter_map(|random| Some((*random, self.sessions.get(random)?)))
+    }
+
     /// Adds the lines of `text`. A bad line costs only itself.
     pub fn read(&mut self, text: &[u8], limits: &Limits) -> Reading {
         let mut reading = Reading::default();
@@ -167,7 +174,11 @@ impl KeyLog {
             return;
         }
         reading.secrets += 1;
-        let secrets = self.sessions.entry(random).or_default();
+        let order = &mut self.order;
+        let secrets = self.sessions.entry(random).or_insert_with(|| {
+            order.push(random);
+            Secrets::default()
+        });
         let place = match label {
             Label::Master => &mut secrets.master,
             Label::Early => &mut secrets.early,

@@ -1,6 +1,7 @@
 //! One TLS connection: takes what TCP delivers, gives what the application sent.
 
 mod holes;
+mod joined;
 mod keys;
 
 use super::decrypt::Opened;
@@ -17,6 +18,7 @@ use crate::moment::Moment;
 use crate::side::{PerSide, Side};
 use crate::tcp::stream_event::{Gap, GapCause, StreamEvent, StreamSink, Wire};
 use crate::work;
+pub use joined::may_be_under_way;
 
 /// Length of a hole in the content where it is unknown: more than any frame has left.
 const UNKNOWN_LEN: u64 = u64::MAX / 2;
@@ -51,6 +53,12 @@ pub struct Session {
     early_unheld: Option<(Moment, u64)>,
     /// Bytes that may still be deciphered on trial.
     trial_bytes: usize,
+    /// Content given so far, in bytes.
+    content_bytes: u64,
+    /// The capture lacks the start of the handshake: which session of the key log it is, its records must tell.
+    is_joined: bool,
+    /// They told that the side taken for the client is the server.
+    reversed: bool,
     /// What the connection tells of itself.
     pub facts: Facts,
     /// Oddities.
@@ -75,6 +83,9 @@ impl Session {
             early: Held::default(),
             early_unheld: None,
             trial_bytes: limits.tls_trial_bytes,
+            content_bytes: 0,
+            is_joined: false,
+            reversed: false,
             facts: Facts { shape: observe.then(Box::default), ..Facts::default() },
             anomalies: AnomalySet::default(),
         }
@@ -108,6 +119,12 @@ impl Session {
     #[must_use]
     pub fn is_in_record(&self, side: Side) -> bool {
         self.directions[side].deframer.is_inside() || self.directions[side].skip > 0
+    }
+
+    /// Bytes of application data that were decrypted so far.
+    #[must_use]
+    pub fn content_bytes(&self) -> u64 {
+        self.content_bytes
     }
 
     /// Is nothing left to be read of either side?
@@ -192,7 +209,10 @@ impl Session {
                 if self.facts.shape.is_none() || !self.pass_over(side, &mut run) {
                     return;
                 }
+            } else if self.is_amid_record(side, run.bytes) {
+                return;
             } else {
+                let direction = self.directions.get_mut(side);
                 match direction.deframer.next(&mut run) {
                     None => return,
                     Some(Ok(record)) => self.record(side, record, call),
@@ -256,6 +276,7 @@ impl Session {
             Reading::Clear => self.clear(side, record, call),
             Reading::Open(_) => self.protected(side, record, call),
             Reading::Blind => {}
+            Reading::Sought(_) => self.seek(side, record, call),
             Reading::Waiting => {
                 let (at, offset) = (record.at, record.offset);
                 if !self.directions.get_mut(side).held.push(record, limits.tls_held_bytes) {
@@ -467,6 +488,7 @@ impl Session {
             ContentType::ALERT => self.facts.note_alert(side, record.at, record.wire.peer_acked, content),
             ContentType::CHANGE_CIPHER_SPEC => self.change_cipher_spec(side, record, call),
             ContentType::APPLICATION_DATA => {
+                self.content_bytes = self.content_bytes.saturating_add(content.len() as u64);
                 let is_early = matches!(&self.directions[side].reading,
                     Reading::Open(current) if matches!(current.epoch, Epoch::Early));
                 if is_early && self.early_offered {

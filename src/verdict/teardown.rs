@@ -1,6 +1,8 @@
 //! All evidence about one connection's end, without any opinion.
 
 use crate::decode::segment::IcmpError;
+use crate::http::http2::error_code::ErrorCode;
+use crate::http::http2::frame::StreamId;
 use crate::moment::Moment;
 use crate::side::{PerSide, Side};
 use crate::tcp::half::Fin;
@@ -39,10 +41,36 @@ pub struct Teardown {
     pub icmp: Vec<IcmpError>,
     /// What TLS tells of the end, where there is TLS.
     pub tls: Option<Box<Secrecy>>,
+    /// The stream that carries it, where it lies in HTTP/2: its ends stand in `fin` and `reset` as well.
+    pub stream: Option<Box<StreamFacts>>,
     /// Why observation ended.
     pub observed: Observed,
     /// Sendings without an answer that prove a dead peer ([`Limits`](crate::limits::Limits)).
     pub unanswered_limit: u32,
+}
+
+/// What HTTP/2 tells of the end of one of its streams.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StreamFacts {
+    /// Its number.
+    pub id: StreamId,
+    /// The frame with which each side ended it, or the connection with it.
+    pub ends: PerSide<Option<(Moment, StreamEnd)>>,
+    /// Each side's GOAWAY, whether it ended the stream or not.
+    pub goaway: PerSide<Option<(Moment, ErrorCode)>>,
+    /// The packet with which each side's flow-control window was used up, if it still was at the end.
+    pub blocked: PerSide<Option<Moment>>,
+}
+
+/// How a side ended a stream of HTTP/2 (RFC 8441 §5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum StreamEnd {
+    /// In order, as a FIN does.
+    EndStream,
+    /// Abruptly, as a reset does.
+    RstStream(ErrorCode),
+    /// With the whole connection.
+    GoAway(ErrorCode),
 }
 
 /// What TLS tells of a connection's end.
@@ -195,7 +223,7 @@ pub enum Observed {
     Evicted,
 }
 
-/// How TCP ended.
+/// How TCP ended, or the stream of HTTP/2 that stands in its place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TcpEnd {
     /// By FIN or by reset.
@@ -206,6 +234,8 @@ pub struct TcpEnd {
     pub at: Moment,
     /// Does the capture hold it?
     pub is_seen: bool,
+    /// The frame that did so, where it ended a stream of HTTP/2 and not TCP.
+    pub frame: Option<StreamEnd>,
 }
 
 /// How one side ended TCP.
@@ -226,7 +256,7 @@ impl Teardown {
             if let Some(at) = at
                 && first.is_none_or(|first| at < first.at)
             {
-                first = Some(TcpEnd { kind, by, at, is_seen });
+                first = Some(TcpEnd { kind, by, at, is_seen, frame: self.stream_end(by, at) });
             }
         };
         // Of two in one packet the one named first counts.
@@ -240,6 +270,12 @@ impl Teardown {
             consider(TcpEndKind::Rst, by, self.reset[by].as_ref().map(|reset| reset.at), true);
         }
         first
+    }
+
+    /// The frame with which `side` ended its stream of HTTP/2 at that moment.
+    fn stream_end(&self, side: Side, at: Moment) -> Option<StreamEnd> {
+        let (ended, how) = self.stream.as_deref()?.ends[side]?;
+        (ended == at).then_some(how)
     }
 
     /// The capture dropped packets while the connection ended, at these offsets: a Close may have been among them. One

@@ -1,7 +1,7 @@
 //! The reasons of a verdict, in one sentence each, with packet numbers.
 
 use super::reset_origin::{ResetOrigin, Sign};
-use super::teardown::{Answer, Blind, Lost, TcpEnd, TcpEndKind, Teardown};
+use super::teardown::{Answer, Blind, Lost, StreamEnd, TcpEnd, TcpEndKind, Teardown};
 use super::verdict::{SENTENCE, packet, sentence};
 use crate::decode::segment::IcmpError;
 use crate::moment::Moment;
@@ -41,10 +41,13 @@ pub(super) fn end_text(end: &TcpEnd) -> EndText<'_> {
 
 impl fmt::Display for EndText<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(match self.0.kind {
-            TcpEndKind::Fin => "FIN by ",
-            TcpEndKind::Rst => "RST by ",
-        })?;
+        match (self.0.frame, self.0.kind) {
+            (Some(StreamEnd::EndStream), _) => out.write_str("END_STREAM by ")?,
+            (Some(StreamEnd::RstStream(error)), _) => write!(out, "RST_STREAM ({error}) by ")?,
+            (Some(StreamEnd::GoAway(error)), _) => write!(out, "GOAWAY ({error}) by ")?,
+            (None, TcpEndKind::Fin) => out.write_str("FIN by ")?,
+            (None, TcpEndKind::Rst) => out.write_str("RST by ")?,
+        }
         out.write_str(self.0.by.name())?;
         if self.0.is_seen {
             write!(out, " in {}", packet(self.0.at))

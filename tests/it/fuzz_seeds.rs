@@ -3,6 +3,7 @@
 //! Each target's own encoding is described in `src/fuzzing/`.
 
 use crate::support::capture_file::{self, Pcapng};
+use crate::support::http2_wire as h2;
 use crate::support::packet::{TcpPacket, parse_capture};
 use crate::support::rng::Rng;
 use crate::support::{fixture, packaging, rewrite_set, wire};
@@ -34,6 +35,7 @@ fn seeds() -> Seeds {
     let recorded = tls.iter().flat_map(|(keys, streams)| tls_recorded(keys, streams));
     seeds.insert("tls_session", recorded.chain(tls_scripts()).collect());
     seeds.insert("http_head", heads());
+    seeds.insert("http2", http2());
     seeds.insert("frames", frames());
     seeds.insert("midstream", conversations.clone());
     let scripts = conversations.iter().map(|script| [&[0, 7], script.as_slice()].concat());
@@ -89,6 +91,33 @@ fn heads() -> Vec<Vec<u8>> {
         vec![turn(Server, &wire::request("/ws")), turn(Client, &wire::response())],
     ];
     cases.iter().flat_map(|turns| [0, 1].map(|options| [vec![options, 3], turns.concat()].concat())).collect()
+}
+
+fn http2() -> Vec<Vec<u8>> {
+    let turn = |side: Side, bytes: &[u8]| {
+        let place = bytes.len() as u16 | if side == Server { 0x8000 } else { 0 };
+        [&place.to_be_bytes()[..], bytes].concat()
+    };
+    let opening = [
+        turn(Client, &[h2::preface(), h2::get(1), h2::connect(3, "/ws")].concat()),
+        turn(Server, &[h2::allows_connect(), h2::answer(1, 200), h2::end(1), h2::answer(3, 200)].concat()),
+        turn(Client, &h2::data(3, &wire::text(Client, "hello"))),
+    ]
+    .concat();
+    let padded = h2::frame(h2::HEADERS, h2::PADDED | h2::WITH_PRIORITY, 5, &[2, 0, 0, 0, 0, 9, 0x82, 0, 0]);
+    let ends = [
+        turn(Server, &[h2::close(Server, 3, 1001), h2::end(3)].concat()),
+        turn(Client, &h2::rst(3, h2::CANCEL)),
+        turn(Server, &h2::goaway(3, h2::NO_ERROR)),
+        turn(
+            Client,
+            &[h2::window_update(3, 100), padded, h2::frame(h2::CONTINUATION, h2::END_HEADERS, 5, &[0x84])]
+                .concat(),
+        ),
+        [0x40, 9].iter().chain(&h2::end(3)).copied().collect(),
+    ];
+    let seed = |end: &Vec<u8>, options| [&[options, 7], opening.as_slice(), end].concat();
+    ends.iter().flat_map(|end| [seed(end, 0), seed(end, 1)]).collect()
 }
 
 /// What the connections of a capture sent, segment by segment.

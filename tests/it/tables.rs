@@ -159,6 +159,18 @@ fn merged_reports_count_what_each_counted_and_number_it_anew() {
 }
 
 #[test]
+fn an_end_that_was_taken_back_is_not_merged() {
+    let folder = folder();
+    let lines = text(wsclose(&["--format", "ndjson", "server.pcap"], folder.path()));
+    let revised = "{\"type\":\"revised\",\"id\":1,\"label\":\"1006\",\"at\":\"2026-11-22T00:00:00Z\",\"packet\":9}\n{\"type\":\"summary\"";
+    let live = lines.replace("{\"type\":\"summary\"", revised);
+    assert_ne!(live, lines);
+    std::fs::write(folder.path().join("live.ndjson"), live).unwrap();
+    let merged = text(wsclose(&["merge", "--format", "csv", "live.ndjson"], folder.path()));
+    assert_eq!(merged.lines().count(), 2, "{merged}");
+}
+
+#[test]
 fn a_report_cut_short_is_merged_as_far_as_it_goes_and_others_are_refused() {
     let folder = folder();
     let lines = text(wsclose(&["--format", "ndjson", "server.pcap"], folder.path()));

@@ -2,6 +2,7 @@
 
 use crate::support::fixture;
 use crate::support::pcapng::{SECRETS, blocks};
+use crate::support::run;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -111,9 +112,16 @@ fn decrypted(capture: &Path, keys: &KeyLog) -> BTreeMap<u32, (SocketAddr, Conten
 }
 
 /// What tshark decrypts of these streams. It prints each as lines of hexadecimal digits, those of node 1 behind a tab.
-fn followed_by_tshark(capture: &Path, clients: &BTreeMap<u32, SocketAddr>) -> BTreeMap<u32, Content> {
+fn followed_by_tshark(
+    capture: &Path,
+    keys: Option<&Path>,
+    clients: &BTreeMap<u32, SocketAddr>,
+) -> BTreeMap<u32, Content> {
     let mut command = Command::new("tshark");
     command.args(["-n", "-q", "-o", "tcp.reassemble_out_of_order:TRUE", "-r"]).arg(capture);
+    if let Some(keys) = keys {
+        command.args(["-o", &format!("tls.keylog_file:{}", keys.display())]);
+    }
     for stream in clients.keys() {
         command.args(["-z", &format!("follow,tls,raw,{stream}")]);
     }
@@ -212,12 +220,51 @@ fn recordings_decrypt_to_the_bytes_that_tshark_finds() {
     for (name, path) in recorded() {
         let ours = decrypted(&path, &KeyLog::default());
         let clients = ours.iter().map(|(stream, (client, _))| (*stream, *client)).collect();
-        let theirs = followed_by_tshark(&path, &clients);
+        let theirs = followed_by_tshark(&path, None, &clients);
         assert_eq!(theirs.len(), 3, "{name}");
         for (stream, (_, ours)) in ours {
             assert!(!ours.client.is_empty() && !ours.server.is_empty(), "{name}");
             assert_eq!(ours, theirs[&stream], "{name} stream {stream}");
         }
+    }
+}
+
+#[test]
+fn captures_of_others_with_their_keys_decrypt_to_the_bytes_that_tshark_finds() {
+    let Some(root) = run::shared("captures") else { return };
+    if Command::new("tshark").arg("--version").output().is_err() {
+        eprintln!("SKIPPED: tshark is not installed");
+        return;
+    }
+    // TLS 1.3 with HTTP/2, keys in a pcapng, TLS 1.2 and 1.3 made to be explained.
+    let captures = [
+        ("cisco+mercury/test/data/test_decrypt.pcap", Some("cisco+mercury/test/data/sslkeylogfile.log")),
+        ("gopacket+gopacket/pcapgo/tests/le/test301.pcapng", None),
+        (
+            "syncsynchalt+illustrated-tls12/captures/capture.pcap",
+            Some("syncsynchalt+illustrated-tls12/captures/keylog.txt"),
+        ),
+        (
+            "syncsynchalt+illustrated-tls13/captures/capture.pcap",
+            Some("syncsynchalt+illustrated-tls13/captures/keylog.txt"),
+        ),
+    ];
+    for (capture, keys) in captures {
+        let keys = keys.map(|keys| root.join(keys));
+        let mut log = KeyLog::default();
+        if let Some(keys) = &keys {
+            log.read(&std::fs::read(keys).unwrap(), &Limits::default());
+        }
+        let ours = decrypted(&root.join(capture), &log);
+        let clients = ours.iter().map(|(stream, (client, _))| (*stream, *client)).collect();
+        let theirs = followed_by_tshark(&root.join(capture), keys.as_deref(), &clients);
+        let mut bytes = 0;
+        for (stream, (_, ours)) in &ours {
+            assert_eq!(ours, &theirs[stream], "{capture} stream {stream}");
+            bytes += ours.client.len() + ours.server.len();
+        }
+        eprintln!("{capture}: {bytes} bytes in {} streams", ours.len());
+        assert!(bytes > 0, "{capture}");
     }
 }
 

@@ -8,6 +8,8 @@ use crate::tls_shape::{Tallies, assert_claims_nothing, assert_high_is_right};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use wsclose::analyzer::Options;
+use wsclose::anomaly::Anomaly;
+use wsclose::limits::Limits;
 use wsclose::report::model::{Connection, Endpoint, Probable};
 
 /// A connection over TLS, and its twin's.
@@ -145,4 +147,29 @@ fn high_confidence_is_right_in_19_of_20_recordings_without_their_keys() {
     }
     eprintln!("{listed} of {hidden} encrypted connections look like a WebSocket");
     assert_high_is_right(&tallies);
+}
+
+#[test]
+fn ordinary_http_over_tls_is_read_on_for_an_upgrade_up_to_the_limit() {
+    let twins = fixture::twins().into_iter();
+    let before = twins.filter(|twin| twin.name.starts_with("request-before-upgrade/")).collect::<Vec<_>>();
+    assert_eq!(before.len(), 2);
+    for twin in before {
+        let bytes = std::fs::read(&twin.path).unwrap();
+        let analyze = |most: u64| {
+            let limits = Limits { tls_http_bytes: most, ..Limits::default() };
+            run::analyze_bytes_with(bytes.clone(), Options { limits, ..Options::default() })
+        };
+        let (all, few) = (analyze(Limits::default().tls_http_bytes), analyze(20));
+        assert_eq!((all.connections.len(), all.other_connections), (twin.truth.connections.len(), 0));
+        assert_eq!(all.count(Anomaly::TlsHttpLimit), 0);
+        // Those whose first request is not the Upgrade.
+        let others = few.other_connections;
+        assert!(
+            others > 0 && few.connections.len() + others as usize == all.connections.len(),
+            "{}",
+            twin.name
+        );
+        assert_eq!(few.count(Anomaly::TlsHttpLimit), others, "{}", twin.name);
+    }
 }

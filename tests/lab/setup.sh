@@ -15,6 +15,7 @@ need ethtool ethtool
 need sysctl procps
 need nginx nginx
 need haproxy haproxy
+need nghttpx nghttp2-proxy
 need chromium chromium
 need conntrack conntrack
 need node nodejs

@@ -22,6 +22,7 @@ Examples:
   wsclose -v --only abnormal server.pcapng     why connections were lost, with packet numbers
   tcpdump -i any -U -w - | wsclose -           from a pipe
   wsclose --format ndjson *.pcap | jq .        one JSON object a line, for programs
+  wsclose --format html -o report.html *.pcap  pictures, advice and ladder diagrams in one page
   wsclose --fail-on abnormal,1011 test.pcap    exit status 3 if one matches, for scripts
   wsclose live -i eth0                         each end as it happens
   wsclose explain 1001 1006                    two codes side by side
@@ -51,6 +52,33 @@ Examples:
   wsclose annotate server.pcap -o annotated.pcapng
   wsclose annotate server.pcap --only abnormal -o evidence.pcapng   their packets alone, to hand on
   tshark -r annotated.pcapng -Y frame.comment -T fields -e frame.number -e frame.comment";
+
+const SHOW_EXAMPLES: &str = "\
+Examples:
+  wsclose show server.pcap --stream 7              the number that reports and Wireshark give it
+  wsclose show server.pcap --stream 7 --last 200   its last 200 packets";
+
+const EXPLAIN_EXAMPLES: &str = "\
+Examples:
+  wsclose explain 1006          when it appears, and what to do about it
+  wsclose explain 1001 1006     side by side
+  wsclose explain rst unknown   words of a verdict
+  wsclose explain keylog        how to take a TLS key log";
+
+const INJECT_EXAMPLES: &str = "\
+Examples:
+  wsclose inject-keys server.pcap --keylog keys.log -o decryptable.pcapng";
+
+const COMPLETIONS_EXAMPLES: &str = "\
+Examples:
+  wsclose completions bash > ~/.local/share/bash-completion/completions/wsclose
+  wsclose completions zsh > ~/.zfunc/_wsclose
+  wsclose completions fish > ~/.config/fish/completions/wsclose.fish";
+
+const MAN_EXAMPLES: &str = "\
+Examples:
+  wsclose man | man -l -
+  wsclose man annotate > ~/.local/share/man/man1/wsclose-annotate.1";
 
 const MERGE_EXAMPLES: &str = "\
 Examples:
@@ -82,10 +110,13 @@ pub(crate) enum Command {
     #[cfg(feature = "live")]
     Interfaces,
     /// Show one connection packet by packet, with the verdict under it
+    #[command(after_help = SHOW_EXAMPLES)]
     Show(ShowArgs),
     /// Explain close codes (one alone, or two side by side), words of a verdict, and how to take a TLS key log
+    #[command(after_help = EXPLAIN_EXAMPLES)]
     Explain(ExplainArgs),
     /// Write a TLS key log into a capture, so that wsclose and Wireshark decrypt it without a second file
+    #[command(after_help = INJECT_EXAMPLES)]
     InjectKeys(InjectArgs),
     /// Write a capture whose packets carry the verdicts they prove as comments, for Wireshark and tshark
     #[command(after_help = ANNOTATE_EXAMPLES, visible_alias = "extract")]
@@ -93,6 +124,12 @@ pub(crate) enum Command {
     /// Add several JSON or NDJSON reports up to one
     #[command(after_help = MERGE_EXAMPLES)]
     Merge(MergeArgs),
+    /// Write a script that lets a shell complete wsclose's commands and options
+    #[command(after_help = COMPLETIONS_EXAMPLES)]
+    Completions(CompletionsArgs),
+    /// Write the manual page, or that of one command
+    #[command(after_help = MAN_EXAMPLES)]
+    Man(ManArgs),
 }
 
 const REPORT: &str = "Report";
@@ -380,6 +417,20 @@ pub(crate) struct AnnotateArgs {
 }
 
 #[derive(Args, Debug)]
+pub(crate) struct CompletionsArgs {
+    /// The shell
+    #[arg(value_enum, value_name = "SHELL")]
+    pub(crate) shell: clap_complete::Shell,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ManArgs {
+    /// A command of wsclose, such as analyze
+    #[arg(value_name = "COMMAND")]
+    pub(crate) command: Option<String>,
+}
+
+#[derive(Args, Debug)]
 pub(crate) struct MergeArgs {
     /// Reports of `--format json` or `--format ndjson`; `-` is standard input
     #[arg(required = true, value_name = "REPORT")]
@@ -415,6 +466,8 @@ pub(crate) enum Format {
     Json,
     /// One JSON object a line, each as soon as it is known
     Ndjson,
+    /// One page with pictures, findings and a table whose rows open into ladder diagrams; goes with --output
+    Html,
     /// A row a connection, for spreadsheets; without totals
     Csv,
     /// The same columns, for notebooks and warehouses; without totals

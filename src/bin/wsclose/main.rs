@@ -1,5 +1,6 @@
 //! The `wsclose` command.
 
+mod again;
 mod annotate;
 mod args;
 mod explain;
@@ -9,6 +10,7 @@ mod keys;
 mod live;
 #[cfg(feature = "live")]
 mod live_output;
+mod manual;
 mod merge;
 #[cfg(feature = "metrics")]
 mod metrics;
@@ -50,6 +52,8 @@ fn main() -> ExitCode {
         Some(Command::InjectKeys(args)) => inject::run(args),
         Some(Command::Annotate(args)) => annotate::run(args),
         Some(Command::Merge(args)) => merge::run(args),
+        Some(Command::Completions(args)) => manual::completions(args),
+        Some(Command::Man(args)) => manual::man(args),
     };
     match result {
         Ok(code) => code,

@@ -1,12 +1,12 @@
 //! `wsclose merge`: several reports as one.
 
-use crate::args::{Format, MergeArgs};
+use crate::args::MergeArgs;
 use crate::offline::{EXIT_INCOMPLETE, is_same_file};
 use crate::output::{Writer, sink};
 use anyhow::{Context as _, Result, bail};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use wsclose::anomaly::AnomalyCounts;
 use wsclose::report::escape::terminal;
@@ -20,14 +20,18 @@ pub(crate) fn run(args: &MergeArgs) -> Result<ExitCode> {
         bail!("{} is an input; the report would overwrite it", terminal(&report.to_string_lossy()));
     }
     let common = args.to_common();
-    let known = if common.format == Format::Text { inputs_of(&args.reports)? } else { Vec::new() };
+    let before = args.reports.iter().map(|path| look_ahead(path)).collect::<Result<Vec<Rest>>>()?;
+    let known: Vec<Input> = before.iter().flat_map(|rest| rest.inputs.clone()).collect();
     let mut writer = Writer::open(sink(&common)?, &common, &known, false)?;
     let (mut summary, mut inputs, mut anomalies) = (Summary::default(), Vec::new(), AnomalyCounts::default());
     let mut is_whole = true;
-    for path in &args.reports {
+    for (path, before) in args.reports.iter().zip(&before) {
         let name = terminal(&path.to_string_lossy());
         let first_id = summary.connections;
         let rest = read(open(path)?, &mut |mut connection| {
+            if before.revised.contains(&connection.id) {
+                return Ok(());
+            }
             summary.count(&connection);
             connection.id = summary.connections;
             writer.connection(connection, false)
@@ -43,14 +47,13 @@ pub(crate) fn run(args: &MergeArgs) -> Result<ExitCode> {
     Ok(if is_whole { ExitCode::SUCCESS } else { EXIT_INCOMPLETE.into() })
 }
 
-/// The inputs of reports that can be read twice: the text report names them in its lines.
-fn inputs_of(reports: &[PathBuf]) -> Result<Vec<Input>> {
-    let mut inputs = Vec::new();
-    for path in reports.iter().filter(|path| path.is_file()) {
-        // What is wrong with it is said where it is read in earnest.
-        inputs.extend(read(open(path)?, &mut |_| Ok(())).unwrap_or_default().inputs);
+/// What a report says beside its connections, if it can be read twice: its inputs' names, and what was taken back.
+fn look_ahead(path: &Path) -> Result<Rest> {
+    if !path.is_file() {
+        return Ok(Rest::default());
     }
-    Ok(inputs)
+    // What is wrong with it is said where it is read in earnest.
+    Ok(read(open(path)?, &mut |_| Ok(())).unwrap_or_default())
 }
 
 fn add(
@@ -62,7 +65,9 @@ fn add(
 ) {
     inputs.append(&mut rest.inputs);
     rest.anomalies.iter().for_each(|(name, count)| anomalies.add_named(name, *count));
-    summary.merge(rest.summary, first_id);
+    // Those taken back have no number any more; reports count from 1.
+    let gone = |id: u64| rest.revised.range(..id).count() as u64;
+    summary.merge(rest.summary, |id| first_id.saturating_add(id).saturating_sub(gone(id)));
 }
 
 fn open(path: &Path) -> Result<Box<dyn BufRead>> {

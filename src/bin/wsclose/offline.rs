@@ -56,6 +56,9 @@ pub(crate) fn run(args: &AnalyzeArgs) -> Result<ExitCode> {
         hand_over(&mut follower, to)
     })?;
     let infos = source.infos();
+    reporter.settler.finish();
+    reporter.drain()?;
+    reporter.output.read_again(&args.files, &limits(&args.common))?;
     finish(&mut reporter, &follower, &infos)?;
     read?;
     let is_whole = warn_of_incomplete(&args.common, &infos) & warn_of_unsupported(&follower);
@@ -67,8 +70,6 @@ pub(crate) fn run(args: &AnalyzeArgs) -> Result<ExitCode> {
 }
 
 fn finish(reporter: &mut Reporter, follower: &Follower, infos: &[InputInfo]) -> Result<()> {
-    reporter.settler.finish();
-    reporter.drain()?;
     let other_connections = follower.other_connections() + reporter.settler.other_connections();
     let totals = Totals {
         other_connections,

@@ -1,11 +1,12 @@
 //! Where reports go: the chosen format, the chosen file, the chosen connections.
 
+use crate::again::Worst;
 use crate::args::{CommonArgs, Format, When};
 use crate::offline::limits;
 use anyhow::{Context as _, Result};
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal as _, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use wsclose::analyzer::record::ConnectionRecord;
 use wsclose::anomaly::{Anomaly, AnomalyCounts};
 use wsclose::capture::InputInfo;
@@ -14,6 +15,7 @@ use wsclose::report::build::{self, Context};
 use wsclose::report::csv::CsvWriter;
 use wsclose::report::diagnosis::Diagnoser;
 use wsclose::report::filter::Selector;
+use wsclose::report::html::HtmlReport;
 use wsclose::report::json::JsonWriter;
 use wsclose::report::model::{Connection, Input, Summary};
 use wsclose::report::ndjson::NdjsonWriter;
@@ -67,6 +69,7 @@ pub(crate) enum Writer {
     Text(Box<TextReport>, Sink),
     Json(JsonWriter<Sink>),
     Ndjson(NdjsonWriter<Sink>),
+    Html(Box<HtmlReport>, Sink),
     Csv(Box<CsvWriter<Sink>>),
     #[cfg(feature = "parquet")]
     Parquet(Box<ParquetWriter<Sink>>),
@@ -78,8 +81,10 @@ pub(crate) type Sink = Box<dyn Write + Send>;
 impl Writer {
     /// Counts a connection that is not listed, where the format counts by itself.
     fn count(&mut self, connection: &Connection<'_>) {
-        if let Writer::Text(report, _) = self {
-            report.count(connection);
+        match self {
+            Writer::Text(report, _) => report.count(connection),
+            Writer::Html(report, _) => report.count(connection),
+            _ => {}
         }
     }
 
@@ -92,6 +97,7 @@ impl Writer {
             }
             Format::Json => Writer::Json(JsonWriter::begin(out)?),
             Format::Ndjson => Writer::Ndjson(NdjsonWriter::begin(out, inputs.to_vec())?),
+            Format::Html => Writer::Html(Box::default(), out),
             Format::Csv => Writer::Csv(Box::new(CsvWriter::begin(out)?)),
             #[cfg(feature = "parquet")]
             Format::Parquet => Writer::Parquet(Box::new(ParquetWriter::begin(out)?)),
@@ -104,6 +110,7 @@ impl Writer {
             Writer::Text(report, _) => report.add(&connection),
             Writer::Json(writer) => writer.connection(&connection)?,
             Writer::Ndjson(writer) => writer.connection(connection)?,
+            Writer::Html(report, _) => report.add(&connection),
             Writer::Csv(writer) => {
                 writer.connection(&connection)?;
                 if as_they_end {
@@ -130,6 +137,10 @@ impl Writer {
             }
             Writer::Json(writer) => writer.finish(&inputs, summary, anomalies),
             Writer::Ndjson(writer) => writer.finish(inputs, summary.clone(), anomalies),
+            Writer::Html(report, out) => {
+                report.write(out, &inputs, summary, anomalies)?;
+                out.flush()
+            }
             Writer::Csv(writer) => writer.flush(),
             #[cfg(feature = "parquet")]
             Writer::Parquet(writer) => writer.finish(),
@@ -156,6 +167,7 @@ pub(crate) struct Output {
     diagnoser: Diagnoser,
     next_id: u64,
     as_they_end: bool,
+    worst: Worst,
     /// Connections are counted, not listed.
     only_totals: bool,
     /// A connection matched `--fail-on`.
@@ -187,6 +199,7 @@ impl Output {
             diagnoser: Diagnoser::new(limits),
             next_id: 1,
             as_they_end: false,
+            worst: Worst::default(),
             only_totals: args.summary,
             has_failed: false,
         })
@@ -224,8 +237,19 @@ impl Output {
             } else {
                 self.writer.connection(connection, self.as_they_end)?;
             }
+            if let Writer::Html(report, _) = &self.writer {
+                self.worst.note(report, self.next_id - 1, record);
+            }
         }
         Ok(is_listed)
+    }
+
+    /// Reads `files` again where the format draws packets.
+    pub(crate) fn read_again(&mut self, files: &[PathBuf], limits: &Limits) -> Result<()> {
+        match &mut self.writer {
+            Writer::Html(report, _) => self.worst.draw(report, files, limits),
+            _ => Ok(()),
+        }
     }
 
     /// Writes the totals.

@@ -4,7 +4,7 @@ use crate::args::ShowArgs;
 use crate::keys::KeyLogs;
 use anyhow::{Result, bail};
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use wsclose::analyzer::ladder::{Ladder, Rung};
 use wsclose::analyzer::record::ConnectionRecord;
@@ -58,22 +58,31 @@ fn climb(file: &Path, mut ladder: Ladder) -> Result<Ladder> {
 }
 
 /// Reads a file to its end, or to where it is damaged. An error only if it holds no packet.
-pub(crate) fn each_block(file: &Path, mut handle: impl FnMut(&Block)) -> Result<InputInfo> {
-    let mut source = MergedSource::open(&[file.to_owned()], &Limits::default());
-    let mut block = Block::default();
-    loop {
-        let more = source.read_block(&mut block)?;
-        handle(&block);
-        if more == More::No {
-            break;
-        }
-    }
-    let info = source.infos().into_iter().next().unwrap_or_default();
+pub(crate) fn each_block(file: &Path, handle: impl FnMut(&Block)) -> Result<InputInfo> {
+    let infos = each_block_of(&[file.to_owned()], &Limits::default(), handle)?;
+    let info = infos.into_iter().next().unwrap_or_default();
     match &info.error {
         Some(error) if info.packets == 0 => {
             bail!("{}: {}", terminal(&file.to_string_lossy()), terminal(&error.reason))
         }
         _ => Ok(info),
+    }
+}
+
+/// Reads files as one capture.
+pub(crate) fn each_block_of(
+    files: &[PathBuf],
+    limits: &Limits,
+    mut handle: impl FnMut(&Block),
+) -> Result<Vec<InputInfo>> {
+    let mut source = MergedSource::open(files, limits);
+    let mut block = Block::default();
+    loop {
+        let more = source.read_block(&mut block)?;
+        handle(&block);
+        if more == More::No {
+            return Ok(source.infos());
+        }
     }
 }
 

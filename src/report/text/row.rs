@@ -134,7 +134,7 @@ impl Row {
 }
 
 /// What was asked for: `example.org/ws`; the host only where it says more than the server's address.
-fn request(connection: &Connection<'_>) -> String {
+pub(in crate::report) fn request(connection: &Connection<'_>) -> String {
     let handshake = &connection.handshake;
     let path = handshake.path.as_deref().unwrap_or_default();
     let server = &connection.server;
@@ -148,7 +148,7 @@ fn request(connection: &Connection<'_>) -> String {
 }
 
 /// `1001 "bye"`, `1006 timeout`, `refused 401`, `unknown (gap)`.
-fn end(connection: &Connection<'_>) -> String {
+pub(in crate::report) fn end(connection: &Connection<'_>) -> String {
     let verdict = &connection.verdict;
     let label = terminal(&verdict.label);
     match (verdict.kind.as_ref(), &verdict.cause, &verdict.blind) {

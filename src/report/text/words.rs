@@ -1,7 +1,7 @@
 //! Numbers, times and addresses as people read them.
 
 /// `12`, `1,234,567`.
-pub(super) fn grouped(number: u64) -> String {
+pub(in crate::report) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::new();
     for (place, digit) in digits.chars().enumerate() {
@@ -26,7 +26,7 @@ pub fn counted(number: u64, noun: &str) -> String {
     clippy::cast_sign_loss,
     reason = "durations are not negative, and `as` saturates"
 )]
-pub(super) fn duration(seconds: f64) -> String {
+pub(in crate::report) fn duration(seconds: f64) -> String {
     if seconds < 0.9995 {
         return format!("{:.0} ms", seconds * 1e3);
     }
@@ -43,19 +43,19 @@ pub(super) fn duration(seconds: f64) -> String {
 }
 
 /// `2026-11-22` of `2026-11-22T20:14:38.123456789Z`.
-pub(super) fn day(rfc3339: &str) -> &str {
+pub(in crate::report) fn day(rfc3339: &str) -> &str {
     rfc3339.split('T').next().unwrap_or_default()
 }
 
 /// `20:14:38.123` of `2026-11-22T20:14:38.123456789Z`, with as many digits behind the point.
-pub(super) fn time_of_day(rfc3339: &str, digits: usize) -> &str {
+pub(in crate::report) fn time_of_day(rfc3339: &str, digits: usize) -> &str {
     let time = rfc3339.split('T').nth(1).unwrap_or_default().trim_end_matches('Z');
     let length = if digits == 0 { 8 } else { 9 + digits };
     time.get(..length).unwrap_or(time)
 }
 
 /// `10.0.0.1:80`, `[2001:db8::1]:80`.
-pub(super) fn address(address: &str, port: u16) -> String {
+pub(in crate::report) fn address(address: &str, port: u16) -> String {
     if address.contains(':') { format!("[{address}]:{port}") } else { format!("{address}:{port}") }
 }
 

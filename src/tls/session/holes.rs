@@ -44,6 +44,7 @@ impl Session {
                 current.opener.pass_over();
                 current.opener.content_len(usize::from(hit.header.length))
             }
+            Reading::Sought(_) => return,
             Reading::Open(_) | Reading::Waiting | Reading::Blind => {
                 self.blind(side, gap.at, hit.offset, call);
                 return;
@@ -63,13 +64,16 @@ impl Session {
         self.note_gap(side);
         let direction = self.directions.get_mut(side);
         direction.messages.reset();
+        if matches!(direction.reading, Reading::Sought(_)) {
+            return;
+        }
         if let (Reading::Clear, Some(opener)) = (&direction.reading, direction.pending.take()) {
             // The ChangeCipherSpec is in the hole, or still to come.
             direction.reading = Reading::Open(Box::new(Current { opener: *opener, epoch: Epoch::Legacy }));
         }
         let survives = match &direction.reading {
             Reading::Open(current) => current.opener.survives_holes(),
-            Reading::Clear | Reading::Waiting | Reading::Blind => false,
+            Reading::Clear | Reading::Waiting | Reading::Sought(_) | Reading::Blind => false,
         };
         if survives {
             direction.search = Some(Box::new(Search::new(gap, call.context.limits)));

@@ -112,7 +112,7 @@ impl Session {
     pub(super) fn next_epoch(&mut self, side: Side, context: Context<'_>, from: impl Fn(&Epoch) -> bool) {
         let fits = match &self.directions[side].reading {
             Reading::Open(current) => from(&current.epoch),
-            Reading::Clear | Reading::Waiting | Reading::Blind => false,
+            Reading::Clear | Reading::Waiting | Reading::Sought(_) | Reading::Blind => false,
         };
         if fits && let Some(next) = self.epoch_after(side, context) {
             self.directions.get_mut(side).reading = Reading::Open(Box::new(next));
@@ -138,7 +138,9 @@ impl Session {
         has_secrets: bool,
         call: &mut Call<'_, S>,
     ) {
-        if has_secrets || !call.context.more_keys {
+        if self.is_joined && self.client_random.is_none() {
+            self.directions.get_mut(side).reading = Reading::Sought(0);
+        } else if has_secrets || !call.context.more_keys {
             let first = self.directions[side].held.first().map(|record| (record.at, record.offset));
             let here = self.directions[side].deframer.offset();
             let (at, offset) = first.unwrap_or((self.facts.server_hello.unwrap_or_default(), here));

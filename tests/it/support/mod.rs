@@ -21,6 +21,7 @@
 
 pub mod capture_file;
 pub mod fixture;
+pub mod http2_wire;
 pub mod packet;
 pub mod pcapng;
 pub mod packaging;

@@ -4,13 +4,16 @@ mod growth;
 mod rfc8448;
 
 use super::*;
-use crate::tls::key_schedule::{Handshake, key_block};
+use crate::tls::decrypt::Opener;
+use crate::tls::key_schedule::{Handshake, key_block, traffic_keys};
 use crate::tls::keylog::Secret;
+use crate::tls::record::{HEADER_LEN, record_header};
 use crate::tls::sealing::{Sealer, plain};
 use crate::tls::shape::TcpEnds;
 use crate::tls::suite::CipherSuite;
 use crate::tls::testing::hex;
 use rfc8448::{RESUMED_0_RTT, SIMPLE_1_RTT, Trace};
+use sha2::{Digest as _, Sha256};
 
 /// Content as a sink got it: a hole is `_`.
 #[derive(Default)]
@@ -120,6 +123,23 @@ fn the_simple_handshake_of_rfc_8448_is_decrypted() {
     assert!(facts.close_notify.client.is_some() && facts.close_notify.server.is_some());
     assert!(facts.is_decrypted() && facts.finished.client && facts.finished.server);
     assert_eq!(script.session.anomalies, AnomalySet::default());
+}
+
+#[test]
+fn the_handshake_of_rfc_8448_is_the_one_whose_transcript_hashes_stand_there() {
+    let [client_hello, server_hello, flight, ..] = SIMPLE_1_RTT.records else { panic!("a handshake") };
+    let message = |record: &str| hex(record).split_off(HEADER_LEN);
+    let mut messages = [message(client_hello.1), message(server_hello.1)].concat();
+    let hash = |messages: &[u8]| Sha256::digest(messages).to_vec();
+    // RFC 8448 §3, "derive secret "tls13 c hs traffic"" and, over the server's Finished too, "tls13 c ap traffic".
+    assert_eq!(hash(&messages), hex("860c06edc07858ee8e78f0e7428c58edd6b43f2ca3e6e95f02ed063cf0e1cad8"));
+    let (suite, secret) = (CipherSuite(0x1301), Secret::new(hex(SIMPLE_1_RTT.secrets[1].1)));
+    let keys = traffic_keys(suite, &secret).unwrap();
+    let mut opener = Opener::new(suite, ProtocolVersion::TLS_1_3, &keys, false).unwrap();
+    let (header, mut fragment) = (record_header(&hex(flight.1)).unwrap().1, message(flight.1));
+    let opened = opener.open(header, &mut fragment).unwrap();
+    messages.extend_from_slice(&fragment[opened.content]);
+    assert_eq!(hash(&messages), hex("9608102a0f1ccc6db6250b7b7e417b1a000eaada3daae4777a7686c9ff83df13"));
 }
 
 #[test]

@@ -1,0 +1,197 @@
+//! From one HTTP/2 connection to its WebSockets: each is judged as a connection of its own, with TCP's evidence shared.
+
+use super::conversation::Conversation;
+use super::multiplexed::{Ended, Left, Multiplexed, Opening, Stream};
+use super::upper::{Phase, Upper};
+use crate::anomaly::AnomalySet;
+use crate::http::http2::error_code::ErrorCode;
+use crate::side::{PerSide, Side};
+use crate::tcp::half::{Fin, UsualTtl};
+use crate::tcp::reset::{Reset, ResetValidity};
+use crate::time::Timestamp;
+use crate::tls::facts::Facts;
+use crate::verdict::teardown::{Observed, Secrecy, StreamEnd, StreamFacts, Teardown};
+use crate::websocket::session::Session;
+
+/// What one stream has that its TCP connection has not.
+#[derive(Clone, Debug)]
+pub(super) struct StreamPart {
+    pub session: Session,
+    pub tls: Option<Box<Facts>>,
+    /// Oddities of TLS and HTTP/2 that touch all its streams.
+    pub shared_anomalies: AnomalySet,
+    facts: StreamFacts,
+    ends: PerSide<Option<Ended>>,
+    is_closed: bool,
+    is_open: bool,
+}
+
+/// Which streams are taken from their connection.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Which {
+    /// Those that have ended, once their stragglers have had their time.
+    Ended(Timestamp),
+    /// All: the connection is over.
+    All,
+}
+
+impl Conversation {
+    /// Is it HTTP/2 with WebSockets in it, which are listed in its place?
+    pub(super) fn is_multiplexed(&self) -> bool {
+        self.upper.http2().is_some_and(|multiplexed| multiplexed.streams.any)
+    }
+
+    /// Is it a stream that was over before its connection ended?
+    pub(super) fn is_closed_stream(&self) -> bool {
+        matches!(&self.upper.phase, Phase::Stream(part) if part.is_closed)
+    }
+
+    /// Has a stream of it ended, with its stragglers waited for?
+    pub(super) fn has_ended_streams(&self, now: Timestamp) -> bool {
+        let has_ended = |multiplexed: &Multiplexed| multiplexed.streams.has_ended_by(now);
+        self.upper.http2().is_some_and(has_ended) && self.tcp.held_segments() == 0
+    }
+
+    /// Takes streams from it, each as a conversation of its own.
+    pub(super) fn take_streams(&mut self, which: Which) -> Vec<Box<Conversation>> {
+        let Some(multiplexed) = self.upper.http2_mut() else { return Vec::new() };
+        let streams = match which {
+            Which::Ended(now) => multiplexed.streams.take_ended(now),
+            Which::All => multiplexed.streams.take_all(),
+        };
+        streams.into_iter().map(|stream| Box::new(self.split(*stream))).collect()
+    }
+
+    fn split(&self, stream: Stream) -> Conversation {
+        let mut tcp = self.tcp.clone();
+        tcp.opened = stream.opened;
+        tcp.last = if stream.is_closed { stream.last } else { tcp.last };
+        tcp.last_payload = stream.last_payload;
+        let mut upper = Upper::new(true, true);
+        upper.is_websocket = true;
+        upper.anomalies = stream.anomalies;
+        *upper.handshake = stream.handshake.clone();
+        let idle_since = stream.idle_since.or(stream.last_payload);
+        upper.phase = Phase::Stream(Box::new(self.part(stream)));
+        self.part_of(tcp, upper, idle_since)
+    }
+
+    fn part(&self, stream: Stream) -> StreamPart {
+        let mut shared_anomalies = self.upper.tls().map_or_else(AnomalySet::default, |tls| tls.anomalies);
+        let goaway = self.upper.http2().map_or_else(PerSide::default, |http2| http2.streams.goaway);
+        let connection = self.upper.http2().and_then(|http2| http2.http2.windows());
+        if let Some(http2) = self.upper.http2() {
+            shared_anomalies.extend(http2.anomalies());
+        }
+        let ends = ends(&stream, goaway);
+        let blocked = PerSide::from_fn(|side| {
+            let windows =
+                stream.windows.zip(connection).filter(|_| !stream.is_closed || ends[side].is_none());
+            windows.and_then(|(own, all)| own[side].exhausted.or(all[side].exhausted))
+        });
+        let facts = StreamFacts {
+            id: stream.id,
+            ends: ends.map(|end| end.map(|end| (end.at, end.how))),
+            goaway: goaway.map(|left| left.map(|left| (left.at, left.goaway.error))),
+            blocked,
+        };
+        StreamPart {
+            tls: self.upper.tls_facts().map(|facts| Box::new(facts.clone())),
+            shared_anomalies,
+            facts,
+            ends,
+            is_closed: stream.is_closed,
+            is_open: stream.opening == Opening::Open,
+            session: stream.session,
+        }
+    }
+}
+
+/// How each side ended the stream: by a frame on it, or by a GOAWAY that covers it and after which it sent nothing more
+/// on it. In error that covers every stream, else those of the peer that its sender has not taken up (RFC 9113 §6.8).
+fn ends(stream: &Stream, goaway: PerSide<Option<Left>>) -> PerSide<Option<Ended>> {
+    PerSide::from_fn(|side| {
+        let covers = |left: &Left| {
+            let direction = &stream.session.sides[side];
+            let close_at = direction.close.as_ref().map(|close| close.at);
+            let is_latest = [direction.last_data, close_at].into_iter().flatten().all(|at| at <= left.at);
+            let is_beyond = side == Side::Server && stream.id > left.goaway.last_stream;
+            is_latest && (left.goaway.error != ErrorCode::NO_ERROR || is_beyond)
+        };
+        let by_goaway = goaway[side].filter(covers).map(|left| Ended {
+            at: left.at,
+            wire: left.wire,
+            how: StreamEnd::GoAway(left.goaway.error),
+        });
+        stream.ends[side].or(by_goaway.filter(|_| !stream.is_closed))
+    })
+}
+
+impl StreamPart {
+    /// What ended before TCP did puts itself in the place of TCP's end: END_STREAM stands for a FIN, RST_STREAM for a
+    /// reset (RFC 8441 §5).
+    pub(super) fn lay_over(&self, teardown: &mut Teardown) {
+        if let Some(answer) = &mut teardown.opening.response {
+            answer.is_switch = self.is_open;
+        }
+        teardown.stream = Some(Box::new(self.facts));
+        if self.is_closed {
+            self.forget_tcp(teardown);
+        }
+        let first_reset = Side::BOTH
+            .into_iter()
+            .filter_map(|side| {
+                self.ends[side].filter(|end| is_abrupt(end, teardown)).map(|end| (end.at, side))
+            })
+            .min();
+        for side in Side::BOTH {
+            let Some(end) = self.ends[side] else { continue };
+            if !is_abrupt(&end, teardown) {
+                let offset = end.wire.end.saturating_sub(1);
+                *teardown.fin.get_mut(side) =
+                    Some(Fin { at: end.at, offset, peer_acked: end.wire.peer_acked });
+                *teardown.unseen_fin.get_mut(side) = None;
+            } else if first_reset == Some((end.at, side)) {
+                // Of two that cross only the first ended anything.
+                *teardown.reset.get_mut(side) = Some(reset(&end));
+            }
+        }
+    }
+
+    /// The stream was over: what became of TCP afterwards says nothing of it.
+    fn forget_tcp(&self, teardown: &mut Teardown) {
+        teardown.fin = PerSide::default();
+        teardown.unseen_fin = PerSide::default();
+        teardown.reset = PerSide::default();
+        teardown.unanswered = PerSide::default();
+        teardown.observed = Observed::Whole;
+        teardown.icmp.retain(|error| self.ends.client.is_none_or(|end| error.at <= end.at));
+        if let Some(secrecy) = &mut teardown.tls {
+            **secrecy = Secrecy { close_notify: PerSide::default(), alert: PerSide::default(), ..**secrecy };
+        }
+    }
+}
+
+/// Does it cut anything short? RST_STREAM behind both Closes does not.
+fn is_abrupt(end: &Ended, teardown: &Teardown) -> bool {
+    let has_closed = |side| teardown.close[side].as_ref().is_some_and(|close| close.at <= end.at);
+    matches!(end.how, StreamEnd::RstStream(_)) && !Side::BOTH.into_iter().all(has_closed)
+}
+
+/// RST_STREAM in the terms of TCP: in order, by its sender itself, acknowledging what that had received.
+fn reset(end: &Ended) -> Reset {
+    Reset {
+        at: end.at,
+        validity: ResetValidity::Exact,
+        offset: i64::try_from(end.wire.end).ok(),
+        acked: Some(end.wire.peer_acked.unwrap_or(0)),
+        window: 0,
+        ttl: 0,
+        ip_id: None,
+        sent: end.wire.end,
+        provoked: true,
+        peer_sent: u64::MAX,
+        usual_ttl: UsualTtl::Unseen,
+        talked_on: false,
+    }
+}

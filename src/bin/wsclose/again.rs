@@ -1,0 +1,59 @@
+//! The captures read once more, for the packets of the worst connections: `--format html` draws them.
+
+use crate::show::each_block_of;
+use anyhow::Result;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use wsclose::analyzer::ladders::Ladders;
+use wsclose::analyzer::record::ConnectionRecord;
+use wsclose::capture::secrets::can_look_ahead;
+use wsclose::limits::Limits;
+use wsclose::report::html::{HtmlReport, Rung};
+use wsclose::side::Side;
+
+/// Connections whose packets are read again, and how many of each, the last ones.
+const CONNECTIONS: usize = 50;
+const PACKETS: usize = 30;
+
+/// The records of the worst connections so far.
+#[derive(Debug, Default)]
+pub(crate) struct Worst {
+    records: BTreeMap<u64, ConnectionRecord>,
+}
+
+impl Worst {
+    /// Remembers `record`, which `report` lists as number `id`, if it is among the worst.
+    pub(crate) fn note(&mut self, report: &HtmlReport, id: u64, record: &ConnectionRecord) {
+        let worst = || report.worst(CONNECTIONS);
+        if !worst().any(|of| of == id) {
+            return;
+        }
+        self.records.insert(id, record.clone());
+        if self.records.len() > 2 * CONNECTIONS {
+            let worst: BTreeSet<u64> = worst().collect();
+            self.records.retain(|id, _| worst.contains(id));
+        }
+    }
+
+    /// Reads `files` again and hands `report` the packets; files that can't be read twice leave it as it is.
+    pub(crate) fn draw(&mut self, report: &mut HtmlReport, files: &[PathBuf], limits: &Limits) -> Result<()> {
+        let worst: BTreeSet<u64> = report.worst(CONNECTIONS).collect();
+        let records = std::mem::take(&mut self.records).into_iter().filter(|(id, _)| worst.contains(id));
+        if worst.is_empty() || !files.iter().all(|file| can_look_ahead(file)) {
+            return Ok(());
+        }
+        let mut ladders = Ladders::new(records, PACKETS, limits);
+        each_block_of(files, limits, |block| ladders.handle_block(block))?;
+        for (id, ladder) in ladders.into_ladders() {
+            let (rungs, left_out) = ladder.rungs();
+            let rungs = rungs.map(|rung| Rung {
+                at: rung.at.at,
+                packet: rung.at.packet,
+                from_client: rung.from == Side::Client,
+                what: rung.what.clone(),
+            });
+            report.add_rungs(id, rungs.collect(), left_out);
+        }
+        Ok(())
+    }
+}

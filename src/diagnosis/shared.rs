@@ -1,0 +1,60 @@
+//! Several WebSockets in one HTTP/2 connection that end with it: one event, not many.
+
+use super::finding::{Confidence, Finding, Id};
+use super::trace::Trace;
+use super::words::counted;
+use crate::decode::segment::Endpoint;
+use crate::limits::Limits;
+use crate::moment::Moment;
+use crate::verdict::verdict::packet;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A TCP connection, and the event that ended it.
+type Key = (Endpoint, Endpoint, Moment);
+
+fn key(trace: &Trace) -> Option<Key> {
+    trace.ended_with_connection.then_some((trace.client, trace.server, trace.ended))
+}
+
+/// A finding for each TCP connection that took several WebSockets with it.
+pub(super) fn find(traces: &[Trace], limits: &Limits) -> Vec<Finding> {
+    let mut groups: BTreeMap<Key, Vec<&Trace>> = BTreeMap::new();
+    for trace in traces {
+        if let Some(key) = key(trace) {
+            groups.entry(key).or_default().push(trace);
+        }
+    }
+    groups
+        .into_iter()
+        .filter(|(_, group)| group.len() > 1)
+        .map(|(key, group)| finding(key, &group, limits))
+        .collect()
+}
+
+fn finding((client, server, ended): Key, group: &[&Trace], limits: &Limits) -> Finding {
+    let by = group.first().and_then(|trace| trace.closed_by).map_or("unknown", |by| by.name());
+    Finding {
+        id: Id::SharedConnectionLost,
+        confidence: Confidence::Certain,
+        text: format!(
+            "one TCP connection, {}:{} to {}:{}, carried {} over HTTP/2 that ended with it in {} (by {by})",
+            client.address,
+            client.port,
+            server.address,
+            server.port,
+            counted(group.len() as u64, "WebSocket"),
+            packet(ended)
+        ),
+        advice: "look for what ended that one TCP connection; a limit of WebSockets per connection would lose fewer at once"
+            .to_owned(),
+        count: group.len() as u64,
+        connections: group.iter().filter_map(|trace| trace.id).take(limits.finding_connections).collect(),
+        packets: vec![ended],
+    }
+}
+
+/// Of those that ended with one TCP connection only the first: for what counts events and not WebSockets.
+pub(super) fn distinct(traces: &[Trace]) -> Vec<Trace> {
+    let mut seen = BTreeSet::new();
+    traces.iter().filter(|trace| key(trace).is_none_or(|key| seen.insert(key))).copied().collect()
+}

@@ -1,0 +1,472 @@
+//! One HTTP/2 connection: takes what TCP or TLS delivers, gives what belongs to each WebSocket in it.
+
+use super::error_code::ErrorCode;
+use super::flow_control::{Window, Windows};
+use super::frame::{self, Flags, FrameHeader, FrameType, GoAway, Setting, StreamId, block_fragment};
+use super::half::{Block, Half, Hit, Piece, Run};
+use super::head::{Head, Nothing};
+use super::hpack::Decoder;
+use crate::anomaly::{Anomaly, AnomalySet};
+use crate::http::upgrade::{Request, Response};
+use crate::limits::Limits;
+use crate::moment::Moment;
+use crate::side::{PerSide, Side};
+use crate::tcp::stream_event::{Gap, GapCause, StreamEvent, Wire};
+
+/// Length of a hole in a stream's content where it is unknown: more than any frame has left.
+const UNKNOWN_LEN: u64 = u64::MAX / 2;
+
+/// What a connection yields of the WebSockets in it.
+#[derive(Debug)]
+pub enum Http2Event<'a> {
+    /// A new stream asks for a WebSocket (RFC 8441 §4).
+    Request {
+        /// The stream.
+        stream: StreamId,
+        /// What it asks.
+        request: Request,
+        /// How much each side may send on it at first; `None`: part of the connection was missed.
+        windows: Option<PerSide<Window>>,
+    },
+    /// The final answer on a followed stream; `None`: its header block can't be read.
+    Response {
+        /// The stream.
+        stream: StreamId,
+        /// The answer.
+        response: Option<Response>,
+    },
+    /// Content of a followed stream, or a hole in it.
+    Content {
+        /// The stream.
+        stream: StreamId,
+        /// Bytes or a hole.
+        event: StreamEvent<'a>,
+    },
+    /// A followed stream's sender has sent a DATA frame of so many bytes, padding included.
+    Sent {
+        /// The stream.
+        stream: StreamId,
+        /// Bytes that count for flow control.
+        length: u32,
+        /// The packet.
+        at: Moment,
+    },
+    /// The sender ends a followed stream: END_STREAM, or RST_STREAM.
+    End {
+        /// The stream.
+        stream: StreamId,
+        /// The packet.
+        at: Moment,
+        /// Its place in TCP.
+        wire: Wire,
+        /// Why, of RST_STREAM.
+        reset: Option<ErrorCode>,
+    },
+    /// The sender takes no new streams, or gives the connection up.
+    GoAway {
+        /// The packet.
+        at: Moment,
+        /// Its place in TCP.
+        wire: Wire,
+        /// What it says.
+        goaway: GoAway,
+    },
+    /// The sender lets the other side send so many bytes more, or fewer, on one followed stream or on all of them.
+    Allows {
+        /// The stream; `None`: all that are open.
+        stream: Option<StreamId>,
+        /// Bytes.
+        by: i64,
+        /// The packet.
+        at: Moment,
+    },
+    /// Frames of the sender were lost, of any stream.
+    Lost(Gap),
+    /// It is no HTTP/2.
+    NotHttp2,
+}
+
+/// Takes what a connection yields.
+pub trait Http2Sink {
+    /// Is `stream` one of the WebSockets?
+    fn is_followed(&self, stream: StreamId) -> bool;
+    /// `side` sent `event`.
+    fn http2(&mut self, side: Side, event: Http2Event<'_>);
+}
+
+/// An HTTP/2 connection as a passive observer follows it.
+///
+/// It keeps nothing for a stream that is no WebSocket; which ones are, its sink knows.
+#[derive(Clone, Debug)]
+pub struct Session {
+    halves: PerSide<Half>,
+    blocks: PerSide<Option<Box<Block>>>,
+    tables: PerSide<Decoder>,
+    head: Box<Head>,
+    /// The client's latest stream.
+    latest: StreamId,
+    windows: Windows,
+    /// Were all frames seen?
+    is_whole: bool,
+    /// Oddities.
+    pub anomalies: AnomalySet,
+}
+
+/// What a call works with.
+struct Call<'a, S> {
+    side: Side,
+    limits: &'a Limits,
+    sink: &'a mut S,
+}
+
+impl Session {
+    /// A connection of whose preface the client's first `seen` bytes have passed.
+    #[must_use]
+    pub fn new(seen: usize, limits: &Limits) -> Session {
+        Session {
+            halves: PerSide { client: Half::new(Some(seen)), server: Half::new(None) },
+            blocks: PerSide::default(),
+            tables: PerSide::from_fn(|_| Decoder::new(limits.http2_table_bytes)),
+            head: Box::default(),
+            latest: StreamId(0),
+            windows: Windows::default(),
+            is_whole: true,
+            anomalies: AnomalySet::default(),
+        }
+    }
+
+    /// Memory for tables and for what is incomplete, in bytes.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        let of = |side: Side| {
+            let block = self.blocks[side].as_ref().and_then(|block| block.fragments.as_ref());
+            self.halves[side].held_bytes() + self.tables[side].memory() + block.map_or(0, Vec::capacity)
+        };
+        size_of::<Head>() + of(Side::Client) + of(Side::Server)
+    }
+
+    /// Does the next byte of `side` belong to a frame that has begun?
+    #[must_use]
+    pub fn is_inside(&self, side: Side) -> bool {
+        self.halves[side].is_inside()
+    }
+
+    /// What each side may still send on all streams together; `None`: part of the connection was missed.
+    #[must_use]
+    pub fn windows(&self) -> Option<PerSide<Window>> {
+        self.is_whole.then_some(self.windows.connection)
+    }
+
+    /// Takes what `side` sent.
+    pub fn stream<S: Http2Sink>(
+        &mut self,
+        side: Side,
+        event: StreamEvent<'_>,
+        limits: &Limits,
+        sink: &mut S,
+    ) {
+        let call = &mut Call { side, limits, sink };
+        match event {
+            StreamEvent::Data { at, offset, bytes, wire } => self.data(Run { at, offset, bytes, wire }, call),
+            StreamEvent::Gap(gap) => self.gap(gap, call),
+        }
+    }
+
+    fn data<S: Http2Sink>(&mut self, mut run: Run<'_>, call: &mut Call<'_, S>) {
+        if self.halves.get_mut(call.side).is_lost_before(run.bytes) {
+            return;
+        }
+        let (at, wire) = (run.at, run.wire);
+        while let Some(piece) = self.halves.get_mut(call.side).next(&mut run, call.limits) {
+            match piece {
+                Piece::Data(header, content) => {
+                    if call.sink.is_followed(header.stream) {
+                        call.send(Http2Event::Content { stream: header.stream, event: content.event() });
+                    }
+                }
+                Piece::DataBegins(header) => self.data_begins(header, at, call),
+                Piece::DataEnds(header) => call.ends(header, at, wire),
+                Piece::Whole(header, payload) => self.frame(header, Some(&payload), at, wire, call),
+                Piece::TooLong(header) => {
+                    self.anomalies.insert(Anomaly::Http2HeadersTooLong);
+                    self.frame(header, None, at, wire, call);
+                }
+                Piece::Skipped(header) => self.check(header, call.side),
+                Piece::LostAgain => self.lose_tables(call.side),
+                Piece::NotHttp2 => {
+                    call.send(Http2Event::NotHttp2);
+                    return;
+                }
+            }
+        }
+    }
+
+    fn data_begins<S: Http2Sink>(&mut self, header: FrameHeader, at: Moment, call: &mut Call<'_, S>) {
+        self.check(header, call.side);
+        self.windows.connection.get_mut(call.side).sent(header.length, at);
+        if call.sink.is_followed(header.stream) {
+            call.send(Http2Event::Sent { stream: header.stream, length: header.length, at });
+        }
+    }
+
+    /// Notes what is wrong with a frame: between those of a header block there may stand no other.
+    fn check(&mut self, header: FrameHeader, side: Side) {
+        let interrupts = self.blocks[side].take_if(|block| {
+            header.frame_type != FrameType::CONTINUATION || header.stream != block.header.stream
+        });
+        if interrupts.is_some() {
+            self.lose_table(side);
+        }
+        if interrupts.is_some() || !header.is_well_formed() {
+            self.anomalies.insert(Anomaly::Http2FrameMalformed);
+        }
+    }
+
+    /// Takes a frame; `payload` is `None` where it is not all there.
+    fn frame<S: Http2Sink>(
+        &mut self,
+        header: FrameHeader,
+        payload: Option<&[u8]>,
+        at: Moment,
+        wire: Wire,
+        call: &mut Call<'_, S>,
+    ) {
+        self.check(header, call.side);
+        match header.frame_type {
+            FrameType::HEADERS | FrameType::PUSH_PROMISE | FrameType::CONTINUATION => {
+                self.block(header, payload, at, wire, call);
+            }
+            FrameType::RST_STREAM => {
+                let error = payload.and_then(|payload| frame::rst_stream(payload).ok());
+                if let Some((_, error)) = error.filter(|_| call.sink.is_followed(header.stream)) {
+                    call.send(Http2Event::End { stream: header.stream, at, wire, reset: Some(error) });
+                }
+            }
+            FrameType::GOAWAY => {
+                if let Some((_, goaway)) = payload.and_then(|payload| frame::goaway(payload).ok()) {
+                    call.send(Http2Event::GoAway { at, wire, goaway });
+                }
+            }
+            FrameType::WINDOW_UPDATE => {
+                if let Some((_, by)) = payload.and_then(|payload| frame::window_update(payload).ok()) {
+                    self.window_update(header.stream, by, at, call);
+                }
+            }
+            FrameType::SETTINGS if !header.flags.has(Flags::ACK) => {
+                self.settings(payload.unwrap_or_default(), at, call);
+            }
+            _ => {}
+        }
+    }
+
+    fn window_update<S: Http2Sink>(&mut self, stream: StreamId, by: u32, at: Moment, call: &mut Call<'_, S>) {
+        let by = i64::from(by);
+        if stream == StreamId::CONNECTION {
+            self.windows.connection.get_mut(call.side.other()).change(by, at);
+        } else if call.sink.is_followed(stream) {
+            call.send(Http2Event::Allows { stream: Some(stream), by, at });
+        }
+    }
+
+    fn settings<S: Http2Sink>(&mut self, mut rest: &[u8], at: Moment, call: &mut Call<'_, S>) {
+        while let Ok((behind, setting)) = frame::setting(rest) {
+            rest = behind;
+            if setting.id == Setting::INITIAL_WINDOW_SIZE {
+                let by = self.windows.set_initial(call.side.other(), setting.value);
+                call.send(Http2Event::Allows { stream: None, by, at });
+            }
+        }
+    }
+
+    /// Takes a frame of a header block.
+    fn block<S: Http2Sink>(
+        &mut self,
+        header: FrameHeader,
+        payload: Option<&[u8]>,
+        at: Moment,
+        wire: Wire,
+        call: &mut Call<'_, S>,
+    ) {
+        let ends = header.flags.has(Flags::END_HEADERS);
+        if header.frame_type != FrameType::CONTINUATION {
+            if ends {
+                // The usual case: nothing is copied.
+                let fragment = payload.and_then(|payload| block_fragment(header, payload));
+                self.whole_block(header, fragment, at, wire, call);
+            } else {
+                *self.blocks.get_mut(call.side) = Some(Box::new(Block::begin(header, payload)));
+            }
+            return;
+        }
+        let Some(block) = self.blocks.get_mut(call.side) else {
+            // The block's first frame was given up.
+            self.anomalies.insert(Anomaly::Http2FrameMalformed);
+            self.lose_table(call.side);
+            return;
+        };
+        if !block.extend(payload, call.limits.http2_header_block_bytes) {
+            self.anomalies.insert(Anomaly::Http2HeadersTooLong);
+        }
+        if ends && let Some(block) = self.blocks.get_mut(call.side).take() {
+            self.whole_block(block.header, block.fragments.as_deref(), at, wire, call);
+        }
+    }
+
+    /// Takes a header block that has ended; `fragment` is `None` where it is not all there.
+    fn whole_block<S: Http2Sink>(
+        &mut self,
+        header: FrameHeader,
+        fragment: Option<&[u8]>,
+        at: Moment,
+        wire: Wire,
+        call: &mut Call<'_, S>,
+    ) {
+        let stream = header.stream;
+        if header.frame_type == FrameType::PUSH_PROMISE {
+            self.decode(call.side, fragment, None);
+            return;
+        }
+        let is_followed = call.sink.is_followed(stream);
+        let is_new = call.side == Side::Client && stream > self.latest && stream.is_of_client();
+        if is_new {
+            self.latest = stream;
+        }
+        let is_read = is_new || (is_followed && call.side == Side::Server);
+        self.decode(call.side, fragment, is_read.then_some(call.limits.http2_header_block_bytes));
+        if is_new {
+            self.request(stream, fragment.is_some(), at, call);
+        } else if is_read {
+            self.response(stream, fragment.is_some(), at, call);
+        }
+        call.ends(header, at, wire);
+    }
+
+    /// Reads a block for its effect on the table; into `head`, with values of at most so many bytes, where `room` says
+    /// so.
+    fn decode(&mut self, side: Side, fragment: Option<&[u8]>, room: Option<usize>) {
+        let table = self.tables.get_mut(side);
+        self.head.begin(room.unwrap_or(0));
+        let read = match (fragment, room) {
+            (None, _) => {
+                table.lose();
+                self.head.has_unknown = true;
+                Ok(())
+            }
+            (Some(fragment), Some(_)) => table.decode(fragment, &mut *self.head),
+            (Some(fragment), None) => table.decode(fragment, &mut Nothing),
+        };
+        if read.is_err() {
+            self.anomalies.insert(Anomaly::Http2HeadersMalformed);
+            self.head.has_unknown = true;
+        }
+    }
+
+    fn request<S: Http2Sink>(
+        &mut self,
+        stream: StreamId,
+        is_there: bool,
+        at: Moment,
+        call: &mut Call<'_, S>,
+    ) {
+        match self.head.wants_websocket() {
+            Some(true) => {
+                self.note_unknown();
+                let windows = self.is_whole.then(|| self.windows.of_new_stream());
+                call.send(Http2Event::Request { stream, request: self.head.request(at), windows });
+            }
+            Some(false) => {}
+            None => {
+                self.note_unknown();
+                let _ = is_there;
+            }
+        }
+    }
+
+    fn response<S: Http2Sink>(
+        &mut self,
+        stream: StreamId,
+        is_there: bool,
+        at: Moment,
+        call: &mut Call<'_, S>,
+    ) {
+        self.note_unknown();
+        let response = self.head.response(at);
+        // An interim answer says its status; a block without one is unreadable, or trailers.
+        if response.is_some() || self.head.has_unknown || !is_there {
+            call.send(Http2Event::Response { stream, response });
+        }
+    }
+
+    fn note_unknown(&mut self) {
+        if self.head.has_unknown {
+            self.anomalies.insert(Anomaly::Http2TableLost);
+        }
+    }
+
+    fn lose_table(&mut self, side: Side) {
+        self.tables.get_mut(side).lose();
+    }
+
+    /// Frames of `side` were missed: what they did to its table, and to the other's windows, is unknown.
+    fn lose_tables(&mut self, side: Side) {
+        self.lose_table(side);
+        *self.blocks.get_mut(side) = None;
+        self.is_whole = false;
+    }
+
+    fn gap<S: Http2Sink>(&mut self, gap: Gap, call: &mut Call<'_, S>) {
+        let side = call.side;
+        match self.halves.get_mut(side).gap(gap.len, gap.cause == GapCause::ByteOrFin) {
+            Hit::Nothing => {}
+            Hit::Data(header, len, ends) => {
+                let stream = header.stream;
+                if len > 0 && call.sink.is_followed(stream) {
+                    call.send(Http2Event::Content { stream, event: StreamEvent::Gap(Gap { len, ..gap }) });
+                }
+                if ends {
+                    call.ends(
+                        header,
+                        gap.at,
+                        Wire { end: gap.offset.saturating_add(gap.len), peer_acked: None },
+                    );
+                }
+            }
+            Hit::Payload(header) => self.lost_payload(header, gap, call),
+            Hit::Boundary => self.lost_boundary(gap, call),
+        }
+    }
+
+    /// The payload of a frame that matters is not whole: of a header block the fields are lost, of others too much.
+    fn lost_payload<S: Http2Sink>(&mut self, header: FrameHeader, gap: Gap, call: &mut Call<'_, S>) {
+        let is_block = matches!(
+            header.frame_type,
+            FrameType::HEADERS | FrameType::PUSH_PROMISE | FrameType::CONTINUATION
+        );
+        if is_block {
+            let wire = Wire { end: gap.offset.saturating_add(gap.len), peer_acked: None };
+            self.frame(header, None, gap.at, wire, call);
+        } else {
+            self.is_whole = false;
+            call.send(Http2Event::Lost(Gap { len: UNKNOWN_LEN, ..gap }));
+        }
+    }
+
+    fn lost_boundary<S: Http2Sink>(&mut self, gap: Gap, call: &mut Call<'_, S>) {
+        self.lose_tables(call.side);
+        call.send(Http2Event::Lost(Gap { len: UNKNOWN_LEN, ..gap }));
+    }
+}
+
+impl<S: Http2Sink> Call<'_, S> {
+    fn send(&mut self, event: Http2Event<'_>) {
+        self.sink.http2(self.side, event);
+    }
+
+    /// A frame that may end its stream has ended.
+    fn ends(&mut self, header: FrameHeader, at: Moment, wire: Wire) {
+        let may_end = matches!(header.frame_type, FrameType::DATA | FrameType::HEADERS);
+        if may_end && header.flags.has(Flags::END_STREAM) && self.sink.is_followed(header.stream) {
+            self.send(Http2Event::End { stream: header.stream, at, wire, reset: None });
+        }
+    }
+}
