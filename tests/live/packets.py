@@ -1,19 +1,21 @@
 """Frames of made-up connections: cheap to make by the million, with addresses that tell them apart."""
 
+import base64
+import hashlib
 import socket
 import struct
 
 SYN, ACK, FIN, RST, PSH = 0x02, 0x10, 0x01, 0x04, 0x08
 SERVER = "10.99.0.1"
 SERVER_PORT = 9001
-KEY = b"dGhlIHNhbXBsZSBub25jZQ=="
+GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 REQUEST = (
     b"GET /live HTTP/1.1\r\nHost: live.test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-    b"Sec-WebSocket-Key: " + KEY + b"\r\nSec-WebSocket-Version: 13\r\n\r\n"
+    b"Sec-WebSocket-Key: %s\r\nSec-WebSocket-Version: 13\r\n\r\n"
 )
 ANSWER = (
     b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-    b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
+    b"Sec-WebSocket-Accept: %s\r\n\r\n"
 )
 
 
@@ -44,6 +46,8 @@ class Connection:
     def __init__(self, number):
         self.client = (address(number), 1024 + number * 7 % 60000)
         self.server = (SERVER, SERVER_PORT)
+        # Each its own: connections with the same key count as legs of one, and wait for each other.
+        self.key = base64.b64encode(struct.pack("!QQ", 0, number))
         self.sent = {True: 1000 + number, False: 5000 + number}
 
     def step(self, by_client, flags, payload=b""):
@@ -57,7 +61,8 @@ class Connection:
         return [self.step(True, SYN), self.step(False, SYN | ACK), self.step(True, ACK)]
 
     def upgrade(self):
-        return [self.step(True, ACK | PSH, REQUEST), self.step(False, ACK | PSH, ANSWER)]
+        accept = base64.b64encode(hashlib.sha1(self.key + GUID).digest())
+        return [self.step(True, ACK | PSH, REQUEST % self.key), self.step(False, ACK | PSH, ANSWER % accept)]
 
     def message(self, by_client, payload):
         return [self.step(by_client, ACK | PSH, ws_frame(2, payload, by_client))]

@@ -4,6 +4,8 @@
 use crate::sink::Rotation;
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+#[cfg(feature = "metrics")]
+use std::net::SocketAddr;
 use std::num::NonZeroU8;
 use std::path::PathBuf;
 #[cfg(feature = "live")]
@@ -117,7 +119,7 @@ pub(crate) enum Command {
     #[command(after_help = INJECT_EXAMPLES)]
     InjectKeys(InjectArgs),
     /// Write a capture whose packets carry the verdicts they prove as comments, for Wireshark and tshark
-    #[command(after_help = ANNOTATE_EXAMPLES)]
+    #[command(after_help = ANNOTATE_EXAMPLES, visible_alias = "extract")]
     Annotate(AnnotateArgs),
     /// Add several JSON or NDJSON reports up to one
     #[command(after_help = MERGE_EXAMPLES)]
@@ -135,6 +137,10 @@ const CHOICE: &str = "Which connections";
 const READING: &str = "How packets are read";
 #[cfg(feature = "live")]
 const CAPTURE: &str = "Capture";
+#[cfg(feature = "live")]
+const RIGHTS: &str = "Rights";
+#[cfg(feature = "live")]
+const RECORD: &str = "Flight recorder";
 
 /// What both `analyze` and `live` take.
 #[derive(Args, Clone, Debug, Default)]
@@ -207,6 +213,13 @@ fn parse_memory(text: &str) -> Result<u64, String> {
     if bytes < MEMORY_MIN { Err("32M is the least".to_owned()) } else { Ok(bytes) }
 }
 
+#[cfg(feature = "live")]
+fn parse_bytes(text: &str) -> Result<u64, String> {
+    limits::read_bytes(text)
+        .filter(|bytes| *bytes > 0)
+        .ok_or_else(|| "not a size such as 256M or 2G".to_owned())
+}
+
 /// `help` needs no file: it is answered where it is met.
 fn parse_limit(text: &str) -> Result<(String, String), String> {
     if text == "help" {
@@ -274,6 +287,32 @@ pub(crate) struct LiveArgs {
     /// Capture packets that are not addressed to this host, too
     #[arg(long, help_heading = CAPTURE)]
     pub(crate) promiscuous: bool,
+    /// Write the packets of each abnormal end to a pcapng in DIR, with the verdict as comments: handshake and last 32 kB
+    #[arg(long, value_name = "DIR", help_heading = RECORD)]
+    pub(crate) record: Option<PathBuf>,
+    /// Record these instead (same words as --only)
+    #[arg(long, value_name = "LABELS", value_delimiter = ',', value_parser = Selector::parse, default_value = "abnormal",
+          requires = "record", help_heading = RECORD)]
+    pub(crate) record_only: Vec<Selector>,
+    /// Memory for the packets of open connections
+    #[arg(long, value_name = "SIZE", default_value = "64M", value_parser = parse_memory, help_heading = RECORD)]
+    pub(crate) record_budget: u64,
+    /// Disk for the files in DIR: the oldest are deleted beyond it
+    #[arg(long, value_name = "SIZE", default_value = "1G", value_parser = parse_bytes, help_heading = RECORD)]
+    pub(crate) record_disk: u64,
+    /// Serve metrics for Prometheus under http://ADDR:PORT/metrics, and /healthz; a PORT alone is on 127.0.0.1
+    #[cfg(feature = "metrics")]
+    #[arg(long, value_name = "ADDR:PORT", value_parser = parse_address, help_heading = REPORT)]
+    pub(crate) metrics: Option<SocketAddr>,
+    /// Become this user (name or number) once the interfaces are open; capabilities are given up in any case
+    #[arg(long, value_name = "USER", help_heading = RIGHTS)]
+    pub(crate) user: Option<String>,
+    /// Keep the rights of the start: no dropping, no Landlock, no seccomp
+    #[arg(long, help_heading = RIGHTS)]
+    pub(crate) no_sandbox: bool,
+    /// Give up rights, try what must then fail, say what came of it, and end
+    #[arg(long, hide = true)]
+    pub(crate) try_forbidden: bool,
     /// Capture only packets received, or only those sent
     #[arg(long, value_enum, default_value_t, value_name = "WAY", help_heading = CAPTURE)]
     pub(crate) direction: DirectionArg,
@@ -287,6 +326,12 @@ pub(crate) struct LiveArgs {
     /// Rename the --output file and begin it anew at this size (100M) or age (1h); needs --output
     #[arg(long, value_name = "SIZE|TIME", value_parser = Rotation::parse, requires = "output", help_heading = REPORT)]
     pub(crate) rotate: Option<Rotation>,
+}
+
+#[cfg(feature = "metrics")]
+fn parse_address(text: &str) -> Result<SocketAddr, String> {
+    let port = text.parse().ok().map(|port: u16| SocketAddr::from(([127, 0, 0, 1], port)));
+    port.or_else(|| text.parse().ok()).ok_or_else(|| "not ADDR:PORT such as 127.0.0.1:9464".to_owned())
 }
 
 /// `90s`, `5m`, `8h`, `500ms`; a bare number is seconds.

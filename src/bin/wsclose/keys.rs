@@ -74,6 +74,12 @@ impl KeyLogs {
         Ok(())
     }
 
+    /// Where they are.
+    #[cfg(feature = "live")]
+    pub(crate) fn paths(&self) -> Vec<PathBuf> {
+        self.files.iter().map(|file| file.path.clone()).collect()
+    }
+
     /// Hands what has been written since to `follower`.
     #[cfg(feature = "live")]
     pub(crate) fn follow(&mut self, follower: &mut wsclose::analyzer::Follower) {

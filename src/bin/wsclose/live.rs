@@ -11,15 +11,20 @@
 use crate::args::{CommonArgs, DirectionArg, LiveArgs};
 use crate::keys::KeyLogs;
 use crate::live_output::{LiveOutput, can_revise, still_open};
+#[cfg(feature = "metrics")]
+use crate::metrics::{self, Metrics};
 use crate::offline::{EXIT_INCOMPLETE, EXIT_MATCHED, limits_from, options};
 use crate::output::Totals;
+use crate::recorder::{Recorder, Settings};
+use crate::sandbox::{self, Needs};
 use anyhow::{Context as _, Result};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use wsclose::analyzer::{Follower, Settler, halves};
+use wsclose::analyzer::{Follower, Options, Settler, halves};
 use wsclose::anomaly::Anomaly;
 use wsclose::capture::live::{self, Direction, LiveOptions, LiveSource, now};
 use wsclose::capture::{Block, CaptureError, InputInfo, More, Source as _};
@@ -36,7 +41,25 @@ pub(crate) fn run(args: &LiveArgs) -> Result<ExitCode> {
     options.more_keys = !key_logs.is_empty();
     key_logs.fill(&mut options, &[])?;
     let source = LiveSource::open(&live_options(args)?, Arc::clone(&signals.stop))?;
-    let output = LiveOutput::open(args, &source.infos())?;
+    #[cfg(feature = "metrics")]
+    let listener = args.metrics.map(metrics::listen).transpose()?;
+    if !args.no_sandbox {
+        sandbox::drop_rights(args.user.as_deref())?;
+    }
+    let mut output = LiveOutput::open(args, &source.infos())?;
+    output.recorder = recorder(args, &options)?;
+    if !args.no_sandbox {
+        sandbox::confine(&needs(args, &key_logs))?;
+    }
+    if args.try_forbidden {
+        return Ok(if sandbox::try_forbidden() { ExitCode::SUCCESS } else { EXIT_INCOMPLETE.into() });
+    }
+    #[cfg(feature = "metrics")]
+    if let Some(listener) = listener {
+        let (metrics, registry) = Metrics::new();
+        output.metrics = Some(metrics);
+        metrics::serve(listener, registry)?;
+    }
     let (follower, settler) = halves(options);
     let timers = Timers::start(args);
     let mut watch = Watch { source, follower, settler, output, key_logs, signals, timers };
@@ -86,6 +109,9 @@ impl Watch {
         for loss in self.source.take_losses() {
             self.follower.note_losses(loss.from, loss.to);
         }
+        if let Some(recorder) = &mut self.output.recorder {
+            recorder.take(block);
+        }
         self.follower.handle_block(block);
         if let Some(back) = self.follower.follow_clock(now()) {
             let seconds = Duration::from_nanos(back).as_secs_f64();
@@ -125,9 +151,13 @@ impl Watch {
     }
 
     fn keep_time(&mut self) -> Result<()> {
-        if self.timers.is_stats_due() {
+        #[cfg(feature = "metrics")]
+        if self.output.metrics.is_some() && self.timers.is_metrics_due() {
             let stats = self.stats();
-            self.output.stats(stats)?;
+            self.output.metrics.iter_mut().for_each(|metrics| metrics.set(stats.clone()));
+        }
+        if self.timers.is_stats_due() {
+            self.write_stats()?;
         }
         if self.output.is_rotation_due() {
             let infos = self.infos();
@@ -148,7 +178,14 @@ impl Watch {
         }
     }
 
-    fn stats(&mut self) -> Stats {
+    fn write_stats(&mut self) -> Result<()> {
+        let mut stats = self.stats();
+        let dropped = stats.dropped_by_kernel.saturating_add(stats.dropped_by_interface);
+        stats.dropped_since_last = self.timers.new_drops(dropped);
+        Ok(self.output.stats(stats)?)
+    }
+
+    fn stats(&self) -> Stats {
         let (dropped, infos) = (self.source.dropped(), self.source.infos());
         let sum = |of: fn(&InputInfo) -> u64| infos.iter().map(of).fold(0, u64::saturating_add);
         let (follower, settler) = (&self.follower, &self.settler);
@@ -159,7 +196,6 @@ impl Watch {
             bytes: sum(|info| info.bytes),
             dropped_by_kernel: dropped.by_kernel,
             dropped_by_interface: dropped.by_interface,
-            dropped_since_last: self.timers.new_drops(dropped.total()),
             tcp_connections: Flow {
                 opened: follower.opened_connections(),
                 open: follower.open_connections() as u64,
@@ -187,8 +223,7 @@ impl Watch {
         while let Some(settled) = self.settler.poll() {
             self.output.take(settled)?;
         }
-        let stats = self.stats();
-        self.output.stats(stats)?;
+        self.write_stats()?;
         let (totals, infos) = (self.totals(), self.source.infos());
         Ok(self.output.output.finish(totals, &infos)?)
     }
@@ -231,6 +266,8 @@ struct Timers {
     duration: Option<Duration>,
     interval: Duration,
     stats_at: Instant,
+    #[cfg(feature = "metrics")]
+    metrics_at: Instant,
     dropped: u64,
 }
 
@@ -238,11 +275,28 @@ impl Timers {
     fn start(args: &LiveArgs) -> Timers {
         let began = Instant::now();
         let (duration, interval) = (args.duration, args.interval);
-        Timers { began, duration, interval, stats_at: began + interval, dropped: 0 }
+        Timers {
+            began,
+            duration,
+            interval,
+            stats_at: began + interval,
+            #[cfg(feature = "metrics")]
+            metrics_at: began,
+            dropped: 0,
+        }
     }
 
     fn is_over(&self) -> bool {
         self.duration.is_some_and(|duration| self.began.elapsed() >= duration)
+    }
+
+    #[cfg(feature = "metrics")]
+    fn is_metrics_due(&mut self) -> bool {
+        let is_due = Instant::now() >= self.metrics_at;
+        if is_due {
+            self.metrics_at = Instant::now() + Duration::from_secs(1);
+        }
+        is_due
     }
 
     fn is_stats_due(&mut self) -> bool {
@@ -257,6 +311,28 @@ impl Timers {
         let before = std::mem::replace(&mut self.dropped, total);
         total.saturating_sub(before)
     }
+}
+
+fn recorder(args: &LiveArgs, options: &Options) -> Result<Option<Recorder>> {
+    let Some(folder) = args.record.clone() else { return Ok(None) };
+    let settings = Settings {
+        folder,
+        budget: usize::try_from(args.record_budget).unwrap_or(usize::MAX),
+        disk: args.record_disk,
+        only: args.record_only.clone(),
+        interfaces: args.interfaces.clone(),
+    };
+    Recorder::new(settings, &options.limits).map(Some)
+}
+
+/// What the run will open again once its rights are given up.
+fn needs(args: &LiveArgs, key_logs: &KeyLogs) -> Needs {
+    let folder = |path: &PathBuf| match path.parent() {
+        Some(parent) if parent != Path::new("") => parent.to_owned(),
+        _ => PathBuf::from("."),
+    };
+    let folders = args.common.output.iter().map(folder).chain(args.record.clone());
+    Needs { folders: folders.collect(), files: key_logs.paths() }
 }
 
 /// What `--memory` and `--limit` ask for, from the limits of a capture without end.

@@ -2,7 +2,10 @@
 
 use crate::args::{CommonArgs, Format, LiveArgs};
 use crate::live::live_limits;
+#[cfg(feature = "metrics")]
+use crate::metrics::Metrics;
 use crate::output::{Output, Selection, Totals, Writer};
+use crate::recorder::Recorder;
 use crate::sink::{Rotation, SharedFile};
 use anyhow::Result;
 use std::collections::HashMap;
@@ -25,6 +28,9 @@ pub(crate) struct LiveOutput {
     so_far: TextReport,
     /// What was said of connections before they ended, by serial number.
     said: HashMap<u64, Said>,
+    #[cfg(feature = "metrics")]
+    pub(crate) metrics: Option<Metrics>,
+    pub(crate) recorder: Option<Recorder>,
     /// Connections listed.
     pub(crate) listed: u64,
 }
@@ -69,15 +75,25 @@ impl LiveOutput {
             Output::open_on(sink, common, live_limits(common), Selection::new(common), infos)?.line_by_line();
         let names: Vec<String> = infos.iter().map(|info| info.path.clone()).collect();
         let so_far = TextReport::new(TextStyle::default(), &names);
-        Ok(LiveOutput { output, file, rotation: args.rotate, so_far, said: HashMap::new(), listed: 0 })
+        Ok(LiveOutput {
+            output,
+            file,
+            rotation: args.rotate,
+            so_far,
+            said: HashMap::new(),
+            #[cfg(feature = "metrics")]
+            metrics: None,
+            recorder: None,
+            listed: 0,
+        })
     }
 
     /// Writes what has been settled.
     pub(crate) fn take(&mut self, settled: Settled) -> Result<()> {
         match settled {
-            Settled::Final(record) => self.list(&record).map(|_| ())?,
+            Settled::Final(record) => self.list(&record, true).map(|_| ())?,
             Settled::Early(record) => {
-                if let Some(said) = self.list(&record)? {
+                if let Some(said) = self.list(&record, false)? {
                     self.said.insert(record.serial, said);
                 }
             }
@@ -93,12 +109,23 @@ impl LiveOutput {
         Ok(())
     }
 
-    fn list(&mut self, record: &ConnectionRecord) -> io::Result<Option<Said>> {
+    fn list(&mut self, record: &ConnectionRecord, has_ended: bool) -> Result<Option<Said>> {
         let (so_far, mut said) = (&mut self.so_far, None);
+        let (recorder, mut recorded) = (&mut self.recorder, Ok(()));
+        #[cfg(feature = "metrics")]
+        let metrics = &mut self.metrics;
         self.output.take_with(record, |connection| {
             so_far.count(connection);
+            #[cfg(feature = "metrics")]
+            if let Some(metrics) = metrics {
+                metrics.count(connection);
+            }
+            if let Some(recorder) = recorder {
+                recorded = recorder.reported(record, connection, has_ended);
+            }
             said = Some(Said::of(connection));
         })?;
+        recorded?;
         self.listed += u64::from(said.is_some());
         Ok(said)
     }
@@ -106,6 +133,10 @@ impl LiveOutput {
     fn revise(&mut self, said: &Said, at: Moment) -> io::Result<()> {
         self.output.summary.uncount(&said.verdict);
         self.so_far.uncount(&said.verdict);
+        #[cfg(feature = "metrics")]
+        if let Some(metrics) = &self.metrics {
+            metrics.revise();
+        }
         let (label, packet) = (said.verdict.label.to_string(), at.packet);
         match &mut self.output.writer {
             Writer::Text(report, out) => {

@@ -12,10 +12,16 @@ mod live;
 mod live_output;
 mod manual;
 mod merge;
+#[cfg(feature = "metrics")]
+mod metrics;
 mod offline;
 mod output;
 mod read_ahead;
+#[cfg(feature = "live")]
+mod recorder;
 mod reporter;
+#[cfg(feature = "live")]
+mod sandbox;
 mod show;
 #[cfg(feature = "live")]
 mod sink;

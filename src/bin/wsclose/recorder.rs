@@ -1,0 +1,463 @@
+//! `--record`: the last packets of each open connection, kept in memory, and written for those that end badly.
+//!
+//! ```text
+//!  head   SYN, handshake: the first packets, up to HEAD_BYTES      the oldest first out, beyond half of
+//!                                                                  the budget
+//!  tail   what came last, up to TAIL_BYTES                         the oldest first out, over all connections, beyond the
+//!                                                                  budget
+//! ```
+//!
+//! Recorded are TCP connections whose opening is seen, until their first bytes show that they ask for no WebSocket. TLS
+//! may hold one.
+
+use anyhow::{Context as _, Result};
+use memchr::memmem;
+use std::collections::{HashMap, VecDeque};
+use std::fs::File;
+use std::io::BufWriter;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use wsclose::analyzer::record::ConnectionRecord;
+use wsclose::capture::link_type::LinkType;
+use wsclose::capture::pcapng_writer::{NewInterface, NewPacket, PcapngWriter};
+use wsclose::capture::rewrite::PacketChanges as _;
+use wsclose::capture::{Block, PacketRef};
+use wsclose::decode::Decoder;
+use wsclose::decode::segment::{EncapsulationId, Endpoint, Segment};
+use wsclose::limits::Limits;
+use wsclose::moment::Moment;
+use wsclose::report::annotate::Annotations;
+use wsclose::report::filter::Selector;
+use wsclose::report::model::Connection;
+
+/// Of the first packets of a connection, kept as long as it is open.
+const HEAD_BYTES: usize = 8 << 10;
+/// Of its last ones.
+const TAIL_BYTES: usize = 32 << 10;
+/// Bytes kept of a packet.
+const PACKET_BYTES: usize = 4 << 10;
+/// What a packet takes besides its bytes.
+const PACKET_COST: usize = 96;
+/// Entries of the order whose packets have gone, before they are cleared out.
+const ORDER_SLACK: usize = 4_096;
+/// Ending of the files written, and of those that are not finished.
+const ENDING: &str = "pcapng";
+const UNFINISHED: &str = "part";
+
+/// Both ends of a connection, the lesser first, and the VLANs and tunnels it is in.
+type Key = (Endpoint, Endpoint, EncapsulationId);
+
+/// What is to be recorded.
+pub(crate) struct Settings {
+    pub(crate) folder: PathBuf,
+    /// Bytes of memory.
+    pub(crate) budget: usize,
+    /// Bytes of disk.
+    pub(crate) disk: u64,
+    pub(crate) only: Vec<Selector>,
+    pub(crate) interfaces: Vec<String>,
+}
+
+struct Kept {
+    at: Moment,
+    link_type: LinkType,
+    original_len: u32,
+    bytes: Box<[u8]>,
+}
+
+impl Kept {
+    fn cost(&self) -> usize {
+        self.bytes.len() + PACKET_COST
+    }
+}
+
+#[derive(Default)]
+struct Reel {
+    head: Vec<Kept>,
+    tail: VecDeque<Kept>,
+    head_bytes: usize,
+    tail_bytes: usize,
+    /// Its first bytes ask for a WebSocket, or may.
+    is_wanted: bool,
+}
+
+impl Reel {
+    /// Is the packet of that moment still on the tail?
+    fn holds(&self, at: Moment) -> bool {
+        self.tail.front().is_some_and(|oldest| oldest.at <= at)
+    }
+
+    /// Takes the oldest packet off the tail; gives what it took.
+    fn drop_oldest(&mut self) -> Option<usize> {
+        let cost = self.tail.pop_front()?.cost();
+        self.tail_bytes -= cost;
+        Some(cost)
+    }
+}
+
+/// The recorder.
+pub(crate) struct Recorder {
+    settings: Settings,
+    /// Of the same kind as the analysis's, and shown the same packets: its numbers for VLANs and tunnels are the same.
+    decoder: Decoder,
+    reels: HashMap<Key, Reel>,
+    /// Whose tail each packet was put on, the oldest first.
+    order: VecDeque<(Key, Moment)>,
+    bytes: usize,
+    /// The connections whose heads are kept, the oldest first.
+    heads: VecDeque<Key>,
+    head_bytes: usize,
+    tail_packets: usize,
+    /// Files written so far.
+    pub(crate) written: u64,
+}
+
+impl Recorder {
+    pub(crate) fn new(settings: Settings, limits: &Limits) -> Result<Recorder> {
+        std::fs::create_dir_all(&settings.folder)
+            .with_context(|| format!("creating {}", settings.folder.display()))?;
+        let decoder = Decoder::new(limits, false);
+        let (reels, order) = (HashMap::new(), VecDeque::new());
+        Ok(Recorder {
+            settings,
+            decoder,
+            reels,
+            order,
+            bytes: 0,
+            heads: VecDeque::new(),
+            head_bytes: 0,
+            tail_packets: 0,
+            written: 0,
+        })
+    }
+
+    /// Keeps what `block` holds of connections that may be WebSockets.
+    pub(crate) fn take(&mut self, block: &Block) {
+        for packet in &block.packets {
+            let bytes = block.packet_bytes(packet);
+            let decoded =
+                self.decoder.decode(packet.at, packet.link_type, packet.fcs_len, bytes, packet.original_len);
+            let wsclose::decode::segment::Decoded::Segment(segment) = decoded else { continue };
+            let key = key(segment.source, segment.destination, segment.encapsulation);
+            let interest = Interest::of(&segment);
+            self.keep(key, interest, packet, bytes);
+        }
+    }
+
+    fn keep(&mut self, key: Key, interest: Interest, packet: &PacketRef, bytes: &[u8]) {
+        let is_known = self.reels.contains_key(&key);
+        match interest {
+            Interest::None if !is_known => return,
+            Interest::Refused if self.reels.get(&key).is_none_or(|reel| !reel.is_wanted) => {
+                self.forget(&key);
+                return;
+            }
+            _ => {}
+        }
+        if !is_known {
+            self.heads.push_back(key);
+        }
+        let reel = self.reels.entry(key).or_default();
+        reel.is_wanted |= interest == Interest::Wanted;
+        let bytes = bytes.get(..PACKET_BYTES).unwrap_or(bytes).into();
+        let kept =
+            Kept { at: packet.at, link_type: packet.link_type, original_len: packet.original_len, bytes };
+        let cost = kept.cost();
+        self.bytes += cost;
+        if reel.tail.is_empty() && reel.head_bytes + cost <= HEAD_BYTES {
+            reel.head_bytes += cost;
+            reel.head.push(kept);
+            self.head_bytes += cost;
+            self.keep_heads_to_budget();
+            return;
+        }
+        let at = kept.at;
+        reel.tail_bytes += cost;
+        reel.tail.push_back(kept);
+        self.order.push_back((key, at));
+        self.tail_packets += 1;
+        while reel.tail_bytes > TAIL_BYTES
+            && let Some(oldest) = reel.drop_oldest()
+        {
+            self.bytes -= oldest;
+            self.tail_packets -= 1;
+        }
+        self.keep_to_budget();
+    }
+
+    /// Drops the heads of the oldest connections until the rest take half of the budget: those of connections that were never
+    /// reported, since they carried no WebSocket, would stay for ever.
+    fn keep_heads_to_budget(&mut self) {
+        if self.heads.len() > 2 * self.reels.len() + ORDER_SLACK {
+            let reels = &self.reels;
+            self.heads.retain(|key| reels.contains_key(key));
+        }
+        while self.head_bytes + self.heads.len() * size_of::<Key>() > self.settings.budget / 2
+            && let Some(key) = self.heads.pop_front()
+        {
+            let Some(reel) = self.reels.get_mut(&key) else { continue };
+            let bytes = std::mem::take(&mut reel.head_bytes);
+            reel.head.clear();
+            self.head_bytes -= bytes;
+            self.bytes -= bytes;
+            if reel.tail.is_empty() {
+                self.reels.remove(&key);
+            }
+        }
+    }
+
+    /// Drops the oldest packets of all tails until the rest keep to the budget.
+    fn keep_to_budget(&mut self) {
+        if self.order.len() > 2 * self.tail_packets + ORDER_SLACK {
+            let reels = &self.reels;
+            self.order.retain(|(key, at)| reels.get(key).is_some_and(|reel| reel.holds(*at)));
+        }
+        while self.bytes + self.order.len() * size_of::<(Key, Moment)>() > self.settings.budget
+            && let Some((key, at)) = self.order.pop_front()
+        {
+            let Some(reel) = self.reels.get_mut(&key).filter(|reel| reel.holds(at)) else { continue };
+            if let Some(oldest) = reel.drop_oldest() {
+                self.bytes -= oldest;
+                self.tail_packets -= 1;
+            }
+            if reel.head.is_empty() && reel.tail.is_empty() {
+                self.reels.remove(&key);
+            }
+        }
+    }
+
+    fn forget(&mut self, key: &Key) {
+        if let Some(reel) = self.reels.remove(key) {
+            self.bytes -= reel.head_bytes + reel.tail_bytes;
+            self.head_bytes -= reel.head_bytes;
+            self.tail_packets -= reel.tail.len();
+        }
+    }
+
+    /// A connection is reported: writes its packets, if it is one of those asked for. After its end they are forgotten.
+    pub(crate) fn reported(
+        &mut self,
+        record: &ConnectionRecord,
+        connection: &Connection<'_>,
+        has_ended: bool,
+    ) -> Result<()> {
+        let key = key(record.client, record.server, record.encapsulation);
+        let is_asked_for = self.settings.only.iter().any(|selector| selector.matches(&connection.verdict));
+        if is_asked_for && let Some(reel) = self.reels.get(&key) {
+            self.write(reel, record, connection)?;
+            self.written += 1;
+            self.keep_to_disk()?;
+        }
+        let is_last = |reel: &Reel| {
+            let last = reel.tail.back().or(reel.head.last());
+            last.is_none_or(|last| last.at.at <= record.last.at)
+        };
+        if has_ended && self.reels.get(&key).is_some_and(is_last) {
+            self.forget(&key);
+        }
+        Ok(())
+    }
+
+    fn write(&self, reel: &Reel, record: &ConnectionRecord, connection: &Connection<'_>) -> Result<()> {
+        let path = self.settings.folder.join(file_name(connection));
+        let part = path.with_extension(UNFINISHED);
+        let writing = || format!("writing {}", part.display());
+        let file = File::create(&part).with_context(writing)?;
+        self.write_packets(BufWriter::new(file), reel, record, connection).with_context(writing)?;
+        // Whole files alone have the name that others look for.
+        std::fs::rename(&part, &path).with_context(|| format!("renaming to {}", path.display()))
+    }
+
+    fn write_packets(
+        &self,
+        out: BufWriter<File>,
+        reel: &Reel,
+        record: &ConnectionRecord,
+        connection: &Connection<'_>,
+    ) -> std::io::Result<()> {
+        let mut annotations = Annotations::new(1 << 20);
+        annotations.connection(connection, record.last.packet);
+        let verdict = &connection.verdict;
+        let about = format!(
+            "wsclose: {} by {}: {}",
+            verdict.label,
+            verdict.closed_by.as_deref().unwrap_or("-"),
+            verdict.why
+        );
+        let mut writer = PcapngWriter::begin(out, &[about])?;
+        writer.names(&annotations.names())?;
+        let span = record.opened.at..=record.last.at;
+        let packets = reel.head.iter().chain(&reel.tail).filter(|packet| span.contains(&packet.at.at));
+        for packet in packets {
+            let name = self.settings.interfaces.get(usize::from(packet.at.file)).cloned();
+            let snaplen = u32::try_from(PACKET_BYTES).unwrap_or(0);
+            let interface = NewInterface { name, snaplen, ..NewInterface::new(packet.link_type) };
+            let interface = writer.interface(&interface)?;
+            let packet_of_first = packet.at.file == record.opened.file;
+            let comments =
+                if packet_of_first { annotations.comments(packet.at.packet) } else { Default::default() };
+            let (at, original_len, bytes) = (packet.at.at, packet.original_len, &*packet.bytes);
+            writer.packet(&NewPacket { interface, at, original_len, bytes }, comments)?;
+        }
+        writer.finish().map(drop)
+    }
+
+    /// Deletes the oldest files until the rest keep to the disk's budget.
+    fn keep_to_disk(&self) -> Result<()> {
+        let folder = &self.settings.folder;
+        let mut files = Vec::new();
+        for entry in std::fs::read_dir(folder).with_context(|| format!("reading {}", folder.display()))? {
+            let path = entry?.path();
+            if is_ours(&path) {
+                let bytes = path.metadata().map_or(0, |file| file.len());
+                files.push((path, bytes));
+            }
+        }
+        // Names begin with the time.
+        files.sort();
+        let mut bytes: u64 = files.iter().map(|(_, bytes)| bytes).sum();
+        for (path, size) in files {
+            if bytes <= self.settings.disk {
+                break;
+            }
+            std::fs::remove_file(&path).with_context(|| format!("deleting {}", path.display()))?;
+            bytes = bytes.saturating_sub(size);
+        }
+        Ok(())
+    }
+}
+
+/// What a segment says of its connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Interest {
+    /// Nothing: it goes with the others of its connection.
+    None,
+    /// It opens a connection.
+    Opens,
+    /// It asks for a WebSocket, or may.
+    Wanted,
+    /// It carries something else.
+    Refused,
+}
+
+impl Interest {
+    fn of(segment: &Segment<'_>) -> Interest {
+        const TLS_HANDSHAKE: u8 = 22;
+        if segment.flags.syn() {
+            return Interest::Opens;
+        }
+        let payload = segment.payload;
+        match payload.first() {
+            None => Interest::None,
+            Some(&TLS_HANDSHAKE) => Interest::Wanted,
+            _ if asks_for_websocket(payload) => Interest::Wanted,
+            _ => Interest::Refused,
+        }
+    }
+}
+
+/// Is there an `Upgrade: websocket` or a `Sec-WebSocket-Key` in it, or the begin of a head that may yet have one?
+fn asks_for_websocket(payload: &[u8]) -> bool {
+    let has = |word: &[u8]| memmem::find(payload, word).is_some();
+    let is_whole = has(b"\r\n\r\n");
+    payload.starts_with(b"GET ") && (!is_whole || has(b"ebSocket") || has(b"ebsocket") || has(b"EBSOCKET"))
+}
+
+fn key(one: Endpoint, other: Endpoint, encapsulation: EncapsulationId) -> Key {
+    (one.min(other), one.max(other), encapsulation)
+}
+
+/// `20261122T201438.176862Z-1006-10.0.0.1_1024-10.99.0.1_9001.pcapng`.
+fn file_name(connection: &Connection<'_>) -> String {
+    let time: String =
+        connection.ended_at.to_rfc3339().chars().take(26).filter(|c| !"-:".contains(*c)).collect();
+    let end = |address: &wsclose::report::model::Address| {
+        let text = SocketAddr::new(address.address, address.port).to_string();
+        text.replace(['[', ']'], "").replace(':', "_")
+    };
+    let (client, server) = (end(&connection.client), end(&connection.server));
+    format!("{time}Z-{}-{client}-{server}.{ENDING}", connection.verdict.label)
+}
+
+/// Was the file written by a recorder?
+fn is_ours(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let is_stamped = name.get(8..9) == Some("T") && name.bytes().take(8).all(|byte| byte.is_ascii_digit());
+    is_stamped && path.extension().is_some_and(|ending| ending == ENDING || ending == UNFINISHED)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_may_ask_for_a_websocket_is_recorded() {
+        assert!(asks_for_websocket(b"GET / HTTP/1.1\r\nUpgrade: websocket\r\n\r\n"));
+        assert!(asks_for_websocket(b"GET / HTTP/1.1\r\nSec-WebSocket-Key: x\r\n\r\n"));
+        assert!(asks_for_websocket(b"GET /a-head-that-goes-on"), "it may yet ask");
+        assert!(!asks_for_websocket(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"));
+        assert!(!asks_for_websocket(b"POST / HTTP/1.1\r\nUpgrade: websocket\r\n\r\n"));
+    }
+
+    #[test]
+    fn only_files_of_a_recorder_are_ever_deleted() {
+        for ours in
+            ["20261122T201438.176862Z-1006-10.0.0.1_1024-10.99.0.1_9001.pcapng", "20261122T201438Z-1006.part"]
+        {
+            assert!(is_ours(Path::new(ours)), "{ours}");
+        }
+        for other in
+            ["capture.pcapng", "20261122.pcapng", "20261122T201438Z.txt", "1006.part", "2026112äT.pcapng"]
+        {
+            assert!(!is_ours(Path::new(other)), "{other}");
+        }
+    }
+
+    fn packet(number: u32) -> PacketRef {
+        let at = Moment::new(wsclose::time::Timestamp::from_nanos(i64::from(number)), number, 0);
+        PacketRef { at, link_type: LinkType::ETHERNET, fcs_len: 0, range: 0..0, original_len: 1_000 }
+    }
+
+    fn ends(port: u16) -> Key {
+        let end = |port| Endpoint { address: std::net::Ipv4Addr::LOCALHOST.into(), port };
+        key(end(port), end(9), EncapsulationId::default())
+    }
+
+    #[test]
+    fn the_budget_holds_and_a_busy_connection_does_not_push_out_a_quiet_ones_handshake() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = Settings {
+            folder: folder.path().to_owned(),
+            budget: 1 << 20,
+            disk: 1,
+            only: Vec::new(),
+            interfaces: Vec::new(),
+        };
+        let mut recorder = Recorder::new(settings, &Limits::default()).unwrap();
+        recorder.keep(ends(1), Interest::Wanted, &packet(1), &[0; 500]);
+        for number in 2..50_000 {
+            let port = u16::try_from(2 + number % 40).unwrap();
+            recorder.keep(ends(port), Interest::Wanted, &packet(number), &[0; 1_000]);
+        }
+        let kept = |reel: &Reel| reel.head.iter().chain(&reel.tail).map(Kept::cost).sum::<usize>();
+        let held: usize = recorder.reels.values().map(kept).sum();
+        assert_eq!(held, recorder.bytes);
+        assert_eq!(recorder.tail_packets, recorder.reels.values().map(|reel| reel.tail.len()).sum::<usize>());
+        let order = recorder.order.len() * size_of::<(Key, Moment)>();
+        assert!(held + order <= 1 << 20 && held > 1 << 19, "{held} and {order}");
+        assert_eq!(recorder.reels[&ends(1)].head.len(), 1);
+        let newest = |reel: &Reel| reel.tail.back().map_or(0, |kept| kept.at.packet);
+        assert_eq!(recorder.reels.values().map(newest).max(), Some(49_999));
+        // A flood of openings: neither they nor what is noted of them may pile up.
+        for number in 50_000..100_000 {
+            let port = u16::try_from(1_000 + number % 60_000).unwrap();
+            recorder.keep(ends(port), Interest::Opens, &packet(number), &[0; 60]);
+        }
+        let noted = (recorder.heads.len() + recorder.reels.len()) * size_of::<Key>();
+        assert!(recorder.head_bytes + noted < 2 << 20, "{noted}");
+        for port in 1..u16::MAX {
+            recorder.forget(&ends(port));
+        }
+        assert_eq!((recorder.bytes, recorder.head_bytes, recorder.tail_packets), (0, 0, 0));
+    }
+}

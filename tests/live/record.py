@@ -1,0 +1,106 @@
+"""The flight recorder: a file for each abnormal end, whole, with the verdict in it; memory and disk keep to their budgets."""
+
+import pathlib
+import subprocess
+import tempfile
+import time
+
+from ends import awaited, types
+from packets import Connection
+from program import Live, analyze
+from soak import resident_kib
+from space import Pair
+
+
+def comments(path):
+    shown = subprocess.run(["tshark", "-r", str(path), "-T", "fields", "-e", "frame.comment"], capture_output=True, text=True)
+    return shown.returncode, len(shown.stdout.splitlines()), shown.stdout
+
+
+def abnormal_ends_are_kept_with_their_verdict(folder):
+    pair, records = Pair("rec"), folder / "records"
+    live = Live(pair.near, folder / "r.ndjson", "--record", str(records), "--limit", "linger=1s").await_start()
+    lost, closed = Connection(1), Connection(2)
+    with pair.sender() as sender:
+        frames = lost.connect() + lost.upgrade() + closed.whole(1000)
+        for _ in range(200):
+            frames += lost.message(False, bytes(1000))
+        for frame in frames + lost.resets():
+            sender.send(frame)
+    faults = [] if awaited(lambda: types(live).count("connection") == 2) else ["not both were told"]
+    status = live.stop()
+    pair.remove()
+    files = sorted(records.glob("*"))
+    if len(files) != 1 or status != 0:
+        return [*faults, f"{[file.name for file in files]} recorded; status {status}: {live.errors.read_text()}"]
+    code, packets, said = comments(files[0])
+    told = [(one["verdict"]["label"], one["verdict"]["cause"], one["client"]["port"]) for one in analyze(files[0])]
+    if code != 0 or "1006" not in said or told != [("1006", "rst", lost.client[1])]:
+        faults.append(f"tshark {code}, comments {said.strip()!r}, read as a file {told}")
+    return faults + ([] if 25 <= packets <= 60 else [f"{packets} packets of 206 kept, where 32 kB of the end are asked for"])
+
+
+def budgets_hold(folder):
+    pair, records = Pair("rec"), folder / "records"
+    options = ["--record", str(records), "--record-budget", "32M", "--record-disk", "64K", "--record-only", "coded:1011", "--limit", "linger=1s", "--buffer", "16"]
+    live = Live(pair.near, folder / "b.ndjson", *options).await_start()
+    connections = [Connection(number) for number in range(2_000)]
+    with pair.sender() as sender:
+        for connection in connections:
+            for frame in connection.connect() + connection.upgrade():
+                sender.send(frame)
+        for _ in range(30):
+            for connection in connections:
+                for frame in connection.message(False, bytes(1200)):
+                    sender.send(frame)
+            time.sleep(0.1)
+        time.sleep(0.5)
+        largest = resident_kib(live.process.pid)
+        for connection in connections[:20]:
+            for frame in connection.closes(1011) + connection.fins():
+                sender.send(frame)
+        for frame in connections[20].resets():
+            sender.send(frame)
+    faults = [] if awaited(lambda: types(live).count("connection") == 21) else [f"told {types(live).count('connection')} of 21"]
+    if (status := live.stop()) != 0:
+        faults.append(f"status {status}: {live.errors.read_text()}")
+    faults += [f"dropped {line['dropped_by_kernel']}" for line in live.lines() if faults and line["type"] == "stats"][-1:]
+    pair.remove()
+    files = sorted(records.glob("*"))
+    size = sum(file.stat().st_size for file in files)
+    print(f"record: {largest >> 10} MiB with 72 MB of messages on open connections, {len(files)} files of {size >> 10} KiB")
+    if not files or size > 64 << 10 or any("1011" not in file.name for file in files):
+        faults.append(f"{len(files)} files of {size} bytes on disk")
+    return faults + ([] if largest < 100 << 10 else [f"{largest} KiB of memory"])
+
+
+def killed_it_leaves_files_that_open(folder):
+    pair, records = Pair("rec"), folder / "records"
+    faults, opened = [], 0
+    for turn in range(3):
+        live = Live(pair.near, folder / f"{turn}.ndjson", "--record", str(records), "--limit", "linger=1s").await_start()
+        end, number = time.monotonic() + 1.4 + turn * 0.1, 0
+        with pair.sender() as sender:
+            while time.monotonic() < end:
+                number += 1
+                for frame in Connection(number).whole(1006):
+                    sender.send(frame)
+                time.sleep(0.0005)
+        live.process.kill()
+        live.process.wait()
+    for file in sorted(records.glob("*.pcapng"))[::50]:
+        opened += 1
+        code, packets, _ = comments(file)
+        faults += [] if code == 0 and packets == 8 else [f"{file.name}: tshark says {code}, {packets} packets"]
+    pair.remove()
+    print(f"record: {opened} of {len(list(records.glob('*.pcapng')))} files looked at after kill -9")
+    return faults + ([] if opened > 2 else ["too few files for the test to mean anything"])
+
+
+def check():
+    """Returns complaints."""
+    complaints = []
+    for one in [abnormal_ends_are_kept_with_their_verdict, budgets_hold, killed_it_leaves_files_that_open]:
+        with tempfile.TemporaryDirectory(prefix="wsclose-live-") as folder:
+            complaints += [f"{one.__name__}: {fault}" for fault in one(pathlib.Path(folder))]
+    return complaints
