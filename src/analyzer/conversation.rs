@@ -23,14 +23,14 @@ use crate::verdict::teardown::{
     Answer, Blind, LastMessage, Lost, Observed, Opening, Secrecy, Sight, Teardown,
 };
 use crate::verdict::vantage::{self, Vantage};
-use crate::websocket::session::{Direction, HiddenCause};
+use crate::websocket::session::{Direction, HiddenCause, Traffic};
 use crate::websocket::vitals::{Vitals, fnv1a};
 
 /// A TCP connection and the protocol on top of it.
 ///
 /// ```text
-///  Conversation, 840 bytes in the flow table
-///  +- tcp 672 ----------------------------+- upper 40 -+- addresses, serial, idle 88 -+
+///  Conversation, 832 bytes in the flow table
+///  +- tcp 672 ----------------------------+- upper 40 -+- addresses, serial, idle 80 -+
 ///  | client's half | server's half | ...  | phase, ... |                              |
 ///  +--|---------------|-------------------+--|------|--+------------------------------+
 ///     +-> reset, recovery: only if any       |      +-> Handshake 368 + its values
@@ -382,17 +382,7 @@ impl Conversation {
         let reported = PerSide::from_fn(|side| {
             stack::reported_as(&self.upper.handshake, &teardown, side, &endpoints[side])
         });
-        let mut anomalies = self.anomalies();
-        if let Phase::Stream(part) = &self.upper.phase {
-            anomalies.extend(part.shared_anomalies);
-        }
-        let mut traffic = PerSide::default();
-        let mut vitals = Vitals::default();
-        if let Some(session) = self.upper.session_mut() {
-            anomalies.extend(session.anomalies);
-            traffic = PerSide::from_fn(|side| session.sides[side].traffic);
-            vitals = std::mem::take(&mut session.vitals);
-        }
+        let (anomalies, traffic, vitals) = self.take_sums();
         let last_payload = self.tcp.last_payload;
         ConnectionRecord {
             serial: self.serial,
@@ -420,6 +410,20 @@ impl Conversation {
             other_leg: None,
             anomalies,
         }
+    }
+
+    /// What was odd, and what the WebSocket carried.
+    fn take_sums(&mut self) -> (AnomalySet, PerSide<Traffic>, Vitals) {
+        let mut anomalies = self.anomalies();
+        if let Phase::Stream(part) = &self.upper.phase {
+            anomalies.extend(part.shared_anomalies);
+        }
+        let Some(session) = self.upper.session_mut() else {
+            return (anomalies, PerSide::default(), Vitals::default());
+        };
+        anomalies.extend(session.anomalies);
+        let traffic = PerSide::from_fn(|side| session.sides[side].traffic);
+        (anomalies, traffic, std::mem::take(&mut session.vitals))
     }
 
     /// The evidence, with what its stream of HTTP/2 has in place of TCP's.
@@ -559,7 +563,7 @@ mod tests {
 
     #[test]
     fn a_connection_takes_no_more_memory_than_its_layout_says() {
-        assert_eq!(size_of::<Conversation>(), 840);
+        assert_eq!(size_of::<Conversation>(), 832);
         assert_eq!(size_of::<Connection>(), 672);
         assert_eq!((size_of::<Upper>(), size_of::<Session>(), size_of::<Handshake>()), (40, 640, 368));
     }
