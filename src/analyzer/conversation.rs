@@ -516,6 +516,7 @@ impl Conversation {
             is_switch: response.status == 101 && response.is_websocket,
             accept_valid: handshake.accept_valid(),
             not_offered: handshake.subprotocol_not_offered() || handshake.extension_not_offered(),
+            is_cut: response.is_cut,
         });
         Opening {
             joined: self.upper.joined,

@@ -133,6 +133,7 @@ fn strict_response(bytes: &[u8], at: Moment) -> Parsed<(Response, BodyLength)> {
                 header_names: if parsed.code == Some(101) { all.names() } else { Vec::new() },
                 has_control_characters: false,
                 is_websocket: all.has_token("upgrade", b"websocket"),
+                is_cut: false,
             };
             Parsed::Whole((response, all.body_length().unwrap_or(BodyLength::UntilClose)), len)
         }

@@ -150,7 +150,7 @@ impl Http1 {
         let line = self.halves.server.buffer.split(|byte| *byte == b'\n').next()?;
         let status = line.strip_prefix(b"HTTP/1.1 ")?.first_chunk::<3>()?;
         let status = std::str::from_utf8(status).ok()?.parse().ok()?;
-        Some(Response { at, status, is_websocket: status == 101, ..Response::default() })
+        Some(Response { at, status, is_websocket: status == 101, is_cut: true, ..Response::default() })
     }
 
     /// `side` lost `len` bytes. False: its next message boundary is unknown.

@@ -58,6 +58,8 @@ pub struct Response {
     pub has_control_characters: bool,
     /// Does it name `websocket` as the protocol switched to?
     pub is_websocket: bool,
+    /// Did the snaplen cut it, so that only its status line is known?
+    pub is_cut: bool,
 }
 
 /// What the capture holds of an opening handshake.

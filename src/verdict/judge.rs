@@ -67,6 +67,11 @@ fn judge_opening(teardown: &Teardown) -> Option<Verdict> {
         let why = why::refused_by_status(&answer);
         return Some(verdict(Kind::Refused, Some(ClosedBy::Server), why));
     }
+    // Nothing shows that the rest of it came, or that the client took it.
+    let is_taken = opening.frames.client || opening.frames.server;
+    if answer.is_cut && !is_taken && teardown.tcp_end().is_some() {
+        return Some(unknown(Blind::Truncated, why::cut_opening(&answer)));
+    }
     client_rejects(teardown, &answer)
         .then(|| verdict(Kind::Refused, Some(ClosedBy::Client), why::refused_by_client(teardown, &answer)))
 }

@@ -163,6 +163,8 @@ pub struct Answer {
     pub accept_valid: Option<bool>,
     /// Does it choose a subprotocol or an extension that was not offered?
     pub not_offered: bool,
+    /// Did the snaplen cut its head, so that nothing shows whether the client had to take it?
+    pub is_cut: bool,
 }
 
 /// Could a Close frame of one side have passed unseen?

@@ -257,6 +257,14 @@ pub(super) fn blind_opening(end: &TcpEnd, lost: &Lost) -> String {
     ))
 }
 
+pub(super) fn cut_opening(answer: &Answer) -> String {
+    sentence(format_args!(
+        "the capture holds only the start of the answer in {}, and no frame after it: nothing shows that the \
+         WebSocket was open",
+        packet(answer.at)
+    ))
+}
+
 pub(super) fn waiting(teardown: &Teardown) -> String {
     match teardown.opening.request {
         Some(at) => sentence(format_args!(

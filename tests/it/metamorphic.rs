@@ -98,6 +98,28 @@ fn other_links_tunnels_fragments_and_files_keep_every_verdict() {
 }
 
 #[test]
+fn no_snaplen_makes_a_1006_of_another_end() {
+    let labels = |outcome: &run::Outcome| -> std::collections::BTreeMap<_, String> {
+        outcome.connections.iter().map(|it| (it.tcp_stream, it.verdict.label.to_string())).collect()
+    };
+    let mut misses = Vec::new();
+    for fixture in fixture::all() {
+        let file = std::fs::read(&fixture.path).expect("readable");
+        let Some(raw) = capture_file::read(&file) else { continue };
+        let original = labels(&run::analyze_raw(&raw));
+        for snaplen in [60, 70, 80, 96, 128, 160, 192, 256, 320, 400] {
+            let cut = labels(&run::analyze_raw(&capture_file::with_snaplen(&raw, snaplen)));
+            let is_false =
+                |(stream, label): &(&_, &String)| *label == "1006" && original.get(*stream) != Some(*label);
+            misses.extend(cut.iter().filter(is_false).map(|(stream, _)| {
+                format!("{} at {snaplen}: {stream:?}, really {:?}", fixture.name, original.get(stream))
+            }));
+        }
+    }
+    assert!(misses.is_empty(), "{}", misses.join("\n"));
+}
+
+#[test]
 fn most_fixtures_can_be_rewritten() {
     let (all, rewritable) = (fixture::all().len(), rewritable().len());
     assert!(rewritable * 10 >= all * 9, "{rewritable} of {all}");
