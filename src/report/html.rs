@@ -10,7 +10,7 @@
 //! Tables, ladders and numbers need no JavaScript; with it the table is sorted, searched and filtered. A page of 100,000
 //! connections must open at once: the pictures count all of them, the table lists the worst ([`ROWS_MAX`]), and says so. The very worst have all of
 //! their last packets, for which the program reads its files again; the others those that are evidence.
-//! Whatever packets may have written goes through [`shown::Shown`].
+//! Whatever packets may have written goes through `shown::Shown`.
 
 mod shown;
 mod charts;
