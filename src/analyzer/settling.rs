@@ -42,6 +42,20 @@ pub(super) enum Event {
     },
 }
 
+impl Event {
+    /// `conversation` has ended.
+    pub(super) fn ended(conversation: Conversation, observed: Observed, dropped: bool) -> Event {
+        let (conversation, encapsulation) = (Box::new(conversation), Vec::new());
+        Event::Ended { conversation, observed, dropped, is_early: false, encapsulation }
+    }
+
+    /// The peer of `conversation` is taken for dead.
+    pub(super) fn given_up(conversation: Conversation, dropped: bool) -> Event {
+        let (conversation, encapsulation) = (Box::new(conversation), Vec::new());
+        Event::Ended { conversation, observed: Observed::Whole, dropped, is_early: true, encapsulation }
+    }
+}
+
 /// What has been judged.
 #[derive(Debug)]
 pub enum Settled {

@@ -137,20 +137,10 @@ impl Tracker {
         if !is_plain {
             conversation.handle_segment(segment, &self.options);
         }
-        let openings: Vec<_> = std::iter::from_fn(|| conversation.take_opening()).collect();
-        let mut streams = Vec::new();
-        if conversation.has_ended_streams(self.now) {
-            streams = conversation.take_streams(Which::Ended(self.now));
-        }
+        let is_watched = !is_plain || conversation.standing != Standing::Alive;
         if let Some(memory) = memory {
-            self.memory = (self.memory + conversation.memory()).saturating_sub(memory);
+            self.note_growth(id, memory);
         }
-        let standing = conversation.standing;
-        for opened in openings {
-            self.note_opening(id, opened);
-        }
-        self.streams_ended(streams, Observed::Whole);
-        let is_watched = before.is_some() || standing != Standing::Alive;
         if let Some(held) = before {
             self.account(id, held);
         }
@@ -158,6 +148,21 @@ impl Tracker {
             self.watch(id, segment.at);
         }
         self.keep_to_memory();
+    }
+
+    /// Notes what a segment made of a connection whose kind may change with every packet, and that took `memory` before:
+    /// an open WebSocket is none of these.
+    fn note_growth(&mut self, id: FlowId, memory: usize) {
+        let now = self.now;
+        let Some((_, conversation)) = self.table.get_mut(id) else { return };
+        let openings: Vec<_> = std::iter::from_fn(|| conversation.take_opening()).collect();
+        let has_ended = conversation.has_ended_streams(now);
+        let streams = if has_ended { conversation.take_streams(Which::Ended(now)) } else { Vec::new() };
+        self.memory = (self.memory + conversation.memory()).saturating_sub(memory);
+        for opened in openings {
+            self.note_opening(id, opened);
+        }
+        self.streams_ended(streams, Observed::Whole);
     }
 
     /// Drops the longest idle until the rest keep to the memory they are allowed.
@@ -307,14 +312,7 @@ impl Tracker {
             }
             // A packet that was dropped before TCP ended leaves a hole, which is known.
             let dropped = !conversation.is_closed_stream() && self.dropped_at_end_of(&conversation);
-            let (conversation, encapsulation) = (Box::new(conversation), Vec::new());
-            self.events.push_back(Event::Ended {
-                conversation,
-                observed,
-                dropped,
-                is_early: false,
-                encapsulation,
-            });
+            self.events.push_back(Event::ended(conversation, observed, dropped));
         }
     }
 
@@ -343,14 +341,6 @@ impl Tracker {
             return;
         }
         let dropped = self.dropped_at_end_of(&conversation);
-        let conversation = Box::new(conversation);
-        let encapsulation = Vec::new();
-        self.events.push_back(Event::Ended {
-            conversation,
-            observed,
-            dropped,
-            is_early: false,
-            encapsulation,
-        });
+        self.events.push_back(Event::ended(conversation, observed, dropped));
     }
 }

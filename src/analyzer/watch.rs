@@ -12,7 +12,6 @@ use super::tracker::Tracker;
 use crate::flow::table::FlowId;
 use crate::moment::Moment;
 use crate::time::Timestamp;
-use crate::verdict::teardown::Observed;
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -95,16 +94,8 @@ impl Tracker {
         let mut copy = conversation.clone();
         copy.flush(&self.options);
         copy.finish_tls(&self.options);
-        let (dropped, conversation) = (self.dropped_at_end_of(&copy), Box::new(copy));
-        let observed = Observed::Whole;
-        let encapsulation = Vec::new();
-        self.events.push_back(Event::Ended {
-            conversation,
-            observed,
-            dropped,
-            is_early: true,
-            encapsulation,
-        });
+        let dropped = self.dropped_at_end_of(&copy);
+        self.events.push_back(Event::given_up(copy, dropped));
     }
 
     /// The capture dropped packets between these times.

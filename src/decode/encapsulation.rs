@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::fmt;
 
 /// Most wrappings with an identity in one packet; `Limits::encapsulation_depth` can only be lower in effect.
-pub(super) const PATH_MAX: usize = 16;
+pub const PATH_MAX: usize = 16;
 
 /// The kind of one wrapping.
 ///

@@ -3,6 +3,7 @@
 use super::{Bytes, small_limits};
 use crate::capture::link_type::LinkType;
 use crate::decode::Decoder;
+use crate::decode::encapsulation::PATH_MAX;
 use crate::decode::segment::{Decoded, EncapsulationId, Segment};
 use crate::moment::Moment;
 use crate::time::Timestamp;
@@ -10,9 +11,6 @@ use crate::time::Timestamp;
 /// The link types that are decoded, and one that is not.
 const LINK_TYPES: [u16; 19] =
     [1, 0, 9, 12, 14, 50, 51, 101, 104, 105, 108, 113, 204, 228, 229, 276, 147, 239, 143];
-
-/// Wrappings of one packet at most, whatever the depth allowed: `decode::encapsulation` has room for no more.
-const PATH_MAX: usize = 16;
 
 /// `link type, options | length, length on the wire beyond it, packet | ...`
 ///

@@ -69,7 +69,8 @@ fn judge_opening(teardown: &Teardown) -> Option<Verdict> {
     }
     // Nothing shows that the rest of it came, or that the client took it.
     let is_taken = opening.frames.client || opening.frames.server;
-    if answer.is_cut && !is_taken && teardown.tcp_end().is_some() {
+    let is_over = teardown.tcp_end().is_some() || teardown.timed_out().is_some();
+    if answer.is_cut && !is_taken && is_over {
         return Some(unknown(Blind::Truncated, why::cut_opening(&answer)));
     }
     client_rejects(teardown, &answer)
