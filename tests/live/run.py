@@ -7,7 +7,7 @@ import time
 
 import space
 
-STAGES = ["replay", "ends", "rights", "metrics", "record", "rate", "flood", "kill", "soak"]
+STAGES = ["replay", "ends", "rights", "top", "metrics", "record", "rate", "flood", "kill", "soak"]
 
 
 def main():

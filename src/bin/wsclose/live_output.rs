@@ -1,6 +1,8 @@
 //! What live capture writes besides the connections: revisions, statistics, summaries on demand, rotated files.
 
 use crate::args::{CommonArgs, Format, LiveArgs};
+#[cfg(feature = "top")]
+use crate::figures::Figures;
 use crate::live::live_limits;
 #[cfg(feature = "metrics")]
 use crate::metrics::Metrics;
@@ -30,6 +32,8 @@ pub(crate) struct LiveOutput {
     said: HashMap<u64, Said>,
     #[cfg(feature = "metrics")]
     pub(crate) metrics: Option<Metrics>,
+    #[cfg(feature = "top")]
+    pub(crate) figures: Option<Figures>,
     pub(crate) recorder: Option<Recorder>,
     /// Connections listed.
     pub(crate) listed: u64,
@@ -83,6 +87,8 @@ impl LiveOutput {
             said: HashMap::new(),
             #[cfg(feature = "metrics")]
             metrics: None,
+            #[cfg(feature = "top")]
+            figures: None,
             recorder: None,
             listed: 0,
         })
@@ -114,11 +120,17 @@ impl LiveOutput {
         let (recorder, mut recorded) = (&mut self.recorder, Ok(()));
         #[cfg(feature = "metrics")]
         let metrics = &mut self.metrics;
+        #[cfg(feature = "top")]
+        let figures = &mut self.figures;
         self.output.take_with(record, |connection| {
             so_far.count(connection);
             #[cfg(feature = "metrics")]
             if let Some(metrics) = metrics {
                 metrics.count(connection);
+            }
+            #[cfg(feature = "top")]
+            if let Some(figures) = figures {
+                figures.count(connection);
             }
             if let Some(recorder) = recorder {
                 recorded = recorder.reported(record, connection, has_ended);
@@ -137,8 +149,16 @@ impl LiveOutput {
         if let Some(metrics) = &self.metrics {
             metrics.revise();
         }
+        #[cfg(feature = "top")]
+        if let Some(figures) = &mut self.figures {
+            figures.take_back(said.id, &said.verdict.label, &said.server);
+        }
         let (label, packet) = (said.verdict.label.to_string(), at.packet);
         match &mut self.output.writer {
+            Writer::Text(report, _) if self.output.only_totals => {
+                report.uncount(&said.verdict);
+                Ok(())
+            }
             Writer::Text(report, out) => {
                 report.write_revision(out, (&said.client, &said.server), &said.verdict, at)
             }
