@@ -14,6 +14,8 @@ use wsclose::analyzer::{Follower, Options, Settled, Settler, halves};
 use wsclose::capture::file::FileSource;
 use wsclose::capture::{Block, More, Source as _};
 use wsclose::limits::Limits;
+use wsclose::report::build::Context;
+use wsclose::report::diagnosis::{Diagnoser, Finding};
 use wsclose::side::Side::{Client, Server};
 use wsclose::time::Timestamp;
 
@@ -146,6 +148,31 @@ fn a_peer_that_speaks_again_takes_its_death_back_and_ends_as_it_really_does() {
     live.take(&packets[silence..]);
     assert_eq!(live.told(), ["revised"]);
     assert_eq!(live.rest(), ["ended 1001"]);
+}
+
+#[test]
+fn what_a_dead_peer_was_counted_for_is_taken_back_from_the_findings_too() {
+    let mut live = Live::new();
+    let end = live.take(&given_up().packets());
+    live.follower.advance(end.saturating_add(MINUTE));
+    while let Some(followed) = live.follower.poll() {
+        live.settler.take(followed);
+    }
+    let records: Vec<_> = std::iter::from_fn(|| live.settler.poll()).collect();
+    let [Settled::Early(record)] = &records[..] else { panic!("{records:?}") };
+    let context = Context { files: &[], redact: false };
+    let mut diagnoser = Diagnoser::new(Limits::default());
+    diagnoser.take(Some(1), record, context);
+    let stays = diagnoser.findings(context);
+    assert!(stays.iter().any(|finding| finding.connections == [1]), "{stays:?}");
+    diagnoser.take(Some(2), record, context);
+    let counted = diagnoser.last_counted().unwrap();
+    assert_eq!(diagnoser.last_counted(), None);
+    diagnoser.take_back(&counted);
+    let ids = |found: Vec<Finding>| {
+        found.into_iter().map(|one| (one.id, one.count, one.connections)).collect::<Vec<_>>()
+    };
+    assert_eq!(ids(diagnoser.findings(context)), ids(stays));
 }
 
 #[test]

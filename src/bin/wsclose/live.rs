@@ -141,6 +141,7 @@ impl Watch {
             self.handle(&block)?;
             self.answer_signals()?;
             self.keep_time()?;
+            self.output.write_out()?;
             let enough = args.count.is_some_and(|count| self.output.listed >= count);
             match more {
                 Err(error) => return Ok(Some(error)),
@@ -293,7 +294,8 @@ impl Watch {
         }
         self.write_stats()?;
         let (totals, infos) = (self.totals(), self.source.infos());
-        Ok(self.output.output.finish(totals, &infos)?)
+        self.output.output.finish(totals, &infos)?;
+        Ok(self.output.write_out()?)
     }
 }
 

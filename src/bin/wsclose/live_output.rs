@@ -15,6 +15,7 @@ use std::io::{self, Write};
 use wsclose::analyzer::Settled;
 use wsclose::analyzer::record::ConnectionRecord;
 use wsclose::capture::InputInfo;
+use wsclose::diagnosis::survey::Counted;
 use wsclose::moment::Moment;
 use wsclose::report::build;
 use wsclose::report::model::{Address, Connection, Input, Line, Stats, Verdict};
@@ -45,6 +46,8 @@ struct Said {
     client: Address,
     server: Address,
     verdict: Verdict<'static>,
+    /// What the findings counted it for.
+    counted: Option<Counted>,
 }
 
 impl Said {
@@ -63,7 +66,7 @@ impl Said {
             probable: None,
         };
         let (client, server) = (connection.client.clone(), connection.server.clone());
-        Said { id: connection.id, client, server, verdict }
+        Said { id: connection.id, client, server, verdict, counted: None }
     }
 }
 
@@ -79,6 +82,8 @@ impl LiveOutput {
             Output::open_on(sink, common, live_limits(common), Selection::new(common), infos)?.line_by_line();
         let names: Vec<String> = infos.iter().map(|info| info.path.clone()).collect();
         let so_far = TextReport::new(TextStyle::default(), &names);
+        // Whoever starts it learns from the first line that it captures.
+        file.as_ref().map_or(Ok(()), SharedFile::write_out)?;
         Ok(LiveOutput {
             output,
             file,
@@ -100,6 +105,7 @@ impl LiveOutput {
             Settled::Final(record) => self.list(&record, true).map(|_| ())?,
             Settled::Early(record) => {
                 if let Some(said) = self.list(&record, false)? {
+                    let said = Said { counted: self.output.diagnoser.last_counted(), ..said };
                     self.said.insert(record.serial, said);
                 }
             }
@@ -145,6 +151,9 @@ impl LiveOutput {
     fn revise(&mut self, said: &Said, at: Moment) -> io::Result<()> {
         self.output.summary.uncount(&said.verdict);
         self.so_far.uncount(&said.verdict);
+        if let Some(counted) = &said.counted {
+            self.output.diagnoser.take_back(counted);
+        }
         #[cfg(feature = "metrics")]
         if let Some(metrics) = &self.metrics {
             metrics.revise();
@@ -184,6 +193,11 @@ impl LiveOutput {
         let mut out = io::stderr().lock();
         self.so_far.write(&mut out, &inputs, &self.output.summary, &anomalies)?;
         out.flush()
+    }
+
+    /// Writes out what waits in the output file.
+    pub(crate) fn write_out(&self) -> io::Result<()> {
+        self.file.as_ref().map_or(Ok(()), SharedFile::write_out)
     }
 
     /// Is the output file so large, or so old, that it is to be rotated?

@@ -164,7 +164,7 @@ pub(crate) struct Output {
     files: Vec<String>,
     redact: bool,
     pub(crate) summary: Summary,
-    diagnoser: Diagnoser,
+    pub(crate) diagnoser: Diagnoser,
     next_id: u64,
     as_they_end: bool,
     worst: Worst,
