@@ -13,7 +13,7 @@ use anyhow::Result;
 use std::collections::HashMap;
 use std::io::{self, Write};
 use wsclose::analyzer::Settled;
-use wsclose::analyzer::record::ConnectionRecord;
+use wsclose::analyzer::record::{ConnectionRecord, Identity};
 use wsclose::capture::InputInfo;
 use wsclose::diagnosis::survey::Counted;
 use wsclose::moment::Moment;
@@ -29,8 +29,8 @@ pub(crate) struct LiveOutput {
     rotation: Option<Rotation>,
     /// Counts for the summary on demand.
     so_far: TextReport,
-    /// What was said of connections before they ended, by serial number.
-    said: HashMap<u64, Said>,
+    /// What was said of connections before they ended.
+    said: HashMap<Identity, Said>,
     #[cfg(feature = "metrics")]
     pub(crate) metrics: Option<Metrics>,
     #[cfg(feature = "top")]
@@ -106,14 +106,14 @@ impl LiveOutput {
             Settled::Early(record) => {
                 if let Some(said) = self.list(&record, false)? {
                     let said = Said { counted: self.output.diagnoser.last_counted(), ..said };
-                    self.said.insert(record.serial, said);
+                    self.said.insert(record.identity(), said);
                 }
             }
-            Settled::Stands { serial } => {
-                self.said.remove(&serial);
+            Settled::Stands { identity } => {
+                self.said.remove(&identity);
             }
-            Settled::Revised { serial, at } => {
-                if let Some(said) = self.said.remove(&serial) {
+            Settled::Revised { identity, at } => {
+                if let Some(said) = self.said.remove(&identity) {
                     self.revise(&said, at)?;
                 }
             }
