@@ -8,8 +8,9 @@
 BUILD_PACKAGES := gcc libc6-dev libpcap-dev
 # tshark is the tests' independent reader.
 TEST_PACKAGES  := tshark
-# What the live tests need: namespaces, witnesses, a sender, a Prometheus. tshark brings editcap.
-LIVE_PACKAGES  := tshark tcpdump tcpreplay iproute2 python3 libcap2-bin util-linux prometheus
+# What the live tests need: namespaces, witnesses, a sender, a Prometheus, real endpoints. tshark brings editcap.
+LIVE_PACKAGES  := tshark tcpdump tcpreplay iproute2 python3 libcap2-bin util-linux prometheus \
+                  nftables ethtool procps nodejs npm python3-venv
 # What the recorder of the fixtures needs: capture, namespaces, proxies, browser, runtimes of its endpoints.
 LAB_PACKAGES   := tcpdump wireshark-common iproute2 nftables conntrack ethtool procps nginx haproxy nghttp2-proxy chromium nodejs npm python3-venv
 
@@ -40,9 +41,11 @@ demo: cargo
 test: deps
 	cargo test --locked
 
-## Run the live tests: network namespaces, real interfaces. Needs root. STAGES="replay rate" for some of them.
+## Run the live tests: network namespaces, real interfaces. Needs root. STAGES="replay rate" for some of them; FULL=1 for
+## floods of a million and every scenario of the lab (which takes what `make fixtures` takes).
 test-live: deps
 	@.ci/need $(LIVE_PACKAGES)
+	tests/lab/setup.sh $(if $(FULL),,--libraries)
 	cargo build --locked --release
 	$(SUDO) env CARGO_TARGET_DIR="$(abspath $(TARGET))" python3 tests/live/run.py $(STAGES)
 

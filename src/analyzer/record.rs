@@ -3,6 +3,7 @@
 use crate::anomaly::AnomalySet;
 use crate::decode::segment::{EncapsulationId, Endpoint};
 use crate::diagnosis::stack::ReportedAs;
+use crate::http::http2::frame::StreamId;
 use crate::http::upgrade::Handshake;
 use crate::moment::Moment;
 use crate::seq::SeqNum;
@@ -17,6 +18,24 @@ use crate::verdict::vantage::VantageEstimate;
 use crate::verdict::verdict::Verdict;
 use crate::websocket::session::Traffic;
 use crate::websocket::vitals::Vitals;
+use std::ops::RangeInclusive;
+
+/// What tells a connection from all others of an analysis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Identity {
+    /// Number of the TCP connection.
+    pub serial: u64,
+    /// Its stream of HTTP/2, where it is one.
+    pub stream: Option<StreamId>,
+}
+
+impl Identity {
+    /// All that one TCP connection may carry.
+    pub(super) fn all_of(serial: u64) -> RangeInclusive<Identity> {
+        let last = Some(StreamId(u32::MAX));
+        Identity { serial, stream: None }..=Identity { serial, stream: last }
+    }
+}
 
 /// A WebSocket connection, or one that failed to become one, with its verdict.
 #[derive(Clone, Debug, PartialEq)]
@@ -69,4 +88,12 @@ pub struct ConnectionRecord {
     pub other_leg: Option<OtherLeg>,
     /// Oddities.
     pub anomalies: AnomalySet,
+}
+
+impl ConnectionRecord {
+    /// Which connection it is.
+    #[must_use]
+    pub fn identity(&self) -> Identity {
+        Identity { serial: self.serial, stream: self.teardown.stream.as_ref().map(|stream| stream.id) }
+    }
 }

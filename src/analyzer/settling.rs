@@ -5,7 +5,7 @@
 use super::Options;
 use super::conversation::{Conversation, Opened};
 use super::pairing::Pairing;
-use super::record::ConnectionRecord;
+use super::record::{ConnectionRecord, Identity};
 use crate::decode::segment::Endpoint;
 use crate::limits::Limits;
 use crate::moment::Moment;
@@ -13,7 +13,7 @@ use crate::tls::shape::Score;
 use crate::verdict::teardown::Observed;
 use crate::verdict::vantage::Vantage;
 use crate::verdict::verdict::{Cause, Kind};
-use std::collections::{HashSet, VecDeque};
+use std::collections::{BTreeSet, HashSet, VecDeque};
 
 /// What following packets yields, in the order in which it came to light.
 #[derive(Debug)]
@@ -65,13 +65,13 @@ pub enum Settled {
     Early(Box<ConnectionRecord>),
     /// This connection, which was reported early, has ended as was said.
     Stands {
-        /// The record's serial number.
-        serial: u64,
+        /// Which one.
+        identity: Identity,
     },
     /// What was reported early of this connection does not hold: the packet shows it.
     Revised {
-        /// The record's serial number.
-        serial: u64,
+        /// Which one.
+        identity: Identity,
         /// The packet.
         at: Moment,
     },
@@ -91,8 +91,8 @@ pub struct Settler {
     servers: HashSet<Endpoint>,
     pairing: Pairing,
     settled: VecDeque<Settled>,
-    /// Serial numbers of connections that were reported before they ended.
-    given_up: HashSet<u64>,
+    /// Connections that were reported before they ended.
+    given_up: BTreeSet<Identity>,
     other_connections: u64,
     /// WebSockets so far, and those of them that have ended.
     opened: u64,
@@ -110,7 +110,7 @@ impl Settler {
             servers: HashSet::new(),
             pairing: Pairing::default(),
             settled: VecDeque::new(),
-            given_up: HashSet::new(),
+            given_up: BTreeSet::new(),
             other_connections: 0,
             opened: 0,
             ended: 0,
@@ -131,7 +131,6 @@ impl Settler {
                 }
             }
             Event::Ended { conversation, observed, dropped, is_early, encapsulation } => {
-                let serial = conversation.serial();
                 let is_websocket = conversation.is_websocket();
                 if !is_early {
                     self.judge(*conversation, observed, dropped, encapsulation);
@@ -139,21 +138,23 @@ impl Settler {
                     let mut record =
                         Box::new(conversation.finish(observed, dropped, self.vantage, &self.limits));
                     record.encapsulation_names = encapsulation;
-                    self.give_up(serial, record);
+                    self.give_up(record);
                 }
             }
             Event::Revived { serial, at } => {
-                if self.given_up.remove(&serial) {
-                    self.settled.push_back(Settled::Revised { serial, at });
+                let revived: Vec<Identity> = self.given_up.range(Identity::all_of(serial)).copied().collect();
+                for identity in revived {
+                    self.given_up.remove(&identity);
+                    self.settled.push_back(Settled::Revised { identity, at });
                 }
             }
         }
     }
 
     /// Reports a connection whose peer is dead before it ends.
-    fn give_up(&mut self, serial: u64, record: Box<ConnectionRecord>) {
+    fn give_up(&mut self, record: Box<ConnectionRecord>) {
         if record.verdict.kind == Kind::Abnormal(Cause::Timeout) {
-            self.given_up.insert(serial);
+            self.given_up.insert(record.identity());
             self.settled.push_back(Settled::Early(record));
         }
     }
@@ -240,14 +241,14 @@ impl Settler {
     pub fn poll(&mut self) -> Option<Settled> {
         let next = self.settled.pop_front()?;
         let Settled::Final(record) = &next else { return Some(next) };
-        let serial = record.serial;
-        if !self.given_up.remove(&serial) {
+        let identity = record.identity();
+        if !self.given_up.remove(&identity) {
             return Some(next);
         }
         if record.verdict.kind == Kind::Abnormal(Cause::Timeout) {
-            return Some(Settled::Stands { serial });
+            return Some(Settled::Stands { identity });
         }
-        let revised = Settled::Revised { serial, at: record.last };
+        let revised = Settled::Revised { identity, at: record.last };
         self.settled.push_front(next);
         Some(revised)
     }

@@ -8,6 +8,7 @@
 
 use super::conversation::Conversation;
 use super::settling::Event;
+use super::split::Which;
 use super::tracker::Tracker;
 use crate::flow::table::FlowId;
 use crate::moment::Moment;
@@ -89,9 +90,6 @@ impl Tracker {
             conversation.standing = Standing::Alive;
             return;
         };
-        if conversation.is_multiplexed() {
-            return; // its WebSockets are reported when their connection is given up for good
-        }
         if !self.now.has_passed(dead_after, since) {
             // It has answered meanwhile, and then stopped again.
             self.watch.suspects.push_back((self.now.saturating_add(dead_after), id));
@@ -102,8 +100,11 @@ impl Tracker {
         let mut copy = conversation.clone();
         copy.flush(&self.options);
         copy.finish_tls(&self.options);
-        let dropped = self.dropped_at_end_of(&copy);
-        self.events.push_back(Event::given_up(copy, dropped));
+        let parts = if copy.is_multiplexed() { copy.take_streams(Which::All) } else { vec![copy] };
+        for part in parts {
+            let dropped = !part.is_closed_stream() && self.dropped_at_end_of(&part);
+            self.events.push_back(Event::given_up(part, dropped));
+        }
     }
 
     /// The capture dropped packets between these times.

@@ -6,6 +6,7 @@ use super::trace::Trace;
 use super::words::counted;
 use super::{clusters, many, path, reconnect, shared};
 use crate::limits::Limits;
+use crate::moment::Moment;
 use std::collections::BTreeMap;
 
 /// Gathers connections, then says what they show together.
@@ -19,6 +20,13 @@ pub struct Survey {
     pub forgotten: u64,
 }
 
+/// What a connection was counted for, so that it can be taken back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Counted {
+    id: u64,
+    cause: Option<((Id, String), Vec<Moment>)>,
+}
+
 impl Survey {
     /// A survey of nothing yet.
     #[must_use]
@@ -26,28 +34,41 @@ impl Survey {
         Survey { limits, traces: Vec::new(), causes: BTreeMap::new(), forgotten: 0 }
     }
 
-    /// Takes a connection, by its number in the report if it is listed, with what its own packets said.
-    pub fn add(&mut self, id: Option<u64>, facts: &Facts<'_>, diagnoses: &[Diagnosis]) {
+    /// Takes a connection, by its number in the report if it is listed, with what its own packets said. `Some`: it is listed.
+    pub fn add(&mut self, id: Option<u64>, facts: &Facts<'_>, diagnoses: &[Diagnosis]) -> Option<Counted> {
         if self.traces.len() < self.limits.surveyed_connections {
             self.traces.push(Trace::of(id, facts, diagnoses));
         } else {
             self.forgotten = self.forgotten.saturating_add(1);
         }
         // One cause a connection: the strongest.
-        if let (Some(id), Some(strongest)) = (id, diagnoses.first()) {
-            self.add_cause(id, strongest);
+        let id = id?;
+        let cause = diagnoses.first().and_then(|strongest| self.add_cause(id, strongest));
+        Some(Counted { id, cause })
+    }
+
+    /// Forgets a connection: what was said of it did not hold.
+    pub fn take_back(&mut self, counted: &Counted) {
+        self.traces.retain(|trace| trace.id != Some(counted.id));
+        let Some((key, packets)) = &counted.cause else { return };
+        let Some(finding) = self.causes.get_mut(key) else { return };
+        finding.count = finding.count.saturating_sub(1);
+        finding.connections.retain(|id| *id != counted.id);
+        finding.packets.retain(|packet| !packets.contains(packet));
+        if finding.count == 0 {
+            self.causes.remove(key);
         }
     }
 
-    fn add_cause(&mut self, id: u64, diagnosis: &Diagnosis) {
-        let Some(advice) = &diagnosis.advice else { return };
+    fn add_cause(&mut self, id: u64, diagnosis: &Diagnosis) -> Option<((Id, String), Vec<Moment>)> {
+        let advice = diagnosis.advice.as_ref()?;
         let key = (diagnosis.id, diagnosis.title.clone());
         if self.causes.len() >= self.limits.finding_connections && !self.causes.contains_key(&key) {
             self.forgotten = self.forgotten.saturating_add(1);
-            return;
+            return None;
         }
         let limits = &self.limits;
-        let finding = self.causes.entry(key).or_insert_with(|| Finding {
+        let finding = self.causes.entry(key.clone()).or_insert_with(|| Finding {
             id: diagnosis.id,
             confidence: Confidence::Possible,
             text: diagnosis.text.clone(),
@@ -63,6 +84,7 @@ impl Survey {
         }
         let room = limits.finding_packets.saturating_sub(finding.packets.len());
         finding.packets.extend(diagnosis.packets.iter().take(room));
+        Some((key, diagnosis.packets.clone()))
     }
 
     /// What to do, that which would have saved most connections first. Empty where all ended well.

@@ -9,7 +9,7 @@
 
 use super::diagnosis::{Finding, PacketRef};
 use super::escape::terminal;
-use super::model::{Close, Connection};
+use super::model::{Close, Connection, Evidence};
 use crate::analyzer::members::PacketSet;
 use crate::capture::rewrite::PacketChanges;
 use std::collections::{BTreeMap, BTreeSet};
@@ -46,21 +46,35 @@ impl Annotations {
 
     /// Comments on the packets that prove the verdict on `connection`, the last packet of which is `last`.
     pub fn connection(&mut self, connection: &Connection<'_>, last: u32) {
+        self.annotate(connection, last, |_| true);
+    }
+
+    /// The same for those of its packets that were captured on `input`, one of several.
+    pub fn connection_on(&mut self, input: &str, connection: &Connection<'_>, last: u32) {
+        self.annotate(connection, last, |file| file == input);
+    }
+
+    fn annotate(&mut self, connection: &Connection<'_>, last: u32, is_on: impl Fn(&str) -> bool) {
         self.clients.insert(connection.client.address);
         self.servers.insert(connection.server.address);
         let id = connection.id;
-        for item in &connection.evidence {
+        for item in connection.evidence.iter().filter(|item| is_on(&item.file)) {
             self.comment(item.packet, &format!("#{id} {}: {}", item.from, item.what));
         }
         let verdict = &connection.verdict;
         let cause = verdict.cause.as_deref().map(|cause| format!(" {cause}")).unwrap_or_default();
         let by = verdict.closed_by.as_deref().map(|by| format!(", closed by {by}")).unwrap_or_default();
         let text = format!("#{id} {}{cause}{by}: {}", verdict.label, verdict.why);
-        self.comment(turning_point(connection).unwrap_or(last), &text);
+        let turning_point = turning_point(connection).unwrap_or(last);
+        let is_elsewhere = |item: &&Evidence<'_>| item.packet == turning_point && !is_on(&item.file);
+        if !connection.evidence.iter().any(|item| is_elsewhere(&item)) {
+            self.comment(turning_point, &text);
+        }
         for one in &connection.diagnosis {
             let advice = one.advice.as_deref().map(|it| format!(" Advice: {it}")).unwrap_or_default();
             let text = format!("#{id} {} ({}): {}{advice}", one.id, one.confidence, one.text);
-            self.on_each(&one.packets, &text);
+            let on = one.packets.iter().filter(|packet| is_on(&packet.file));
+            on.for_each(|packet| self.comment(packet.packet, &text));
         }
     }
 

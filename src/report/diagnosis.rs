@@ -4,7 +4,7 @@ use super::build::Context;
 use crate::analyzer::record::ConnectionRecord;
 use crate::diagnosis::connection::diagnose;
 use crate::diagnosis::finding;
-use crate::diagnosis::survey::Survey;
+use crate::diagnosis::survey::{Counted, Survey};
 use crate::limits::Limits;
 use crate::moment::Moment;
 use schemars::JsonSchema;
@@ -58,13 +58,15 @@ pub struct PacketRef {
 pub struct Diagnoser {
     limits: Limits,
     survey: Survey,
+    /// What the last connection was counted for.
+    last: Option<Counted>,
 }
 
 impl Diagnoser {
     /// A diagnoser that has seen nothing.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
-        Diagnoser { survey: Survey::new(limits.clone()), limits }
+        Diagnoser { survey: Survey::new(limits.clone()), limits, last: None }
     }
 
     /// Diagnoses `record`, listed in the report as number `id`; `None`: it is not listed, yet others may follow from
@@ -77,7 +79,7 @@ impl Diagnoser {
     ) -> Vec<Diagnosis> {
         let facts = record.facts();
         let found = diagnose(&facts, &self.limits);
-        self.survey.add(id, &facts, &found);
+        self.last = self.survey.add(id, &facts, &found);
         let shown = |one: finding::Diagnosis| Diagnosis {
             id: one.id.name().to_owned(),
             confidence: one.confidence.name().to_owned(),
@@ -86,6 +88,16 @@ impl Diagnoser {
             packets: packets(&one.packets, context),
         };
         found.into_iter().map(shown).collect()
+    }
+
+    /// What the connection taken last was counted for, if it was listed.
+    pub fn last_counted(&mut self) -> Option<Counted> {
+        self.last.take()
+    }
+
+    /// Forgets a connection: what was said of it did not hold.
+    pub fn take_back(&mut self, counted: &Counted) {
+        self.survey.take_back(counted);
     }
 
     /// What to do, over all connections taken.

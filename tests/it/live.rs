@@ -5,6 +5,8 @@
 use crate::scenarios::busy;
 use crate::support::capture_file::Pcap;
 use crate::support::conversation::Conversation;
+use crate::support::http2_wire as h2;
+use crate::support::http2_wire::opened;
 use crate::support::packaging::Packaging;
 use crate::support::packet::TcpPacket;
 use crate::support::wire;
@@ -14,6 +16,8 @@ use wsclose::analyzer::{Follower, Options, Settled, Settler, halves};
 use wsclose::capture::file::FileSource;
 use wsclose::capture::{Block, More, Source as _};
 use wsclose::limits::Limits;
+use wsclose::report::build::Context;
+use wsclose::report::diagnosis::{Diagnoser, Finding};
 use wsclose::side::Side::{Client, Server};
 use wsclose::time::Timestamp;
 
@@ -84,9 +88,10 @@ fn in_words(settled: &Settled) -> String {
 
 fn label(record: &wsclose::analyzer::record::ConnectionRecord) -> String {
     let kind = record.verdict.kind;
+    let stream = record.identity().stream.map(|id| format!(" stream {}", id.0)).unwrap_or_default();
     match kind {
-        wsclose::verdict::verdict::Kind::Unknown(blind) => format!("unknown {}", blind.name()),
-        _ => kind.label().into_owned(),
+        wsclose::verdict::verdict::Kind::Unknown(blind) => format!("unknown {}{stream}", blind.name()),
+        _ => format!("{}{stream}", kind.label()),
     }
 }
 
@@ -111,6 +116,53 @@ fn a_dead_peer_is_reported_in_silence_once_its_time_is_up() {
     live.follower.advance(end.saturating_add(MINUTE * 9));
     assert_eq!(live.told(), [""; 0], "once is enough");
     assert_eq!(live.rest(), ["stands"]);
+}
+
+/// A message into the void, on an HTTP/2 connection with two streams of which one has ended.
+fn multiplexed_given_up() -> Conversation {
+    let mut conn = opened(&[1, 3, 5]);
+    conn.server_sends(&h2::end(1)).client_sends(&h2::end(1)).server_acks();
+    conn.next_lost().client_sends(&h2::data(3, &wire::text(Client, "anyone?")));
+    for doubling in 1..4 {
+        conn.wait(Duration::from_millis(200 << doubling)).next_lost().retransmits(Client);
+    }
+    conn
+}
+
+#[test]
+fn each_open_websocket_of_a_dead_http2_connection_is_reported_in_silence() {
+    let conn = multiplexed_given_up();
+    let mut live = Live::new();
+    let end = live.take(&conn.packets());
+    assert_eq!(live.told(), [""; 0]);
+    live.follower.advance(end.saturating_add(MINUTE));
+    assert_eq!(live.told(), ["early 1006 stream 3", "early 1006 stream 5"]);
+    assert_eq!(live.rest(), ["ended 1006 stream 1", "stands", "stands"]);
+}
+
+#[test]
+fn an_http2_connection_that_speaks_again_takes_all_its_deaths_back() {
+    let mut conn = multiplexed_given_up();
+    let silence = conn.packets().len();
+    conn.wait(MINUTE * 2).retransmits(Client).server_acks();
+    for stream in [3, 5] {
+        conn.client_sends(&h2::close(Client, stream, 1000)).server_sends(&h2::close(Server, stream, 1000));
+        conn.client_sends(&h2::end(stream)).server_sends(&h2::end(stream));
+    }
+    conn.client_acks();
+    let packets = conn.packets();
+    let mut live = Live::new();
+    let end = live.take(&packets[..silence]);
+    live.follower.advance(end.saturating_add(MINUTE));
+    assert_eq!(live.told(), ["early 1006 stream 3", "early 1006 stream 5"]);
+    live.take(&packets[silence..]);
+    let mut told = live.told();
+    told.append(&mut live.rest());
+    told.sort();
+    assert_eq!(
+        told,
+        ["ended 1000 stream 3", "ended 1000 stream 5", "ended 1006 stream 1", "revised", "revised"]
+    );
 }
 
 #[test]
@@ -146,6 +198,31 @@ fn a_peer_that_speaks_again_takes_its_death_back_and_ends_as_it_really_does() {
     live.take(&packets[silence..]);
     assert_eq!(live.told(), ["revised"]);
     assert_eq!(live.rest(), ["ended 1001"]);
+}
+
+#[test]
+fn what_a_dead_peer_was_counted_for_is_taken_back_from_the_findings_too() {
+    let mut live = Live::new();
+    let end = live.take(&given_up().packets());
+    live.follower.advance(end.saturating_add(MINUTE));
+    while let Some(followed) = live.follower.poll() {
+        live.settler.take(followed);
+    }
+    let records: Vec<_> = std::iter::from_fn(|| live.settler.poll()).collect();
+    let [Settled::Early(record)] = &records[..] else { panic!("{records:?}") };
+    let context = Context { files: &[], redact: false };
+    let mut diagnoser = Diagnoser::new(Limits::default());
+    diagnoser.take(Some(1), record, context);
+    let stays = diagnoser.findings(context);
+    assert!(stays.iter().any(|finding| finding.connections == [1]), "{stays:?}");
+    diagnoser.take(Some(2), record, context);
+    let counted = diagnoser.last_counted().unwrap();
+    assert_eq!(diagnoser.last_counted(), None);
+    diagnoser.take_back(&counted);
+    let ids = |found: Vec<Finding>| {
+        found.into_iter().map(|one| (one.id, one.count, one.connections)).collect::<Vec<_>>()
+    };
+    assert_eq!(ids(diagnoser.findings(context)), ids(stays));
 }
 
 #[test]

@@ -1,8 +1,19 @@
 #!/bin/sh
 # Installs what the fixture recorder needs: system tools (apt, only those that lack), Python packages in
-# tests/lab/.venv, Node packages in tests/lab/node_modules. Run again, it changes nothing.
+# tests/lab/.venv, Node packages in tests/lab/node_modules. Run again, it changes nothing. With --libraries: the packages of
+# Python and Node alone, for scenarios without a proxy or a browser.
 set -eu
 cd "$(dirname "$0")"
+
+libraries() {
+    [ -x .venv/bin/python ] || python3 -m venv .venv
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+    npm ci --silent --no-audit --no-fund
+}
+if [ "${1:-}" = "--libraries" ]; then
+    libraries
+    exit
+fi
 
 missing=""
 need() { command -v "$1" >/dev/null 2>&1 || missing="$missing $2"; }
@@ -35,6 +46,4 @@ python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
     exit 1
 }
 
-[ -x .venv/bin/python ] || python3 -m venv .venv
-.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
-npm ci --silent --no-audit --no-fund
+libraries

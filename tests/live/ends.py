@@ -48,9 +48,12 @@ def a_dead_peer_is_told_in_silence_and_taken_back(folder):
     told = lambda: [one["verdict"]["label"] for one in live.connections()]
     faults += [] if awaited(lambda: told() == ["1006", "1000"]) else [f"told {told()}, not 1006 and then 1000"]
     status = live.stop()
-    summary = live.lines()[-1]["summary"]["by_label"]
+    summary = live.lines()[-1]["summary"]
     pair.remove()
-    return faults + ([] if (status, summary) == (0, {"1000": 1}) else [f"status {status}, summary {summary}"])
+    advised = [finding["id"] for finding in summary["findings"]]
+    before = [diagnosis["advice"] for diagnosis in live.connections()[0]["diagnosis"]]
+    faults += [] if any(before) and not advised else [f"advice {before} for the dead peer, then findings {advised}"]
+    return faults + ([] if (status, summary["by_label"]) == (0, {"1000": 1}) else [f"status {status}, summary {summary}"])
 
 
 def losses_lower_claims_and_leave_a_close_that_was_seen(folder):

@@ -36,6 +36,21 @@ def asked_for():
     return {name for file in files for name in re.findall(r"wsclose_[a-z_]+", file.read_text())}
 
 
+def expressions():
+    """What the dashboard asks of Prometheus, with Grafana's variables filled in."""
+    panels = json.loads((ROOT / "contrib" / "grafana" / "wsclose.json").read_text())["panels"]
+    return [target["expr"].replace("$__rate_interval", "5m").replace("$__range", "6h") for panel in panels for target in panel["targets"]]
+
+
+def refused(expression):
+    """Why Prometheus won't evaluate it."""
+    try:
+        ask(expression)
+    except OSError as error:
+        return str(error)
+    return None
+
+
 def check_page():
     page = get(f"{PAGE}/metrics")
     linted = subprocess.run(["promtool", "check", "metrics"], input=page, capture_output=True, text=True)
@@ -67,7 +82,8 @@ def check_scrape(folder):
             except OSError:
                 return False
 
-        return [] if awaited(is_scraped, 20) else [f"Prometheus has {counted()}, not {expected}"]
+        faults = [] if awaited(is_scraped, 20) else [f"Prometheus has {counted()}, not {expected}"]
+        return faults + [f"the dashboard asks {one!r}: {fault}" for one in expressions() if (fault := refused(one))]
     finally:
         server.kill()
         server.wait()

@@ -40,6 +40,34 @@ def abnormal_ends_are_kept_with_their_verdict(folder):
     return faults + ([] if 25 <= packets <= 60 else [f"{packets} packets of 206 kept, where 32 kB of the end are asked for"])
 
 
+def packets_of_each_interface_are_commented_and_an_open_connection_is_joined(folder):
+    """Routes differ: the client's packets pass one interface, the server's another."""
+    one, other, records = Pair("rec1"), Pair("rec2"), folder / "records"
+    joined, lost = Connection(1), Connection(2)
+    joined.connect(), joined.upgrade()
+    live = Live(one.near, folder / "r.ndjson", "-i", other.near, "--record", str(records), "--limit", "linger=1s").await_start()
+    frames = [frame for number in range(20) for frame in joined.message(number % 2 == 0, b"hello")] + joined.resets()
+    frames += lost.connect() + lost.upgrade() + lost.message(True, b"hello") + lost.closes(1011)[:1] + lost.resets()
+    with one.sender() as of_client, other.sender() as of_server:
+        for frame in frames:
+            (of_server if frame[26:30] == bytes([10, 99, 0, 1]) else of_client).send(frame)
+            time.sleep(0.002)
+    faults = [] if awaited(lambda: types(live).count("connection") == 2) else [f"told {types(live)}"]
+    told = {c["client"]["port"]: (c["verdict"]["label"], c["handshake"]["seen"]) for c in live.connections()}
+    status = live.stop()
+    one.remove(), other.remove()
+    files = {int(file.name.rsplit("-", 2)[1].split("_")[1]): file for file in records.glob("*.pcapng")}
+    if status != 0 or told.get(joined.client[1]) != ("1006", "none") or joined.client[1] not in files:
+        return [*faults, f"status {status}, told {told}, files {sorted(files)}: {live.errors.read_text()}"]
+    shown = subprocess.run(["tshark", "-r", str(files[joined.client[1]]), "-T", "fields", "-e", "frame.interface_name", "-e", "frame.comment"], capture_output=True, text=True).stdout
+    rows = [line.split("\t") for line in shown.splitlines()]
+    faults += [] if len(rows) == 21 else [f"{len(rows)} packets of 21"]
+    verdict = [row for row in rows if "1006" in row[1]]
+    if [row[0] for row in verdict] != [other.near] or rows.index(verdict[0]) != 20:
+        faults.append(f"the verdict stands on {verdict}")
+    return faults
+
+
 def budgets_hold(folder):
     pair, records = Pair("rec"), folder / "records"
     options = ["--record", str(records), "--record-budget", "32M", "--record-disk", "64K", "--record-only", "coded:1011", "--limit", "linger=1s", "--buffer", "16"]
@@ -100,7 +128,8 @@ def killed_it_leaves_files_that_open(folder):
 def check():
     """Returns complaints."""
     complaints = []
-    for one in [abnormal_ends_are_kept_with_their_verdict, budgets_hold, killed_it_leaves_files_that_open]:
+    checks = [abnormal_ends_are_kept_with_their_verdict, packets_of_each_interface_are_commented_and_an_open_connection_is_joined]
+    for one in [*checks, budgets_hold, killed_it_leaves_files_that_open]:
         with tempfile.TemporaryDirectory(prefix="wsclose-live-") as folder:
             complaints += [f"{one.__name__}: {fault}" for fault in one(pathlib.Path(folder))]
     return complaints

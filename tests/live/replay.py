@@ -2,6 +2,7 @@
 
 import heapq
 import pathlib
+import re
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -52,7 +53,8 @@ class One:
     def end(self):
         """Returns complaints."""
         status = self.live.stop()
-        self.witness.stop()
+        # Its ring has as many places as snaplens fit in: on a busy machine it may lose some.
+        self.witness_lost = int(re.search(r"(\d+) packets dropped by kernel", self.witness.stop()).group(1))
         self.sender.close()
         live, file = all_told(self.live.connections()), all_told(analyze(self.recorded))
         original = all_told(analyze(self.path))
@@ -60,7 +62,7 @@ class One:
         name = self.path.relative_to(ROOT)
         complaints = [] if status == 0 else [f"{name}: exit status {status}"]
         for other, what in ((file, "its capture in the same run"), (original, "the recorded file")):
-            if live != other:
+            if live != other and not (other is file and self.witness_lost):
                 odd = [one for one in live if one not in other], [one for one in other if one not in live]
                 complaints.append(f"{name}: live differs from {what}:\n    live {odd[0]}\n    file {odd[1]}")
         return complaints, len(live)
@@ -83,7 +85,7 @@ def play(batch):
 def check():
     """Returns complaints."""
     paths = sorted((ROOT / "fixtures" / "captures").glob("*/*.pcap*"))
-    complaints, verdicts = [], 0
+    complaints, verdicts, lossy = [], 0, 0
     with tempfile.TemporaryDirectory(prefix="wsclose-live-") as name, ThreadPoolExecutor(AT_ONCE) as pool:
         folder = pathlib.Path(name)
         lengths = dict(zip(paths, pool.map(lambda path: frames(path)[-1][0], paths)))
@@ -98,7 +100,8 @@ def check():
             for faults, count in pool.map(One.end, batch):
                 complaints += faults
                 verdicts += count
+            lossy += sum(one.witness_lost > 0 for one in batch)
         for pair in pairs:
             pair.remove()
-    print(f"replay: {len(paths)} captures, {verdicts} verdicts live, {len(complaints)} differ from their files")
-    return complaints
+    print(f"replay: {len(paths)} captures, {verdicts} verdicts live, {len(complaints)} differ from their files; tcpdump lost packets of {lossy}")
+    return complaints + ([] if lossy * 20 <= len(paths) else [f"tcpdump lost packets of {lossy} captures: this machine is too busy"])

@@ -39,6 +39,7 @@ Examples:
   wsclose live -i any                              until Ctrl-C; then the summary
   wsclose live -i eth0 --filter 'tcp port 9001'    spares the work for all other traffic
   wsclose live -i eth0 -i eth1 --duration 8h       two interfaces, in one order of time
+  wsclose live -i eth0 --top                       a view on the terminal; q quits
   wsclose live -i eth0 --format ndjson -o ends.ndjson --rotate 100M
 
 Signals: INT and TERM judge what is open, print the summary and end with status 0; HUP opens the --output file anew;
@@ -323,6 +324,11 @@ pub(crate) struct LiveArgs {
     /// Write a `stats` line this often in NDJSON
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_time, help_heading = REPORT)]
     pub(crate) interval: Duration,
+    /// Show ends by label with their rates, the worst servers, the last abnormal ends and losses on the terminal, in place of
+    /// lines; `q` quits. Lines go to --output, if there is one
+    #[cfg(feature = "top")]
+    #[arg(long, help_heading = REPORT)]
+    pub(crate) top: bool,
     /// Rename the --output file and begin it anew at this size (100M) or age (1h); needs --output
     #[arg(long, value_name = "SIZE|TIME", value_parser = Rotation::parse, requires = "output", help_heading = REPORT)]
     pub(crate) rotate: Option<Rotation>,

@@ -8,15 +8,23 @@
 //!
 //! All on one thread: what waits is the kernel's buffer.
 
+#[cfg(feature = "top")]
+use crate::args::Format;
 use crate::args::{CommonArgs, DirectionArg, LiveArgs};
+#[cfg(feature = "top")]
+use crate::figures::Figures;
 use crate::keys::KeyLogs;
 use crate::live_output::{LiveOutput, can_revise, still_open};
 #[cfg(feature = "metrics")]
 use crate::metrics::{self, Metrics};
 use crate::offline::{EXIT_INCOMPLETE, EXIT_MATCHED, limits_from, options};
 use crate::output::Totals;
+#[cfg(feature = "top")]
+use crate::output::uses_color;
 use crate::recorder::{Recorder, Settings};
 use crate::sandbox::{self, Needs};
+#[cfg(feature = "top")]
+use crate::top::{self, Top};
 use anyhow::{Context as _, Result};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use std::path::{Path, PathBuf};
@@ -33,7 +41,8 @@ use wsclose::report::escape::terminal;
 use wsclose::report::model::{Flow, Memory, Stats};
 
 pub(crate) fn run(args: &LiveArgs) -> Result<ExitCode> {
-    let signals = Signals::install()?;
+    let has_view = has_view(args)?;
+    let signals = Signals::install(has_view)?;
     let mut options = options(&args.common);
     options.limits = live_limits(&args.common);
     options.dead_after = can_revise(args.common.format).then_some(args.dead_after);
@@ -47,6 +56,10 @@ pub(crate) fn run(args: &LiveArgs) -> Result<ExitCode> {
         sandbox::drop_rights(args.user.as_deref())?;
     }
     let mut output = LiveOutput::open(args, &source.infos())?;
+    #[cfg(feature = "top")]
+    if has_view && args.common.output.is_none() {
+        output.output.totals_only();
+    }
     output.recorder = recorder(args, &options)?;
     if !args.no_sandbox {
         sandbox::confine(&needs(args, &key_logs))?;
@@ -62,14 +75,47 @@ pub(crate) fn run(args: &LiveArgs) -> Result<ExitCode> {
     }
     let (follower, settler) = halves(options);
     let timers = Timers::start(args);
-    let mut watch = Watch { source, follower, settler, output, key_logs, signals, timers };
+    let mut watch = Watch {
+        source,
+        follower,
+        settler,
+        output,
+        key_logs,
+        signals,
+        timers,
+        #[cfg(feature = "top")]
+        top: None,
+    };
+    #[cfg(feature = "top")]
+    if has_view {
+        watch.open_view(args)?;
+    }
     let failure = watch.run(args)?;
+    #[cfg(feature = "top")]
+    watch.close_view();
     watch.finish()?;
     if let Some(error) = failure {
         anstream::eprintln!("wsclose: {}", terminal(&error.to_string()));
         return Ok(EXIT_INCOMPLETE.into());
     }
     Ok(if watch.output.output.has_failed { EXIT_MATCHED.into() } else { ExitCode::SUCCESS })
+}
+
+/// Is the terminal to be drawn on?
+#[cfg(feature = "top")]
+fn has_view(args: &LiveArgs) -> Result<bool> {
+    if args.top {
+        top::check()?;
+        if args.common.output.is_none() && args.common.format != Format::Text {
+            anyhow::bail!("--top takes standard output: name a file by --output for the report");
+        }
+    }
+    Ok(args.top)
+}
+
+#[cfg(not(feature = "top"))]
+fn has_view(_: &LiveArgs) -> Result<bool> {
+    Ok(false)
 }
 
 /// A capture under way.
@@ -81,6 +127,8 @@ struct Watch {
     key_logs: KeyLogs,
     signals: Signals,
     timers: Timers,
+    #[cfg(feature = "top")]
+    top: Option<Top>,
 }
 
 impl Watch {
@@ -93,6 +141,7 @@ impl Watch {
             self.handle(&block)?;
             self.answer_signals()?;
             self.keep_time()?;
+            self.output.write_out()?;
             let enough = args.count.is_some_and(|count| self.output.listed >= count);
             match more {
                 Err(error) => return Ok(Some(error)),
@@ -115,16 +164,26 @@ impl Watch {
         self.follower.handle_block(block);
         if let Some(back) = self.follower.follow_clock(now()) {
             let seconds = Duration::from_nanos(back).as_secs_f64();
-            anstream::eprintln!("wsclose: the clock has stepped back by {seconds:.1} s");
+            self.say(&format!("the clock has stepped back by {seconds:.1} s"));
         }
         if block.packets.is_empty() {
             // In silence no packet tells the time.
             self.follower.advance(now());
         }
         for notice in self.source.take_notices() {
-            anstream::eprintln!("wsclose: {}", terminal(&notice));
+            self.say(&notice);
         }
         self.drain()
+    }
+
+    /// Tells the user, on standard error, or on the view while there is one.
+    fn say(&mut self, notice: &str) {
+        #[cfg(feature = "top")]
+        if let Some(figures) = self.output.figures.as_mut().filter(|_| self.top.is_some()) {
+            figures.note(notice);
+            return;
+        }
+        anstream::eprintln!("wsclose: {}", terminal(notice));
     }
 
     /// Writes what has been settled.
@@ -143,7 +202,7 @@ impl Watch {
             let infos = self.infos();
             self.output.reopen(&infos)?;
         }
-        if Signals::take(&self.signals.summary) {
+        if Signals::take(&self.signals.summary) && self.may_write_to_stderr() {
             let (totals, infos) = (self.totals(), self.infos());
             self.output.summary_so_far(totals, &infos)?;
         }
@@ -156,6 +215,8 @@ impl Watch {
             let stats = self.stats();
             self.output.metrics.iter_mut().for_each(|metrics| metrics.set(stats.clone()));
         }
+        #[cfg(feature = "top")]
+        self.show();
         if self.timers.is_stats_due() {
             self.write_stats()?;
         }
@@ -164,6 +225,14 @@ impl Watch {
             self.output.rotate(now(), &infos)?;
         }
         Ok(())
+    }
+
+    /// A summary in the middle of the view would be of no use to anybody.
+    fn may_write_to_stderr(&self) -> bool {
+        #[cfg(feature = "top")]
+        return self.top.is_none() || !std::io::IsTerminal::is_terminal(&std::io::stderr());
+        #[cfg(not(feature = "top"))]
+        true
     }
 
     fn infos(&self) -> Vec<InputInfo> {
@@ -225,30 +294,79 @@ impl Watch {
         }
         self.write_stats()?;
         let (totals, infos) = (self.totals(), self.source.infos());
-        Ok(self.output.output.finish(totals, &infos)?)
+        self.output.output.finish(totals, &infos)?;
+        Ok(self.output.write_out()?)
+    }
+}
+
+#[cfg(feature = "top")]
+impl Watch {
+    fn open_view(&mut self, args: &LiveArgs) -> Result<()> {
+        self.output.figures = Some(Figures::new(&args.interfaces));
+        self.top = Some(Top::open(uses_color(args.common.color))?);
+        Ok(())
+    }
+
+    /// Brings the view up to date. A terminal that is gone ends the capture, which is reported all the same.
+    fn show(&mut self) {
+        let Some(top) = &mut self.top else { return };
+        let mut is_over = top.wants_to_quit();
+        let is_due = top.is_due();
+        let stats = is_due.then(|| self.stats());
+        if let Some((figures, top)) = self.output.figures.as_mut().zip(self.top.as_mut()) {
+            figures.now = self.timers.began.elapsed().as_secs();
+            if let Some(stats) = stats {
+                figures.set(stats);
+                is_over |= top.draw(figures).is_err();
+            }
+        }
+        if is_over {
+            self.signals.stop();
+        }
+    }
+
+    /// Gives the terminal back, and tells there what was told on the view.
+    fn close_view(&mut self) {
+        if self.top.take().is_none() {
+            return;
+        }
+        self.signals.arm();
+        for notice in self.output.figures.iter().flat_map(|figures| &figures.notices) {
+            anstream::eprintln!("wsclose: {notice}");
+        }
     }
 }
 
 /// What signals have asked for.
 struct Signals {
     stop: Arc<AtomicBool>,
+    /// The next one of INT and TERM ends the process at once.
+    is_last: Arc<AtomicBool>,
     reopen: Arc<AtomicBool>,
     summary: Arc<AtomicBool>,
 }
 
 impl Signals {
-    fn install() -> Result<Signals> {
-        let [stop, reopen, summary] = [(); 3].map(|()| Arc::new(AtomicBool::new(false)));
+    fn install(has_view: bool) -> Result<Signals> {
+        let [stop, reopen, summary, is_last] = [(); 4].map(|()| Arc::new(AtomicBool::new(false)));
+        // To end at once would leave the terminal as the view has it.
+        let is_last = if has_view { is_last } else { Arc::clone(&stop) };
         for signal in [SIGINT, SIGTERM] {
             // The second one ends the process at once, should the output not take the summary.
-            signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&stop))
+            signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&is_last))
                 .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&stop)))
                 .context("installing a signal handler")?;
         }
         for (signal, flag) in [(SIGHUP, &reopen), (SIGUSR1, &summary)] {
             signal_hook::flag::register(signal, Arc::clone(flag)).context("installing a signal handler")?;
         }
-        Ok(Signals { stop, reopen, summary })
+        Ok(Signals { stop, is_last, reopen, summary })
+    }
+
+    /// From now on a second signal may end the process at once.
+    #[cfg(feature = "top")]
+    fn arm(&self) {
+        self.is_last.store(self.stop.load(Ordering::Relaxed), Ordering::Relaxed);
     }
 
     fn stop(&self) {

@@ -1,6 +1,8 @@
 //! What live capture writes besides the connections: revisions, statistics, summaries on demand, rotated files.
 
 use crate::args::{CommonArgs, Format, LiveArgs};
+#[cfg(feature = "top")]
+use crate::figures::Figures;
 use crate::live::live_limits;
 #[cfg(feature = "metrics")]
 use crate::metrics::Metrics;
@@ -11,8 +13,9 @@ use anyhow::Result;
 use std::collections::HashMap;
 use std::io::{self, Write};
 use wsclose::analyzer::Settled;
-use wsclose::analyzer::record::ConnectionRecord;
+use wsclose::analyzer::record::{ConnectionRecord, Identity};
 use wsclose::capture::InputInfo;
+use wsclose::diagnosis::survey::Counted;
 use wsclose::moment::Moment;
 use wsclose::report::build;
 use wsclose::report::model::{Address, Connection, Input, Line, Stats, Verdict};
@@ -26,10 +29,12 @@ pub(crate) struct LiveOutput {
     rotation: Option<Rotation>,
     /// Counts for the summary on demand.
     so_far: TextReport,
-    /// What was said of connections before they ended, by serial number.
-    said: HashMap<u64, Said>,
+    /// What was said of connections before they ended.
+    said: HashMap<Identity, Said>,
     #[cfg(feature = "metrics")]
     pub(crate) metrics: Option<Metrics>,
+    #[cfg(feature = "top")]
+    pub(crate) figures: Option<Figures>,
     pub(crate) recorder: Option<Recorder>,
     /// Connections listed.
     pub(crate) listed: u64,
@@ -41,6 +46,8 @@ struct Said {
     client: Address,
     server: Address,
     verdict: Verdict<'static>,
+    /// What the findings counted it for.
+    counted: Option<Counted>,
 }
 
 impl Said {
@@ -59,7 +66,7 @@ impl Said {
             probable: None,
         };
         let (client, server) = (connection.client.clone(), connection.server.clone());
-        Said { id: connection.id, client, server, verdict }
+        Said { id: connection.id, client, server, verdict, counted: None }
     }
 }
 
@@ -75,6 +82,8 @@ impl LiveOutput {
             Output::open_on(sink, common, live_limits(common), Selection::new(common), infos)?.line_by_line();
         let names: Vec<String> = infos.iter().map(|info| info.path.clone()).collect();
         let so_far = TextReport::new(TextStyle::default(), &names);
+        // Whoever starts it learns from the first line that it captures.
+        file.as_ref().map_or(Ok(()), SharedFile::write_out)?;
         Ok(LiveOutput {
             output,
             file,
@@ -83,6 +92,8 @@ impl LiveOutput {
             said: HashMap::new(),
             #[cfg(feature = "metrics")]
             metrics: None,
+            #[cfg(feature = "top")]
+            figures: None,
             recorder: None,
             listed: 0,
         })
@@ -94,14 +105,15 @@ impl LiveOutput {
             Settled::Final(record) => self.list(&record, true).map(|_| ())?,
             Settled::Early(record) => {
                 if let Some(said) = self.list(&record, false)? {
-                    self.said.insert(record.serial, said);
+                    let said = Said { counted: self.output.diagnoser.last_counted(), ..said };
+                    self.said.insert(record.identity(), said);
                 }
             }
-            Settled::Stands { serial } => {
-                self.said.remove(&serial);
+            Settled::Stands { identity } => {
+                self.said.remove(&identity);
             }
-            Settled::Revised { serial, at } => {
-                if let Some(said) = self.said.remove(&serial) {
+            Settled::Revised { identity, at } => {
+                if let Some(said) = self.said.remove(&identity) {
                     self.revise(&said, at)?;
                 }
             }
@@ -114,11 +126,17 @@ impl LiveOutput {
         let (recorder, mut recorded) = (&mut self.recorder, Ok(()));
         #[cfg(feature = "metrics")]
         let metrics = &mut self.metrics;
+        #[cfg(feature = "top")]
+        let figures = &mut self.figures;
         self.output.take_with(record, |connection| {
             so_far.count(connection);
             #[cfg(feature = "metrics")]
             if let Some(metrics) = metrics {
                 metrics.count(connection);
+            }
+            #[cfg(feature = "top")]
+            if let Some(figures) = figures {
+                figures.count(connection);
             }
             if let Some(recorder) = recorder {
                 recorded = recorder.reported(record, connection, has_ended);
@@ -133,12 +151,23 @@ impl LiveOutput {
     fn revise(&mut self, said: &Said, at: Moment) -> io::Result<()> {
         self.output.summary.uncount(&said.verdict);
         self.so_far.uncount(&said.verdict);
+        if let Some(counted) = &said.counted {
+            self.output.diagnoser.take_back(counted);
+        }
         #[cfg(feature = "metrics")]
         if let Some(metrics) = &self.metrics {
             metrics.revise();
         }
+        #[cfg(feature = "top")]
+        if let Some(figures) = &mut self.figures {
+            figures.take_back(said.id, &said.verdict.label, &said.server);
+        }
         let (label, packet) = (said.verdict.label.to_string(), at.packet);
         match &mut self.output.writer {
+            Writer::Text(report, _) if self.output.only_totals => {
+                report.uncount(&said.verdict);
+                Ok(())
+            }
             Writer::Text(report, out) => {
                 report.write_revision(out, (&said.client, &said.server), &said.verdict, at)
             }
@@ -164,6 +193,11 @@ impl LiveOutput {
         let mut out = io::stderr().lock();
         self.so_far.write(&mut out, &inputs, &self.output.summary, &anomalies)?;
         out.flush()
+    }
+
+    /// Writes out what waits in the output file.
+    pub(crate) fn write_out(&self) -> io::Result<()> {
+        self.file.as_ref().map_or(Ok(()), SharedFile::write_out)
     }
 
     /// Is the output file so large, or so old, that it is to be rotated?

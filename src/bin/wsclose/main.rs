@@ -4,6 +4,8 @@ mod again;
 mod annotate;
 mod args;
 mod explain;
+#[cfg(feature = "top")]
+mod figures;
 mod inject;
 mod keys;
 #[cfg(feature = "live")]
@@ -25,6 +27,10 @@ mod sandbox;
 mod show;
 #[cfg(feature = "live")]
 mod sink;
+#[cfg(feature = "top")]
+mod top;
+#[cfg(feature = "top")]
+mod top_view;
 
 use args::{Cli, Command};
 use clap::Parser as _;

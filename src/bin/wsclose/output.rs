@@ -164,12 +164,12 @@ pub(crate) struct Output {
     files: Vec<String>,
     redact: bool,
     pub(crate) summary: Summary,
-    diagnoser: Diagnoser,
+    pub(crate) diagnoser: Diagnoser,
     next_id: u64,
     as_they_end: bool,
     worst: Worst,
     /// Connections are counted, not listed.
-    only_totals: bool,
+    pub(crate) only_totals: bool,
     /// A connection matched `--fail-on`.
     pub(crate) has_failed: bool,
 }
@@ -210,6 +210,12 @@ impl Output {
     pub(crate) fn line_by_line(mut self) -> Self {
         self.as_they_end = true;
         self
+    }
+
+    /// Connections are counted, not listed.
+    #[cfg(feature = "top")]
+    pub(crate) fn totals_only(&mut self) {
+        self.only_totals = true;
     }
 
     /// Writes a connection, if it is to be listed; says whether it was.
@@ -288,17 +294,19 @@ pub(crate) fn is_read_on_terminal(args: &CommonArgs) -> bool {
     args.output.is_none() && args.format == Format::Text && io::stdout().is_terminal()
 }
 
-fn text_style(args: &CommonArgs, narrowed: bool) -> TextStyle {
-    let on_terminal = is_read_on_terminal(args);
-    let color = match args.color {
+/// Is standard output to be in colours?
+pub(crate) fn uses_color(when: When) -> bool {
+    match when {
         When::Always => true,
         When::Never => false,
         // NO_COLOR, CLICOLOR, CLICOLOR_FORCE and TERM have their say.
-        When::Auto => {
-            args.output.is_none()
-                && anstream::AutoStream::choice(&io::stdout()) != anstream::ColorChoice::Never
-        }
-    };
+        When::Auto => anstream::AutoStream::choice(&io::stdout()) != anstream::ColorChoice::Never,
+    }
+}
+
+fn text_style(args: &CommonArgs, narrowed: bool) -> TextStyle {
+    let on_terminal = is_read_on_terminal(args);
+    let color = uses_color(args.color) && (args.color == When::Always || args.output.is_none());
     let width = terminal_size::terminal_size().filter(|_| on_terminal);
     let width = width.map(|(columns, _)| usize::from(columns.0));
     TextStyle {

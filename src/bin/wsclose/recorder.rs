@@ -7,8 +7,8 @@
 //!                                                                  budget
 //! ```
 //!
-//! Recorded are TCP connections whose opening is seen, until their first bytes show that they ask for no WebSocket. TLS
-//! may hold one.
+//! Recorded are TCP connections whose opening is seen, until their first bytes show that they ask for no WebSocket (TLS and
+//! HTTP/2 may hold one), and those of which a packet is seen first that holds whole frames and nothing else.
 
 use anyhow::{Context as _, Result};
 use memchr::memmem;
@@ -29,6 +29,7 @@ use wsclose::moment::Moment;
 use wsclose::report::annotate::Annotations;
 use wsclose::report::filter::Selector;
 use wsclose::report::model::Connection;
+use wsclose::websocket::plausible;
 
 /// Of the first packets of a connection, kept as long as it is open.
 const HEAD_BYTES: usize = 8 << 10;
@@ -40,6 +41,8 @@ const PACKET_BYTES: usize = 4 << 10;
 const PACKET_COST: usize = 96;
 /// Entries of the order whose packets have gone, before they are cleared out.
 const ORDER_SLACK: usize = 4_096;
+/// How HTTP/2 begins where both sides know it (RFC 9113 §3.4): its streams may be WebSockets.
+const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n";
 /// Ending of the files written, and of those that are not finished.
 const ENDING: &str = "pcapng";
 const UNFINISHED: &str = "part";
@@ -139,7 +142,12 @@ impl Recorder {
                 self.decoder.decode(packet.at, packet.link_type, packet.fcs_len, bytes, packet.original_len);
             let wsclose::decode::segment::Decoded::Segment(segment) = decoded else { continue };
             let key = key(segment.source, segment.destination, segment.encapsulation);
-            let interest = Interest::of(&segment);
+            let interest = match Interest::of(&segment) {
+                Interest::Refused if !self.reels.contains_key(&key) && holds_frames(segment.payload) => {
+                    Interest::Wanted
+                }
+                interest => interest,
+            };
             self.keep(key, interest, packet, bytes);
         }
     }
@@ -275,8 +283,7 @@ impl Recorder {
         record: &ConnectionRecord,
         connection: &Connection<'_>,
     ) -> std::io::Result<()> {
-        let mut annotations = Annotations::new(1 << 20);
-        annotations.connection(connection, record.last.packet);
+        let on_each = self.annotations(connection, record.last.packet);
         let verdict = &connection.verdict;
         let about = format!(
             "wsclose: {} by {}: {}",
@@ -285,7 +292,7 @@ impl Recorder {
             verdict.why
         );
         let mut writer = PcapngWriter::begin(out, &[about])?;
-        writer.names(&annotations.names())?;
+        writer.names(&on_each.first().map(Annotations::names).unwrap_or_default())?;
         let span = record.opened.at..=record.last.at;
         let packets = reel.head.iter().chain(&reel.tail).filter(|packet| span.contains(&packet.at.at));
         for packet in packets {
@@ -293,13 +300,22 @@ impl Recorder {
             let snaplen = u32::try_from(PACKET_BYTES).unwrap_or(0);
             let interface = NewInterface { name, snaplen, ..NewInterface::new(packet.link_type) };
             let interface = writer.interface(&interface)?;
-            let packet_of_first = packet.at.file == record.opened.file;
-            let comments =
-                if packet_of_first { annotations.comments(packet.at.packet) } else { Default::default() };
+            let annotations = on_each.get(usize::from(packet.at.file));
+            let comments = annotations.map_or(&[][..], |all| all.comments(packet.at.packet));
             let (at, original_len, bytes) = (packet.at.at, packet.original_len, &*packet.bytes);
             writer.packet(&NewPacket { interface, at, original_len, bytes }, comments)?;
         }
         writer.finish().map(drop)
+    }
+
+    /// The comments on the packets of each interface.
+    fn annotations(&self, connection: &Connection<'_>, last: u32) -> Vec<Annotations> {
+        let on = |interface: &String| {
+            let mut annotations = Annotations::new(1 << 20);
+            annotations.connection_on(interface, connection, last);
+            annotations
+        };
+        self.settings.interfaces.iter().map(on).collect()
     }
 
     /// Deletes the oldest files until the rest keep to the disk's budget.
@@ -350,10 +366,15 @@ impl Interest {
         match payload.first() {
             None => Interest::None,
             Some(&TLS_HANDSHAKE) => Interest::Wanted,
-            _ if asks_for_websocket(payload) => Interest::Wanted,
+            _ if asks_for_websocket(payload) || payload.starts_with(HTTP2_PREFACE) => Interest::Wanted,
             _ => Interest::Refused,
         }
     }
+}
+
+/// Of a connection whose opening was not seen: is it nothing but frames of a WebSocket?
+fn holds_frames(payload: &[u8]) -> bool {
+    plausible::chain(payload).is_some_and(|chain| chain.telling > 0)
 }
 
 /// Is there an `Upgrade: websocket` or a `Sec-WebSocket-Key` in it, or the begin of a head that may yet have one?
@@ -397,6 +418,17 @@ mod tests {
         assert!(asks_for_websocket(b"GET /a-head-that-goes-on"), "it may yet ask");
         assert!(!asks_for_websocket(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"));
         assert!(!asks_for_websocket(b"POST / HTTP/1.1\r\nUpgrade: websocket\r\n\r\n"));
+    }
+
+    #[test]
+    fn a_connection_joined_in_mid_stream_is_recorded_if_it_holds_frames() {
+        assert!(holds_frames(b"\x81\x02hi"));
+        assert!(holds_frames(b"\x81\x82\0\0\0\0hi\x89\x80\0\0\0\0"));
+        for other in
+            [&b"HTTP/1.1 200 OK\r\n\r\n"[..], b"SELECT 1", b"\0\0\0\x10abcd", b"\x17\x03\x03\0\x20", b""]
+        {
+            assert!(!holds_frames(other), "{other:?}");
+        }
     }
 
     #[test]

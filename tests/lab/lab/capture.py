@@ -52,11 +52,14 @@ class Capture:
     def _logged(self):
         return self.path.with_suffix(".log").read_text()
 
+    def terminate(self):
+        self.process.terminate()
+
     def stop(self):
         if self.process is None:
             return
         time.sleep(0.15 if self.format == "pcap" else 0.6)
-        self.process.terminate()
+        self.terminate()
         self.process.wait(timeout=10)
         self.log.close()
         self.lost = re.search(r"([1-9]\d*) packets dropped", self._logged())
