@@ -104,6 +104,9 @@ anomalies! {
     Http2TableLost = "http2_table_lost",
     /// A DATA frame on a stream that its sender had ended (RFC 9113 §5.1).
     Http2DataAfterEnd = "http2_data_after_end",
+    /// A WebSocket over HTTP/2 that ended while a side could send nothing more, a Close neither: its flow-control window was
+    /// used up (RFC 9113 §5.2).
+    Http2WindowExhausted = "http2_window_exhausted",
     /// More WebSockets in one HTTP/2 connection than the limit; further ones are not followed.
     Http2WebsocketLimit = "http2_websocket_limit",
     // -- websocket

@@ -203,7 +203,7 @@ limits! {
     /// WebSockets followed at a time in one HTTP/2 connection; a server allows some hundred streams.
     http2_websockets: usize = 4_096, Count, InConnectionBytes;
     // -- websocket
-    /// Consecutive valid frames that show a WebSocket joined in mid-stream.
+    /// Consecutive valid frames that show a WebSocket, or HTTP/2, joined in mid-stream.
     midstream_frames: u32 = 3, Count, Nothing;
     /// Segments of one direction looked at for them.
     midstream_segments: u32 = 16, Count, Nothing;

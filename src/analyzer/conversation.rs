@@ -293,7 +293,7 @@ impl Conversation {
         let server = self.server;
         if let Some(multiplexed) = self.upper.http2_mut() {
             let (stream, target) = multiplexed.streams.take_opening()?;
-            return Some(Opened { server, key: None, stream: Some(stream), target: Some(target) });
+            return Some(Opened { server, key: None, stream: Some(stream), target });
         }
         if self.upper.server_told {
             return None;

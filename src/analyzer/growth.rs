@@ -95,3 +95,68 @@ fn a_head_that_comes_byte_by_byte() {
         std::iter::once(syn).chain(data).chain(std::iter::once(end)).collect()
     });
 }
+
+/// The client's preface with its SETTINGS, and a frame.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+}
+
+/// A literal field without indexing.
+fn field(name: &str, value: &str) -> Vec<u8> {
+    let string = |text: &str| [&[u8::try_from(text.len()).unwrap()], text.as_bytes()].concat();
+    [vec![0], string(name), string(value)].concat()
+}
+
+/// A client's packets in HTTP/2: what `more` gives for each number.
+fn http2(count: u32, more: impl Fn(u32) -> Vec<u8>) -> Vec<Vec<u8>> {
+    let mut packets = vec![packet(5, SYN, 0, 0, b"")];
+    let mut seq = 1;
+    for payload in std::iter::once(PREFACE.to_vec()).chain((0..count).map(more)) {
+        let len = u16::try_from(payload.len()).unwrap();
+        packets.push(packet(5, ACK, seq, len, &payload));
+        seq += u32::from(len);
+    }
+    packets
+}
+
+#[test]
+fn websockets_without_end_in_one_connection() {
+    let names = [(":method", "CONNECT"), (":protocol", "websocket"), (":path", "/")];
+    let block: Vec<u8> = names.iter().flat_map(|(name, value)| field(name, value)).collect();
+    // All stay open; beyond the limit they are counted.
+    let limits = Limits { http2_websockets: 1_500, ..Limits::default() };
+    grows_linearly(&limits, 16, |count| http2(count, |at| frame(1, 4, 2 * at + 1, &block)));
+}
+
+#[test]
+fn header_blocks_without_end() {
+    let limits = Limits { http2_header_block_bytes: 4_096, ..Limits::default() };
+    grows_linearly(&limits, 16, |count| {
+        http2(count, |at| match at {
+            0 => frame(1, 0, 1, &[0x82; 100]),
+            at => frame(9, 0, 1, &[u8::try_from(0x80 | (2 + at % 5)).unwrap(); 100]),
+        })
+    });
+}
+
+#[test]
+fn tables_that_shrink_and_grow_with_every_block() {
+    // Filled with small entries, emptied, enlarged, filled again.
+    let entry = [0x40, 1, b'a', 1, b'b'];
+    let games = [&[0x20, 0x3f, 0xe1, 0x1f][..], &entry.repeat(100), &[0xbe; 100]].concat();
+    // Six hundred bytes, each a step at the most.
+    grows_linearly(&Limits::default(), 600, |count| http2(count, |at| frame(1, 5, 2 * at + 1, &games)));
+}
+
+#[test]
+fn data_on_streams_of_which_nothing_is_known() {
+    // Joined in its middle: no SYN.
+    let ping = frame(6, 0, 0, &[7; 8]);
+    let late = |count| {
+        http2(count, |at| [&ping[..], &frame(0, 0, 2 * at + 1, &[0x82, 5, 1, 2, 3, 4, 0, 0, 0])].concat())
+    };
+    grows_linearly(&Limits::default(), 24, |count| late(count).split_off(2));
+}

@@ -1,5 +1,6 @@
 //! Is a connection whose handshake is not in the capture a WebSocket?
 
+use super::multiplexed::Multiplexed;
 use crate::limits::Limits;
 use crate::moment::Moment;
 use crate::side::{PerSide, Side};
@@ -21,6 +22,8 @@ pub(super) struct Joining {
     /// A segment that is a frame's header and nothing else, as senders write it that hand header and payload to TCP one
     /// by one: looked at together with the segment behind it.
     header: PerSide<Option<HeaderAlone>>,
+    /// The same bytes read as HTTP/2, once they look like that.
+    pub http2: Option<Box<Multiplexed>>,
 }
 
 /// A segment that holds a frame's header and nothing else.
@@ -59,7 +62,19 @@ impl Joining {
             segments: PerSide::default(),
             unframed: PerSide::default(),
             header: PerSide::default(),
+            http2: None,
         }
+    }
+
+    /// Were any bytes looked at?
+    pub(super) fn has_begun(&self) -> bool {
+        self.segments != PerSide::default()
+    }
+
+    /// Memory of what it reads on trial, in bytes.
+    pub(super) fn memory(&self) -> usize {
+        let http2 = self.http2.as_ref().map_or(0, |http2| size_of::<Multiplexed>() + http2.memory());
+        size_of::<Session>() + http2
     }
 
     /// Takes what `side` sent.

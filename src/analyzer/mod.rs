@@ -1,9 +1,11 @@
 //! Wires the layers: packets in, judged connections out.
 
+mod begins_http2;
 mod conversation;
 mod facts;
 mod joining;
 mod multiplexed;
+mod on_trial;
 mod opaque;
 pub mod ladder;
 pub mod ladders;

@@ -1,8 +1,7 @@
 //! HTTP/2 between TCP (or TLS) and the WebSockets in its streams.
 
-use super::Options;
+use super::joining::{Joining, Trial};
 use super::translated::Target;
-use super::upper::{Phase, Upper};
 use crate::anomaly::{Anomaly, AnomalySet};
 use crate::http::http2::flow_control::Window;
 use crate::http::http2::frame::{GoAway, StreamId};
@@ -15,7 +14,8 @@ use crate::tcp::stream_event::{StreamEvent, Wire};
 use crate::time::Timestamp;
 use crate::verdict::teardown::StreamEnd;
 use crate::websocket::session::Session;
-use std::collections::{BTreeMap, VecDeque};
+use crate::work;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// An HTTP/2 connection, and the WebSockets in it.
 #[derive(Clone, Debug)]
@@ -27,7 +27,13 @@ pub(super) struct Multiplexed {
 /// The WebSockets of one connection.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Streams {
-    followed: BTreeMap<StreamId, Box<Stream>>,
+    pub(super) followed: BTreeMap<StreamId, Box<Stream>>,
+    /// Those that frames have shown to be no WebSockets, or that were taken: not tried again.
+    pub(super) rejected: BTreeSet<StreamId>,
+    /// How many are on trial.
+    pub(super) trials: usize,
+    /// Masks show that the roles were taken for each other.
+    pub(super) is_reversed: bool,
     /// Those that have ended, with the time until which their stragglers are waited for.
     ended: VecDeque<(Timestamp, StreamId)>,
     /// Each side's GOAWAY that tells most: in error, else the first.
@@ -35,10 +41,11 @@ pub(super) struct Streams {
     /// Was any WebSocket asked for?
     pub any: bool,
     /// Those of which nobody was told yet.
-    untold: VecDeque<(StreamId, Target)>,
+    pub(super) untold: VecDeque<(StreamId, Option<Target>)>,
     /// Values of their heads, in bytes.
-    values: usize,
-    is_other: bool,
+    pub(super) values: usize,
+    /// It is no HTTP/2.
+    pub(super) is_other: bool,
     anomalies: AnomalySet,
 }
 
@@ -86,20 +93,28 @@ pub(super) struct Stream {
     pub windows: Option<PerSide<Window>>,
     /// Hash of the handshake key of its other leg, behind a proxy that speaks HTTP/1.1 there.
     pub key: Option<u64>,
+    /// Its first packet with DATA behind its end, of each side.
+    pub after_end: PerSide<Option<Moment>>,
+    /// Nobody knows what was asked for: frames must show that it is a WebSocket.
+    pub trial: Option<Box<Joining>>,
+    /// Its beginning was missed.
+    pub is_late: bool,
     pub anomalies: AnomalySet,
 }
 
 impl Stream {
     fn new(id: StreamId, request: Request, windows: Option<PerSide<Window>>) -> Stream {
-        let opened = request.at;
-        let mut handshake = Handshake::default();
-        handshake.set_request(request);
-        let mut session = Session::default();
-        session.rsv1_allowed = true;
+        let mut stream = Stream::begin(id, request.at, windows);
+        stream.handshake.set_request(request);
+        stream.session.rsv1_allowed = true;
+        stream
+    }
+
+    pub(super) fn begin(id: StreamId, opened: Moment, windows: Option<PerSide<Window>>) -> Stream {
         Stream {
             id,
-            handshake,
-            session,
+            handshake: Handshake::default(),
+            session: Session::default(),
             opening: Opening::Waiting,
             opened,
             last: opened,
@@ -109,6 +124,9 @@ impl Stream {
             is_closed: false,
             windows,
             key: None,
+            after_end: PerSide::default(),
+            trial: None,
+            is_late: false,
             anomalies: AnomalySet::default(),
         }
     }
@@ -137,23 +155,32 @@ impl Stream {
     }
 
     /// Takes content of `side`, or a hole in it. An answer other than 2xx has a body, which is no WebSocket's.
-    fn content(&mut self, side: Side, event: StreamEvent<'_>, limits: &Limits) {
+    fn content(&mut self, side: Side, event: StreamEvent<'_>, limits: &Limits) -> Trial {
+        if side == Side::Server && self.opening == Opening::Waiting {
+            // Content comes behind the answer, which was missed.
+            self.opening = Opening::Unread;
+        }
         let is_frames = match side {
             Side::Client => self.opening != Opening::Refused,
             Side::Server => matches!(self.opening, Opening::Open | Opening::Unread),
         };
         if !is_frames || self.ends[side].is_some() {
-            return;
+            return Trial::Undecided;
         }
         if let StreamEvent::Data { at, .. } = event {
             (self.last, self.last_payload) = (at, Some(at));
         }
+        if self.trial.is_some() {
+            return self.tried(side, event, limits);
+        }
         self.session.stream(side, event, limits);
+        Trial::Undecided
     }
 
     fn sent(&mut self, side: Side, length: u32, at: Moment) {
         if self.ends[side].is_some() {
             self.anomalies.insert(Anomaly::Http2DataAfterEnd);
+            self.after_end.get_mut(side).get_or_insert(at);
         }
         if let Some(windows) = &mut self.windows {
             windows.get_mut(side).sent(length, at);
@@ -172,22 +199,20 @@ impl Stream {
 }
 
 impl Streams {
-    fn request(
-        &mut self,
-        stream: StreamId,
-        request: Request,
-        windows: Option<PerSide<Window>>,
-        limits: &Limits,
-    ) {
+    fn request(&mut self, new: Stream, limits: &Limits) {
         self.any = true;
+        let target = new.handshake.request.as_ref().map(Target::of);
+        if self.followed.contains_key(&new.id) {
+            self.identify(new, target, limits);
+            return;
+        }
         if self.followed.len() >= limits.http2_websockets.max(1) {
             self.anomalies.insert(Anomaly::Http2WebsocketLimit);
             return;
         }
-        self.untold.push_back((stream, Target::of(&request)));
-        let new = Box::new(Stream::new(stream, request, windows));
+        self.untold.push_back((new.id, target));
         self.values = self.values.saturating_add(new.handshake.memory());
-        self.followed.insert(stream, new);
+        self.followed.insert(new.id, Box::new(new));
     }
 
     fn end(&mut self, side: Side, id: StreamId, (at, wire, how): (Moment, Wire, StreamEnd), limits: &Limits) {
@@ -208,14 +233,33 @@ impl Streams {
     }
 
     fn lost(&mut self, side: Side, event: StreamEvent<'_>, limits: &Limits) {
+        work::steps(self.followed.len());
         // Also to those that the other side has reset meanwhile: a direction with a hole is read later.
         for stream in self.followed.values_mut() {
             if side == Side::Server && stream.opening == Opening::Waiting {
                 stream.opening = Opening::Unread;
             }
             stream.windows = None;
-            stream.content(side, event, limits);
+            // No hole decides a trial.
+            let _ = stream.content(side, event, limits);
         }
+    }
+
+    fn response(&mut self, id: StreamId, response: Option<Response>) {
+        let Some(stream) = self.followed.get_mut(&id) else { return };
+        let before = stream.handshake.memory();
+        stream.response(response);
+        self.values = (self.values + stream.handshake.memory()).saturating_sub(before);
+        let is_asked_for = stream.handshake.request.is_some();
+        if stream.trial.is_some() && is_asked_for && stream.opening == Opening::Refused {
+            self.reject(id);
+        }
+    }
+
+    fn content(&mut self, side: Side, id: StreamId, event: StreamEvent<'_>, limits: &Limits) {
+        let Some(stream) = self.followed.get_mut(&id) else { return };
+        let outcome = stream.content(side, event, limits);
+        self.settle(id, outcome);
     }
 
     fn allows(&mut self, side: Side, stream: Option<StreamId>, by: i64, at: Moment) {
@@ -227,12 +271,20 @@ impl Streams {
         };
         match stream {
             Some(id) => self.followed.range_mut(id..=id).for_each(of),
-            None => self.followed.iter_mut().for_each(of),
+            None => {
+                work::steps(self.followed.len());
+                self.followed.iter_mut().for_each(of);
+            }
         }
     }
 
+    /// Did masks show that the roles are the other way round? True once.
+    pub(super) fn take_reversed(&mut self) -> bool {
+        std::mem::take(&mut self.is_reversed)
+    }
+
     /// The next one that was asked for.
-    pub(super) fn take_opening(&mut self) -> Option<(StreamId, Target)> {
+    pub(super) fn take_opening(&mut self) -> Option<(StreamId, Option<Target>)> {
         self.untold.pop_front()
     }
 
@@ -255,7 +307,7 @@ impl Streams {
         while self.has_ended_by(now)
             && let Some((_, id)) = self.ended.pop_front()
         {
-            taken.extend(self.take(id));
+            taken.extend(self.take(id).filter(|stream| stream.trial.is_none()));
         }
         taken
     }
@@ -263,13 +315,18 @@ impl Streams {
     /// Takes all that are left, the first to open first.
     pub(super) fn take_all(&mut self) -> Vec<Stream> {
         self.ended.clear();
-        self.values = 0;
-        std::mem::take(&mut self.followed).into_values().map(|stream| *stream).collect()
+        (self.values, self.trials) = (0, 0);
+        let all = std::mem::take(&mut self.followed).into_values().map(|stream| *stream);
+        all.filter(|stream| stream.trial.is_none()).collect()
     }
 
-    fn take(&mut self, id: StreamId) -> Option<Stream> {
+    pub(super) fn take(&mut self, id: StreamId) -> Option<Stream> {
         let stream = self.followed.remove(&id)?;
         self.values = self.values.saturating_sub(stream.handshake.memory());
+        self.trials = self.trials.saturating_sub(usize::from(stream.trial.is_some()));
+        if stream.is_late {
+            self.rejected.insert(id);
+        }
         Some(*stream)
     }
 
@@ -293,21 +350,20 @@ impl Http2Sink for Sink<'_> {
     fn http2(&mut self, side: Side, event: Http2Event<'_>) {
         let Sink { streams, limits } = self;
         match event {
-            Http2Event::Request { stream, request, windows } => {
-                streams.request(stream, request, windows, limits)
-            }
-            Http2Event::Response { stream, response } => {
-                if let Some(stream) = streams.followed.get_mut(&stream) {
-                    let before = stream.handshake.memory();
-                    stream.response(response);
-                    streams.values = (streams.values + stream.handshake.memory()).saturating_sub(before);
+            Http2Event::Request { stream, request, windows, is_sure, is_late } => {
+                let mut new = Stream::new(stream, request, windows);
+                if is_late {
+                    new.lose_answer();
                 }
+                if is_sure { streams.request(new, limits) } else { streams.unread_request(new, limits) }
             }
-            Http2Event::Content { stream, event } => {
-                if let Some(stream) = streams.followed.get_mut(&stream) {
-                    stream.content(side, event, limits);
-                }
+            Http2Event::OtherRequest { stream } => {
+                streams.take(stream);
             }
+            Http2Event::Early { stream, at } => streams.early(stream, at, limits),
+            Http2Event::Unannounced { stream, at } => streams.unannounced(stream, at, limits),
+            Http2Event::Response { stream, response } => streams.response(stream, response),
+            Http2Event::Content { stream, event } => streams.content(side, stream, event, limits),
             Http2Event::Sent { stream, length, at } => {
                 if let Some(stream) = streams.followed.get_mut(&stream) {
                     stream.sent(side, length, at);
@@ -320,25 +376,25 @@ impl Http2Sink for Sink<'_> {
             Http2Event::GoAway { at, wire, goaway } => streams.goaway(side, Left { at, wire, goaway }),
             Http2Event::Allows { stream, by, at } => streams.allows(side.other(), stream, by, at),
             Http2Event::Lost(gap) => streams.lost(side, StreamEvent::Gap(gap), limits),
+            Http2Event::RolesReversed => streams.is_reversed = true,
             Http2Event::NotHttp2 => streams.is_other = true,
         }
     }
 }
 
 impl Multiplexed {
-    /// Of the client's preface, `seen` bytes have passed.
-    fn new(seen: usize, limits: &Limits) -> Multiplexed {
-        Multiplexed { http2: Http2::new(seen, limits), streams: Streams::default() }
+    pub(super) fn new(http2: Http2) -> Multiplexed {
+        Multiplexed { http2, streams: Streams::default() }
     }
 
-    fn stream(&mut self, side: Side, event: StreamEvent<'_>, limits: &Limits) {
+    pub(super) fn stream(&mut self, side: Side, event: StreamEvent<'_>, limits: &Limits) {
         let mut sink = Sink { streams: &mut self.streams, limits };
         self.http2.stream(side, event, limits, &mut sink);
     }
 
     /// Memory it takes besides itself, in bytes.
     pub(super) fn memory(&self) -> usize {
-        self.http2.held_bytes() + self.streams.values + self.streams.followed.len() * size_of::<Stream>()
+        self.http2.held_bytes() + self.streams.memory()
     }
 
     /// Oddities of the connection itself.
@@ -347,67 +403,4 @@ impl Multiplexed {
         all.extend(self.streams.anomalies);
         all
     }
-}
-
-impl Upper {
-    /// HTTP/2 has begun: `seen` bytes of the client's preface have passed.
-    pub(super) fn begin_http2(&mut self, seen: usize, options: &Options) {
-        self.phase = Phase::Http2(Box::new(Multiplexed::new(seen, &options.limits)));
-    }
-
-    /// Does the server speak first, in HTTP/2? Then that has begun.
-    pub(super) fn begins_http2(&mut self, side: Side, bytes: &[u8], options: &Options) -> bool {
-        let Phase::Http(http) = &self.phase else { return false };
-        let begins = side == Side::Server && http.may_switch() && may_be_settings(bytes);
-        if begins {
-            let seen = http.preface_held();
-            self.begin_http2(seen, options);
-        }
-        begins
-    }
-
-    /// Takes what `side` sent through HTTP/2.
-    pub(super) fn multiplexed(&mut self, side: Side, event: StreamEvent<'_>, options: &Options) {
-        let Phase::Http2(multiplexed) = &mut self.phase else { return };
-        multiplexed.stream(side, event, &options.limits);
-        self.is_websocket |= multiplexed.streams.any;
-        if multiplexed.streams.is_other {
-            self.phase = Phase::Ignored;
-        }
-    }
-
-    /// The HTTP/2 connection, if there is one.
-    pub(super) fn http2(&self) -> Option<&Multiplexed> {
-        match &self.phase {
-            Phase::Http2(multiplexed) => Some(multiplexed),
-            Phase::Tls(secured) => match &secured.inner {
-                Phase::Http2(multiplexed) => Some(multiplexed),
-                _ => None,
-            },
-            _ => None,
-        }
-    }
-
-    /// The HTTP/2 connection, to take streams from it.
-    pub(super) fn http2_mut(&mut self) -> Option<&mut Multiplexed> {
-        match &mut self.phase {
-            Phase::Http2(multiplexed) => Some(multiplexed),
-            Phase::Tls(secured) => match &mut secured.inner {
-                Phase::Http2(multiplexed) => Some(multiplexed),
-                _ => None,
-            },
-            _ => None,
-        }
-    }
-}
-
-/// Could `bytes`, a server's first, be the SETTINGS that it begins with (RFC 9113 §3.4), as far as they go?
-fn may_be_settings(bytes: &[u8]) -> bool {
-    const SETTINGS: u8 = 4;
-    let fits = |(place, byte): (usize, &u8)| match place {
-        0 | 4..=8 => *byte == 0,
-        3 => *byte == SETTINGS,
-        _ => true,
-    };
-    !bytes.is_empty() && bytes.iter().take(9).enumerate().all(fits)
 }

@@ -49,6 +49,10 @@ impl StreamSink for Content<'_> {
     fn stream(&mut self, side: Side, event: StreamEvent<'_>) {
         self.upper.stream(side, event, self.options);
     }
+
+    fn protocol(&mut self, name: &[u8]) {
+        self.upper.agree(name, self.options);
+    }
 }
 
 impl Upper {
@@ -60,6 +64,7 @@ impl Upper {
         if begins {
             // Whatever its keys: another connection to the same server may show that WebSockets are to be had there.
             let tls = Session::new(true, &options.limits);
+            self.is_http1 = false;
             self.phase = Phase::Tls(Box::new(Secured { tls, inner: Phase::Http(Box::default()) }));
         }
         begins

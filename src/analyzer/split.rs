@@ -3,9 +3,10 @@
 use super::conversation::Conversation;
 use super::multiplexed::{Ended, Left, Multiplexed, Opening, Stream};
 use super::upper::{Phase, Upper};
-use crate::anomaly::AnomalySet;
+use crate::anomaly::{Anomaly, AnomalySet};
 use crate::http::http2::error_code::ErrorCode;
 use crate::http::http2::frame::StreamId;
+use crate::moment::Moment;
 use crate::side::{PerSide, Side};
 use crate::tcp::half::{Fin, UsualTtl};
 use crate::tcp::reset::{Reset, ResetValidity};
@@ -42,9 +43,12 @@ impl Conversation {
         self.upper.http2().is_some_and(|multiplexed| multiplexed.streams.any)
     }
 
-    /// Is the request on `stream` still waiting for its answer, and of no known leg?
-    pub(super) fn awaits_answer(&self, stream: StreamId) -> bool {
-        self.upper.http2().is_some_and(|multiplexed| multiplexed.streams.awaits_answer(stream))
+    /// Is the request on `stream` still waiting for its answer, and of no known leg? `None`: that over HTTP/1.1.
+    pub(super) fn awaits_answer(&self, stream: Option<StreamId>) -> bool {
+        match stream {
+            Some(stream) => self.upper.http2().is_some_and(|it| it.streams.awaits_answer(stream)),
+            None => self.upper.awaits_answer(),
+        }
     }
 
     /// The other leg of `stream` has this handshake key.
@@ -84,30 +88,43 @@ impl Conversation {
         let mut upper = Upper::new(true, true);
         (upper.is_websocket, upper.server_told) = (true, true);
         upper.anomalies = stream.anomalies;
+        let blocked = self.blocked(&stream);
+        let is_over = stream.is_closed || self.has_ended();
+        if is_over && Side::BOTH.into_iter().any(|side| blocked[side].is_some()) {
+            upper.anomalies.insert(Anomaly::Http2WindowExhausted);
+        }
+        upper.joined = stream.is_late;
         *upper.handshake = stream.handshake.clone();
         let key = stream.key;
-        upper.phase = Phase::Stream(Box::new(self.part(stream)));
+        upper.phase = Phase::Stream(Box::new(self.part(stream, blocked)));
         self.part_of(tcp, upper, key)
     }
 
-    fn part(&self, stream: Stream) -> StreamPart {
+    /// Since when each side, which has sent no Close, could send nothing more on `stream`.
+    fn blocked(&self, stream: &Stream) -> PerSide<Option<Moment>> {
+        let Some(http2) = self.upper.http2() else { return PerSide::default() };
+        let Some((own, all)) = stream.windows.zip(http2.http2.windows()) else { return PerSide::default() };
+        PerSide::from_fn(|side| {
+            let has_ended = stream.ends[side].is_some_and(|end| end.how == StreamEnd::EndStream);
+            let has_closed = stream.session.sides[side].close.is_some();
+            let since = own[side].exhausted.or(all[side].exhausted);
+            since.filter(|_| !has_ended && !has_closed)
+        })
+    }
+
+    fn part(&self, stream: Stream, blocked: PerSide<Option<Moment>>) -> StreamPart {
         let mut shared_anomalies = self.upper.tls().map_or_else(AnomalySet::default, |tls| tls.anomalies);
         let goaway = self.upper.http2().map_or_else(PerSide::default, |http2| http2.streams.goaway);
-        let connection = self.upper.http2().and_then(|http2| http2.http2.windows());
         if let Some(http2) = self.upper.http2() {
             shared_anomalies.extend(http2.anomalies());
         }
         let ends = ends(&stream, goaway);
-        let blocked = PerSide::from_fn(|side| {
-            let windows =
-                stream.windows.zip(connection).filter(|_| !stream.is_closed || ends[side].is_none());
-            windows.and_then(|(own, all)| own[side].exhausted.or(all[side].exhausted))
-        });
         let facts = StreamFacts {
             id: stream.id,
             ends: ends.map(|end| end.map(|end| (end.at, end.how))),
             goaway: goaway.map(|left| left.map(|left| (left.at, left.goaway.error))),
             blocked,
+            after_end: stream.after_end,
         };
         StreamPart {
             tls: self.upper.tls_facts().map(|facts| Box::new(facts.clone())),
@@ -137,7 +154,10 @@ fn ends(stream: &Stream, goaway: PerSide<Option<Left>>) -> PerSide<Option<Ended>
             wire: left.wire,
             how: StreamEnd::GoAway(left.goaway.error),
         });
-        stream.ends[side].or(by_goaway.filter(|_| !stream.is_closed))
+        // What ends the stream behind it only follows from it.
+        let first_end = Side::BOTH.into_iter().filter_map(|side| stream.ends[side].map(|end| end.at)).min();
+        let is_first = |end: &Ended| first_end.is_none_or(|first| end.at < first);
+        stream.ends[side].or(by_goaway.filter(|end| !stream.is_closed || is_first(end)))
     })
 }
 

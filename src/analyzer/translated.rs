@@ -1,10 +1,11 @@
-//! A proxy that takes a WebSocket over HTTP/2 and passes it on over HTTP/1.1: its legs share no handshake key, since HTTP/2
-//! has none. Known by time, path and host: the request behind the proxy comes while exactly one like it, before the proxy,
-//! is waiting for its answer.
+//! A proxy that takes a WebSocket over one version of HTTP and passes it on over the other: its legs share no handshake
+//! key, since HTTP/2 has none. Known by time, path and host: the request behind the proxy comes while exactly one like
+//! it, before the proxy and over the other version, is waiting for its answer.
 
 use super::conversation::Opened;
 use super::settling::Event;
 use super::tracker::Tracker;
+use crate::decode::segment::Endpoint;
 use crate::flow::table::FlowId;
 use crate::http::http2::frame::StreamId;
 use crate::http::upgrade::Request;
@@ -12,7 +13,7 @@ use crate::websocket::vitals::fnv1a;
 use crate::work;
 use std::collections::VecDeque;
 
-/// Requests over HTTP/2 that are remembered while they wait; they do so for a round trip or two.
+/// Requests over each version that are remembered while they wait; they do so for a round trip or two.
 const WAITING_MAX: usize = 256;
 
 /// What a request asks for, as a proxy passes it on.
@@ -40,38 +41,67 @@ impl Target {
     }
 }
 
-/// Requests over HTTP/2 whose answers are awaited.
+/// A request that waits for its answer.
+#[derive(Clone, Copy, Debug)]
+struct Front {
+    id: FlowId,
+    /// `None`: it came over HTTP/1.1.
+    stream: Option<StreamId>,
+    /// Hash of its handshake key, over HTTP/1.1.
+    key: Option<u64>,
+    target: Target,
+    server: Endpoint,
+}
+
+/// Requests whose answers are awaited, and that may have another leg behind a proxy.
 #[derive(Debug, Default)]
-pub(super) struct Waiting(VecDeque<(FlowId, StreamId, Target)>);
+pub(super) struct Waiting {
+    http1: VecDeque<Front>,
+    http2: VecDeque<Front>,
+}
 
 impl Tracker {
     /// A WebSocket was asked for in conversation `id`.
     pub(super) fn note_opening(&mut self, id: FlowId, opened: Opened) {
         self.events.push_back(Event::Opened(opened));
-        match (opened.stream, opened.key, opened.target) {
-            (Some(stream), _, Some(target)) => {
-                if self.waiting.0.len() >= WAITING_MAX {
-                    self.waiting.0.pop_front();
-                }
-                self.waiting.0.push_back((id, stream, target));
-            }
-            (None, Some(key), Some(target)) if !self.waiting.0.is_empty() => self.link(key, &target),
-            _ => {}
+        let Opened { server, key, stream, target: Some(target) } = opened else { return };
+        if stream.is_none() && key.is_none() {
+            return;
         }
+        let leg = Front { id, stream, key, target, server };
+        if self.link(&leg) {
+            return; // What is behind a proxy may be before another one; that is not followed.
+        }
+        let waiting = if stream.is_some() { &mut self.waiting.http2 } else { &mut self.waiting.http1 };
+        if waiting.len() >= WAITING_MAX {
+            waiting.pop_front();
+        }
+        waiting.push_back(leg);
     }
 
-    /// A request over HTTP/1.1 with this key: is it the other leg of one that waits?
-    fn link(&mut self, key: u64, target: &Target) {
-        work::steps(self.waiting.0.len());
+    /// Is `back` the other leg of a request that waits, over the other version? True: it is now known to be.
+    fn link(&mut self, back: &Front) -> bool {
+        let waiting = if back.stream.is_some() { &mut self.waiting.http1 } else { &mut self.waiting.http2 };
+        work::steps(waiting.len());
         let table = &self.table;
-        self.waiting.0.retain(|(id, stream, _)| {
-            table.get(*id).is_some_and(|conversation| conversation.awaits_answer(*stream))
-        });
-        let mut fitting = self.waiting.0.iter().filter(|(_, _, front)| front.is_passed_on_as(target));
-        let (Some((id, stream, _)), None) = (fitting.next().copied(), fitting.next()) else { return };
+        waiting.retain(|front| table.get(front.id).is_some_and(|it| it.awaits_answer(front.stream)));
+        // A proxy that stands before a server is another one.
+        let fits = |front: &&Front| front.target.is_passed_on_as(&back.target) && front.server != back.server;
+        let mut fitting = waiting.iter().filter(fits);
+        let (Some(front), None) = (fitting.next().copied(), fitting.next()) else { return false };
+        let (Some(key), Some((id, stream))) = (front.key.or(back.key), in_http2(&front, back)) else {
+            return false;
+        };
         if let Some((_, conversation)) = self.table.get_mut(id) {
             conversation.set_stream_key(stream, key);
             self.events.push_back(Event::Linked(key));
         }
+        true
     }
+}
+
+/// Which of two legs lies in HTTP/2, and where.
+fn in_http2(front: &Front, back: &Front) -> Option<(FlowId, StreamId)> {
+    let place = |leg: &Front| leg.stream.map(|stream| (leg.id, stream));
+    place(front).or(place(back))
 }

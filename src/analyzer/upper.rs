@@ -1,6 +1,7 @@
 //! What runs on top of one connection's bytes: HTTP until the Upgrade, then WebSocket.
 
 use super::Options;
+use super::begins_http2::Joins;
 use super::joining::{Joining, Trial};
 use super::multiplexed::Multiplexed;
 use super::secured::Secured;
@@ -24,7 +25,8 @@ use crate::websocket::session::{Hidden, HiddenCause, Session};
 ///  Joining ---- enough frames ----> Open
 ///
 ///  Http, Joining ---- ClientHello ----> Tls, in which another one of these begins with Http
-///  Http ---- preface, SETTINGS ----> Http2, each of whose streams ends as a Stream of its own
+///  Http ---- preface, SETTINGS, ALPN ----> Http2, each of whose streams ends as a Stream of its own
+///  Joining ---- enough frames of HTTP/2 ----> Http2
 /// ```
 #[derive(Clone, Debug)]
 pub(super) enum Phase {
@@ -70,6 +72,8 @@ pub(super) struct Upper {
     pub passed_tls: bool,
     /// Layers of TLS that the phase in hand lies in.
     pub depth: u8,
+    /// ALPN has agreed on HTTP/1.1.
+    pub is_http1: bool,
     pub anomalies: AnomalySet,
     pub handshake: Box<Handshake>,
 }
@@ -109,7 +113,7 @@ impl Phase {
                     + size_of::<Session>()
                     + upgrading.http.held_bytes()
             }
-            Phase::Joining(_) => size_of::<Joining>() + size_of::<Session>(),
+            Phase::Joining(joining) => size_of::<Joining>() + joining.memory(),
             Phase::Open(_) => size_of::<Session>(),
             Phase::Http2(multiplexed) => size_of::<Multiplexed>() + multiplexed.memory(),
             Phase::Stream(_) => size_of::<StreamPart>(),
@@ -138,6 +142,7 @@ impl Upper {
             server_told: false,
             passed_tls: false,
             depth: 0,
+            is_http1: false,
         }
     }
 
@@ -173,7 +178,7 @@ impl Upper {
             }
             StreamEvent::Gap(_) if matches!(self.phase, Phase::Tls(_)) => self.secured(side, event, options),
             StreamEvent::Gap(_) if matches!(self.phase, Phase::Http2(_)) => {
-                self.multiplexed(side, event, options)
+                self.multiplexed(side, event, options);
             }
             StreamEvent::Gap(gap) => self.gap(side, gap, &options.limits),
         }
@@ -182,6 +187,15 @@ impl Upper {
     /// The session, if one is under way.
     pub(super) fn session_mut(&mut self) -> Option<&mut Session> {
         self.phase.session_mut()
+    }
+
+    /// Was an Upgrade asked for, and not answered yet?
+    pub(super) fn awaits_answer(&self) -> bool {
+        match &self.phase {
+            Phase::Upgrading(_) => true,
+            Phase::Tls(secured) => matches!(secured.inner, Phase::Upgrading(_)),
+            _ => false,
+        }
     }
 
     /// Was no request head seen whole?
@@ -204,10 +218,10 @@ impl Upper {
                     self.secured(side, run.event(), options);
                     return;
                 }
-                Phase::Http2(_) => {
-                    self.multiplexed(side, run.event(), options);
-                    return;
-                }
+                Phase::Http2(_) => match self.multiplexed(side, run.event(), options) {
+                    Some(next) => side = next,
+                    None => return,
+                },
                 Phase::Http(http) => {
                     let (used, event) = http.feed(side, run.at, run.bytes, limits);
                     run = run.skip(used);
@@ -215,7 +229,9 @@ impl Upper {
                         Some(HttpEvent::NotHttp)
                             if self.begins_tls(side, run.bytes, options)
                                 || self.begins_http2(side, run.bytes, options) => {}
-                        Some(HttpEvent::Http2(seen)) => self.begin_http2(seen, options),
+                        Some(HttpEvent::Http2(seen)) if !self.is_agreed_otherwise() => {
+                            self.begin_http2(seen, options);
+                        }
                         Some(event) => side = self.http_event(side, event),
                         None => {}
                     }
@@ -353,6 +369,11 @@ impl Upper {
             self.phase = Phase::Http(Box::default());
             return Some(side);
         }
+        match self.joins_http2(side, run.event(), options) {
+            Joins::No => {}
+            Joins::Yes => return None,
+            Joins::Reversed(side) => return Some(side),
+        }
         let Phase::Joining(joining) = &mut self.phase else { return Some(side) };
         match joining.stream(side, run.event(), &options.limits) {
             Trial::Undecided => None,
@@ -390,6 +411,9 @@ impl Upper {
                 if may_be_fin && side == Side::Server && !upgrading.http.has_partial_head(side) => {}
             Phase::Open(session) => session.stream(side, StreamEvent::Gap(gap), limits),
             Phase::Joining(joining) => {
+                if let Some(http2) = &mut joining.http2 {
+                    http2.stream(side, StreamEvent::Gap(gap), limits);
+                }
                 joining.stream(side, StreamEvent::Gap(gap), limits);
             }
             Phase::Upgrading(upgrading) => {

@@ -23,6 +23,7 @@ pub fn diagnose(facts: &Facts<'_>, limits: &Limits) -> Vec<Diagnosis> {
             keepalive::diagnose(facts, &mut found);
             idle::diagnose(facts, &mut found);
             before_close::diagnose(facts, &mut found);
+            stream::broken(facts, &mut found);
         }
         Kind::Abnormal(_) => {
             icmp::diagnose(facts, &mut found);

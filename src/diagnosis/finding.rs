@@ -48,6 +48,8 @@ ids! {
     SharedConnectionLost = "shared-connection-lost",
     /// An end of an HTTP/2 stream could send nothing more, not even a Close.
     FlowControlExhausted = "flow-control-exhausted",
+    /// An end went on to send on an HTTP/2 stream that it had ended.
+    DataAfterEnd = "data-after-end",
     /// Clients that lost their connections together came back together.
     ThunderingHerd = "thundering-herd",
     /// A client reconnects without backing off.

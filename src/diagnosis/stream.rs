@@ -10,7 +10,7 @@ use crate::verdict::verdict::packet;
 
 /// The causes that show only in HTTP/2. True: the reset that ended it was none of TCP.
 pub(super) fn diagnose(facts: &Facts<'_>, out: &mut Vec<Diagnosis>) -> bool {
-    blocked(facts, out);
+    broken(facts, out);
     let Some(end) = facts.teardown.tcp_end() else { return false };
     match end.frame {
         Some(StreamEnd::RstStream(error)) => {
@@ -25,27 +25,58 @@ pub(super) fn diagnose(facts: &Facts<'_>, out: &mut Vec<Diagnosis>) -> bool {
     }
 }
 
-/// A side whose window was used up could send nothing more, a Close neither.
-fn blocked(facts: &Facts<'_>, out: &mut Vec<Diagnosis>) {
+/// A window that is used up for so long, in seconds, is more than the pause between two WINDOW_UPDATEs.
+const STALLED: f64 = 10.0;
+
+/// What kept a side from sending, and what it sent though it had ended the stream.
+pub(super) fn broken(facts: &Facts<'_>, out: &mut Vec<Diagnosis>) {
     let Some(stream) = facts.teardown.stream.as_deref() else { return };
     for side in Side::BOTH {
-        let Some(at) = stream.blocked[side].filter(|_| facts.teardown.close[side].is_none()) else {
-            continue;
-        };
-        out.push(Diagnosis {
-            id: Id::FlowControlExhausted,
-            confidence: Confidence::Possible,
-            text: format!(
-                "{side} could send nothing more from {} on: its flow-control window was used up to the end, so that a Close it may have meant to send had to wait",
-                packet(at)
-            ),
-            advice: Some(format!(
-                "see why {} no longer reads: it must grant more by WINDOW_UPDATE",
-                side.other()
-            )),
-            title: format!("could not be written to by {side} any more"),
-            packets: vec![at],
-        });
+        if let Some(at) = stream.blocked[side] {
+            out.push(blocked(facts, side, at));
+        }
+        if let (Some(at), Some((end, _))) = (stream.after_end[side], stream.ends[side]) {
+            out.push(after_end(facts, side, at, end));
+        }
+    }
+}
+
+/// It broke the protocol: the other side may ignore it, or reset the stream, or the connection.
+fn after_end(facts: &Facts<'_>, side: Side, at: Moment, end: Moment) -> Diagnosis {
+    Diagnosis {
+        id: Id::DataAfterEnd,
+        confidence: Confidence::Certain,
+        text: format!(
+            "{} sent DATA in {} on a stream that it had ended in {}; whatever that was, the {} must not take it (RFC 9113 §5.1)",
+            facts.who(side),
+            packet(at),
+            packet(end),
+            side.other()
+        ),
+        advice: Some(format!(
+            "mend {side}'s HTTP/2: it must send nothing on a stream behind its own END_STREAM or RST_STREAM"
+        )),
+        title: format!("had {side} send DATA behind its own end of their stream"),
+        packets: vec![end, at],
+    }
+}
+
+/// A side whose window was used up could send nothing more, a Close neither.
+fn blocked(facts: &Facts<'_>, side: Side, at: Moment) -> Diagnosis {
+    let is_stalled = facts.last.at.seconds_since(at.at) >= STALLED;
+    Diagnosis {
+        id: Id::FlowControlExhausted,
+        confidence: if is_stalled { Confidence::Likely } else { Confidence::Possible },
+        text: format!(
+            "{side} could send nothing more from {} on: its flow-control window was used up to the end, so that a Close it may have meant to send had to wait",
+            packet(at)
+        ),
+        advice: Some(format!(
+            "see why {} no longer reads: it must grant more by WINDOW_UPDATE",
+            side.other()
+        )),
+        title: format!("could not be written to by {side} any more"),
+        packets: vec![at],
     }
 }
 

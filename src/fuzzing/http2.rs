@@ -17,8 +17,9 @@ pub fn http2(input: &[u8]) {
     let mut input = Bytes(input);
     let (options, seed) = (input.byte(), input.byte());
     let limits = if options & 1 == 0 { Limits::default() } else { small_limits() };
-    let (mut whole, mut cut) = (Reader::new(&limits), Reader::new(&limits));
-    let (mut round, mut has_holes) = (0_u8, false);
+    let (mut whole, mut cut) = (Reader::new(options, &limits), Reader::new(options, &limits));
+    // In its middle a frame is looked for where a segment begins: pieces hide what the whole shows.
+    let (mut round, mut has_holes) = (0_u8, options & 6 != 0);
     while !input.is_empty() {
         let place = input.u16();
         let side = if place & 0x8000 == 0 { Side::Client } else { Side::Server };
@@ -50,14 +51,21 @@ struct Reader {
 #[derive(Debug, Default, PartialEq)]
 struct Seen {
     followed: BTreeSet<StreamId>,
+    unannounced: BTreeSet<StreamId>,
     content: BTreeMap<(Side, StreamId), Vec<u8>>,
     others: Vec<String>,
     is_over: bool,
 }
 
 impl Reader {
-    fn new(limits: &Limits) -> Self {
-        Reader { session: Session::new(0, limits), offset: 0, seen: Seen::default() }
+    /// From its start; with bit 1 of `options` as ALPN has agreed, with bit 2 in its middle.
+    fn new(options: u8, limits: &Limits) -> Self {
+        let session = match options & 6 {
+            0 => Session::new(0, limits),
+            2 => Session::agreed(limits),
+            _ => Session::joined(options & 2 != 0, limits),
+        };
+        Reader { session, offset: 0, seen: Seen::default() }
     }
 
     fn feed(&mut self, side: Side, bytes: &[u8], limits: &Limits) {
@@ -99,9 +107,19 @@ impl Http2Sink for Seen {
                 self.content.entry((side, stream)).or_default().extend_from_slice(bytes);
             }
             Http2Event::Request { stream, request, .. } => {
-                assert!(self.followed.insert(stream) && side == Side::Client && stream.is_of_client());
+                let is_new = self.followed.insert(stream) || self.unannounced.contains(&stream);
+                assert!(is_new && side == Side::Client && stream.is_of_client());
                 self.others.push(format!("{stream:?} {request:?}"));
             }
+            Http2Event::OtherRequest { stream } => {
+                assert!(self.unannounced.remove(&stream) && self.followed.remove(&stream));
+            }
+            Http2Event::Early { stream, .. } | Http2Event::Unannounced { stream, .. } => {
+                assert!(
+                    stream.is_of_client() && self.followed.insert(stream) && self.unannounced.insert(stream)
+                );
+            }
+            Http2Event::RolesReversed => self.others.push("roles".to_owned()),
             Http2Event::NotHttp2 => self.is_over = true,
             Http2Event::End { stream, .. }
             | Http2Event::Sent { stream, .. }

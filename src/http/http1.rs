@@ -84,6 +84,13 @@ impl Http1 {
         self.requests
     }
 
+    /// Was anything read?
+    #[must_use]
+    pub fn has_begun(&self) -> bool {
+        let is_fresh = |half: &Half| matches!(half.state, State::Start) && half.buffer.is_empty();
+        !(is_fresh(&self.halves.client) && is_fresh(&self.halves.server))
+    }
+
     /// Does `side` stand in the middle of a head?
     #[must_use]
     pub fn has_partial_head(&self, side: Side) -> bool {

@@ -186,7 +186,7 @@ fn handshake<'a>(record: &'a ConnectionRecord, context: Context<'_>) -> model::H
     };
     let path =
         request.map(|request| if context.redact { without_query(request.path()) } else { request.path() });
-    let (path, path_base64) = path.map_or((None, None), |path| {
+    let (path, path_base64) = path.filter(|path| !path.is_empty()).map_or((None, None), |path| {
         let (text, base64) = text(path);
         (Some(text), base64)
     });
@@ -199,7 +199,8 @@ fn handshake<'a>(record: &'a ConnectionRecord, context: Context<'_>) -> model::H
     model::Handshake {
         seen: seen.into(),
         status: response.map(|response| response.status),
-        method: request.map(|request| text(&request.method).0),
+        // Of HTTP/2 with a hole a header field may be unknown.
+        method: request.filter(|it| !it.method.is_empty()).map(|request| text(&request.method).0),
         host,
         host_base64,
         path,

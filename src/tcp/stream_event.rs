@@ -65,4 +65,7 @@ pub enum StreamEvent<'a> {
 pub trait StreamSink {
     /// `side` sent `event`.
     fn stream(&mut self, side: Side, event: StreamEvent<'_>);
+
+    /// Both sides have agreed on what the bytes behind this are (by ALPN in TLS, RFC 7301).
+    fn protocol(&mut self, _name: &[u8]) {}
 }

@@ -335,6 +335,9 @@ impl Session {
                     self.take_server_hello(hello, at, call)
                 }
                 Message::EncryptedExtensions(found) if side == Side::Server => {
+                    if let Some(name) = &found.alpn {
+                        call.sink.protocol(name);
+                    }
                     self.facts.alpn = found.alpn;
                     self.settle_early(found.early_data, call);
                 }
@@ -379,7 +382,8 @@ impl Session {
         if let Some(shape) = &mut self.facts.shape {
             shape.set_server_hello(Protection::of(hello.version, hello.suite), hello.alpn.as_deref());
         }
-        if hello.alpn.is_some() {
+        if let Some(name) = &hello.alpn {
+            call.sink.protocol(name);
             self.facts.alpn.clone_from(&hello.alpn);
         }
         self.server_hello = Some(hello);

@@ -60,6 +60,8 @@ pub struct StreamFacts {
     pub goaway: PerSide<Option<(Moment, ErrorCode)>>,
     /// The packet with which each side's flow-control window was used up, if it still was at the end.
     pub blocked: PerSide<Option<Moment>>,
+    /// The first packet in which each side sent DATA behind its own end of the stream.
+    pub after_end: PerSide<Option<Moment>>,
 }
 
 /// How a side ended a stream of HTTP/2 (RFC 8441 §5).

@@ -3,7 +3,7 @@
 
 Each case is a pcapng capture with a truth file beside it: for each WebSocket its path, the answer that is right, and
 what the applications reported. Needs root (a network namespace, tcpdump), openssl, editcap, node, chromium, nghttpx,
-and what setup.sh installs.
+haproxy, and what setup.sh installs.
 
     record_http2.py                 # all
     record_http2.py node-h2c-closes # some
@@ -13,6 +13,7 @@ import json, os, pathlib, signal, subprocess, sys, tempfile, time
 HERE = pathlib.Path(__file__).resolve().parent
 OUT = HERE.parent.parent / "fixtures" / "http2"
 PORT, BACK = 9443, 9001
+CLEAR = 9080
 PEER = HERE / "endpoints" / "http2_peer.mjs"
 PYTHON = str(HERE / ".venv" / "bin" / "python")
 
@@ -40,6 +41,9 @@ STAYS = ["stays-1", "stays-2", "stays-3"]
 # Node's `destroy` writes RST_STREAM for some of the streams before it closes TCP.
 LEFT = {side: [lost("fin", side, "fin"), lost("rst", side, "rst_stream", "NO_ERROR")] for side in ("client", "server")}
 
+# Node's client answers a GOAWAY in error by RST_STREAM of the streams.
+GIVEN_UP = [lost("fin", "server", "goaway", "ENHANCE_YOUR_CALM")]
+
 
 def stays(answer): return {**{path: answer for path in STAYS}, "client-close-1000": coded(1000, "client")}
 
@@ -49,10 +53,22 @@ NODE = {
     "node-h2c-closes": (False, {**CLOSES, "stays-1": {"label": "open", "cause": None, "closed_by": None}}, None),
     "node-tls-closes": (True, CLOSES, "client destroy"),
     "node-tls-goaway": (True, stays(LEFT["server"]), "server goaway 0, server destroy 0"),
+    "node-h2c-goaway-error": (False, stays(GIVEN_UP), "server goaway 11, server destroy 11"),
     "node-h2c-client-leaves": (False, stays(LEFT["client"]), "client destroy"),
     "node-h2c-server-killed": (False, stays(lost("fin", "server", "fin")), "server kill"),
     "node-h2c-client-killed": (False, stays(lost("fin", "client", "fin")), "client kill"),
     "node-tls-server-killed": (True, stays(lost("fin", "server", "fin")), "server kill"),
+}
+# name: what is asked for over HTTP/1.1 of haproxy, which goes on in HTTP/2, with the right answers
+HAPROXY = {
+    "ws-haproxy-node-h2c": {
+        "client-close-1000": coded(1000, "client"),
+        "server-close-4001": coded(4001, "server"),
+        "client-close-4000": coded(4000, "client"),
+        "client-drops": [lost("fin", "client", "end_stream"), lost("rst", "client", "rst_stream", "CANCEL")],
+        "server-end": lost("fin", "server", "end_stream"),
+        "server-fails": lost("rst", "server", "rst_stream", "INTERNAL_ERROR"),
+    },
 }
 CANCELLED = lost("rst", "client", "rst_stream", "CANCEL")
 BROWSER = {
@@ -134,6 +150,30 @@ def node(name, folder):
     dump.keep(name, keys, {"client": "node http2", "server": "node http2", "carrier": "tls+h2" if tls else "h2", "connections": connections})
 
 
+def haproxy(name, folder):
+    expected = HAPROXY[name]
+    config = pathlib.Path(folder) / "haproxy.conf"
+    text = (HERE / "proxies" / "haproxy-http2.conf").read_text()
+    config.write_text(text.replace("@front@", str(CLEAR)).replace("@back@", str(PORT)))
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    server = subprocess.Popen(["node", PEER, "server", str(PORT)], **pipes)
+    server.stdout.readline()
+    proxy = subprocess.Popen(["haproxy", "-f", config], stderr=subprocess.DEVNULL)
+    time.sleep(0.5)
+    dump = Dump(folder)
+    client = subprocess.Popen(["node", HERE / "endpoints" / "http1_client.mjs", str(CLEAR), *expected], **pipes)
+    time.sleep(1.5 + 0.15 * len(expected))
+    dump.stop()
+    said = []
+    for child in (client, proxy, server):
+        child.kill()
+        said += [json.loads(line) for line in (child.communicate()[0] or b"").splitlines()]
+    connections = [{"path": "/" + path, "expected": answer if isinstance(answer, list) else [answer],
+                    "reported": {one["role"]: {"code": one["code"]} for one in said if one["path"] == path}}
+                   for path, answer in expected.items()]
+    dump.keep(name, None, {"client": "ws", "server": "haproxy, node http2", "carrier": "h2", "connections": connections})
+
+
 def servers(name, folder):
     """The commands of what stands behind the browser, the last one first."""
     key, cert = certificate(folder)
@@ -165,7 +205,7 @@ def chromium(name, folder):
 
 
 def main():
-    names = sys.argv[1:] or [*NODE, *CHROMIUM]
+    names = sys.argv[1:] or [*NODE, *CHROMIUM, *HAPROXY]
     if os.environ.get("RECORDING") != "1":
         for name in names:
             print(name, flush=True)
@@ -174,7 +214,8 @@ def main():
                 subprocess.run(["unshare", "-n", sys.executable, __file__, name], env=env, check=True, timeout=90)
         return
     sh("ip", "link", "set", "lo", "up")
-    (node if names[0] in NODE else chromium)(names[0], os.environ["FOLDER"])
+    record = node if names[0] in NODE else chromium if names[0] in CHROMIUM else haproxy
+    record(names[0], os.environ["FOLDER"])
 
 
 main()

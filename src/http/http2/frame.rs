@@ -165,6 +165,12 @@ impl FrameHeader {
         }
     }
 
+    /// May it be the first of a direction (RFC 9113 §3.4)?
+    #[must_use]
+    pub fn opens(&self) -> bool {
+        self.frame_type == FrameType::SETTINGS && self.is_well_formed()
+    }
+
     /// Is it surely a header, where no boundary is known? Flags that its type does not define speak against it.
     #[must_use]
     pub const fn is_plausible(&self) -> bool {

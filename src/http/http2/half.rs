@@ -100,13 +100,37 @@ pub(super) struct Half {
     frames: u64,
     /// Boundaries were lost once: what follows is taken for a frame only if it looks like one.
     was_lost: bool,
+    /// It is known to be HTTP/2, whatever it begins with.
+    is_agreed: bool,
+    /// Frames in a row since boundaries were lost that have a payload.
+    pub(super) filled: u32,
+    /// Is any of them none of DATA?
+    pub(super) has_control: bool,
 }
 
 impl Half {
     /// A direction of which `seen` bytes of the client's preface have passed; `None`: it is the server's.
     pub(super) fn new(seen: Option<usize>) -> Half {
         let state = seen.map_or(State::Header, State::Preface);
-        Half { state, held: Vec::new(), frames: 0, was_lost: false }
+        Half {
+            state,
+            held: Vec::new(),
+            frames: 0,
+            was_lost: false,
+            is_agreed: false,
+            filled: 0,
+            has_control: false,
+        }
+    }
+
+    /// A direction in its middle: frames are looked for where segments begin.
+    pub(super) fn joined() -> Half {
+        Half { state: State::Lost, was_lost: true, ..Half::new(None) }
+    }
+
+    /// It is known to be HTTP/2: where it does not begin as that does, its beginning was missed.
+    pub(super) fn agreed(self) -> Half {
+        Half { is_agreed: true, ..self }
     }
 
     pub(super) fn held_bytes(&self) -> usize {
@@ -128,6 +152,9 @@ impl Half {
 
     /// Has it lost its boundaries? If `bytes`, a segment's, begin with frames, it has found them again.
     pub(super) fn is_lost_before(&mut self, bytes: &[u8]) -> bool {
+        if self.is_agreed && self.lacks_beginning(bytes) {
+            self.lose();
+        }
         if !matches!(self.state, State::Lost) {
             return false;
         }
@@ -138,11 +165,31 @@ impl Half {
         matches!(self.state, State::Lost)
     }
 
+    /// Are `bytes`, the first that are seen, not what HTTP/2 begins with?
+    fn lacks_beginning(&self, bytes: &[u8]) -> bool {
+        match self.state {
+            State::Preface(0) => bytes.iter().zip(CLIENT_PREFACE).any(|(found, expected)| found != expected),
+            State::Header if self.frames == 0 && self.held.is_empty() && !self.was_lost => {
+                frame::frame_header(bytes).is_ok_and(|(_, header)| !header.opens())
+            }
+            _ => false,
+        }
+    }
+
     /// Forgets where frames begin.
     pub(super) fn lose(&mut self) {
         self.state = State::Lost;
         self.held = Vec::new();
         self.was_lost = true;
+        (self.filled, self.has_control) = (0, false);
+    }
+
+    fn note_frame(&mut self, header: FrameHeader) {
+        self.frames = self.frames.saturating_add(1);
+        if self.was_lost && header.length > 0 {
+            self.filled = self.filled.saturating_add(1);
+            self.has_control |= header.frame_type != FrameType::DATA;
+        }
     }
 
     /// What comes next; `None`: nothing is left of `run`.
@@ -186,11 +233,20 @@ impl Half {
         let expected = CLIENT_PREFACE.get(seen..).unwrap_or_default();
         let taken = run.take(expected.len());
         if !expected.starts_with(taken) {
-            return Some(Piece::NotHttp2);
+            return Some(self.is_none());
         }
         let seen = seen + taken.len();
         self.state = if seen < CLIENT_PREFACE.len() { State::Preface(seen) } else { State::Header };
         None
+    }
+
+    /// It does not begin as HTTP/2 does.
+    fn is_none<'a>(&mut self) -> Piece<'a> {
+        if !self.is_agreed {
+            return Piece::NotHttp2;
+        }
+        self.lose();
+        Piece::LostAgain
     }
 
     fn header<'a>(&mut self, run: &mut Run<'a>, limits: &Limits) -> Option<Piece<'a>> {
@@ -202,15 +258,14 @@ impl Half {
         };
         let (_, header) = parsed?;
         self.held.clear();
-        let opens = header.frame_type == FrameType::SETTINGS && header.is_well_formed();
-        if self.frames == 0 && !self.was_lost && !opens {
-            return Some(Piece::NotHttp2);
+        if self.frames == 0 && !self.was_lost && !header.opens() {
+            return Some(self.is_none());
         }
         if self.was_lost && !header.is_plausible() {
             self.lose();
             return Some(Piece::LostAgain);
         }
-        self.frames = self.frames.saturating_add(1);
+        self.note_frame(header);
         self.begin(header, limits)
     }
 

@@ -6,6 +6,8 @@
 
 use super::huffman;
 use super::static_table::STATIC_TABLE;
+use crate::side::Side;
+use crate::work;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -86,6 +88,13 @@ impl Decoder {
         Decoder { entries: VecDeque::new(), size: 0, limit: DEFAULT_SIZE, cap, is_partial: false }
     }
 
+    /// A table that has entries, nobody knows which. Its size may have been agreed on before, too: as much is kept as
+    /// there is room for, since the encoder names nothing that it has dropped.
+    #[must_use]
+    pub fn joined(cap: usize) -> Decoder {
+        Decoder { limit: cap, is_partial: true, ..Decoder::new(cap) }
+    }
+
     /// Forgets all entries: some were made, nobody knows which.
     pub fn lose(&mut self) {
         self.entries = VecDeque::new();
@@ -106,6 +115,7 @@ impl Decoder {
     pub fn decode(&mut self, block: &[u8], fields: &mut dyn Fields) -> Result<(), BadBlock> {
         let mut rest = block;
         while let Some(first) = rest.first().copied() {
+            work::step();
             let step = self.representation(first, rest, fields);
             rest = match step {
                 Ok(behind) => behind,
@@ -222,6 +232,7 @@ impl Decoder {
         while self.size > self.limit.min(self.cap)
             && let Some(entry) = self.entries.pop_back()
         {
+            work::step();
             self.size -= entry.size;
             // The encoder still has those that only the cap drops.
             self.is_partial |= self.limit > self.cap;
@@ -229,6 +240,30 @@ impl Decoder {
         if self.entries.is_empty() {
             self.entries = VecDeque::new();
         }
+    }
+}
+
+/// Whose is a header block: the client's request, or the server's answer? Its first field is one of the pseudo-header
+/// fields (RFC 9113 §8.3). `None`: its name is unknown.
+#[must_use]
+pub fn sender(block: &[u8]) -> Option<Side> {
+    let first = *block.first()?;
+    let prefix = match first {
+        0x80.. => 7,
+        0x40..0x80 => 6,
+        0x20..0x40 => return None,
+        _ => 4,
+    };
+    let (rest, index) = integer(block, prefix).ok()?;
+    let name = match STATIC_TABLE.get(index.wrapping_sub(1)) {
+        Some((name, _)) => name.to_vec(),
+        None if index == 0 => string(rest).and_then(|(_, name)| name.decoded()).ok()?,
+        None => return None,
+    };
+    match name.as_slice() {
+        b":status" => Some(Side::Server),
+        [b':', ..] => Some(Side::Client),
+        _ => None,
     }
 }
 

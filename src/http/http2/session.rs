@@ -5,13 +5,14 @@ use super::flow_control::{Window, Windows};
 use super::frame::{self, Flags, FrameHeader, FrameType, GoAway, Setting, StreamId, block_fragment};
 use super::half::{Block, Half, Hit, Piece, Run};
 use super::head::{Head, Nothing};
-use super::hpack::Decoder;
+use super::hpack::{self, Decoder};
 use crate::anomaly::{Anomaly, AnomalySet};
 use crate::http::upgrade::{Request, Response};
 use crate::limits::Limits;
 use crate::moment::Moment;
 use crate::side::{PerSide, Side};
 use crate::tcp::stream_event::{Gap, GapCause, StreamEvent, Wire};
+use std::ops::Range;
 
 /// Length of a hole in a stream's content where it is unknown: more than any frame has left.
 const UNKNOWN_LEN: u64 = u64::MAX / 2;
@@ -19,14 +20,37 @@ const UNKNOWN_LEN: u64 = u64::MAX / 2;
 /// What a connection yields of the WebSockets in it.
 #[derive(Debug)]
 pub enum Http2Event<'a> {
-    /// A new stream asks for a WebSocket (RFC 8441 §4).
+    /// A new stream asks for a WebSocket (RFC 8441 §4), or may do so.
     Request {
         /// The stream.
         stream: StreamId,
-        /// What it asks.
+        /// What it asks, as far as that can be read.
         request: Request,
         /// How much each side may send on it at first; `None`: part of the connection was missed.
         windows: Option<PerSide<Window>>,
+        /// Does it say so? Else what it says can't be read.
+        is_sure: bool,
+        /// Has the server answered it, or a later one, before it came to light?
+        is_late: bool,
+    },
+    /// A stream on which the server answers before its request came to light: that may lie behind a hole.
+    Early {
+        /// The stream.
+        stream: StreamId,
+        /// The packet.
+        at: Moment,
+    },
+    /// The request of a followed stream, now that it has come to light, asks for no WebSocket.
+    OtherRequest {
+        /// The stream.
+        stream: StreamId,
+    },
+    /// A DATA frame begins on a stream that is not followed, and whose request was missed.
+    Unannounced {
+        /// The stream.
+        stream: StreamId,
+        /// The packet.
+        at: Moment,
     },
     /// The final answer on a followed stream; `None`: its header block can't be read.
     Response {
@@ -82,6 +106,8 @@ pub enum Http2Event<'a> {
     },
     /// Frames of the sender were lost, of any stream.
     Lost(Gap),
+    /// The side taken for the client is the server.
+    RolesReversed,
     /// It is no HTTP/2.
     NotHttp2,
 }
@@ -105,9 +131,15 @@ pub struct Session {
     head: Box<Head>,
     /// The client's latest stream.
     latest: StreamId,
+    /// The latest of them on which the server has answered.
+    answered: StreamId,
     windows: Windows,
     /// Were all frames seen?
     is_whole: bool,
+    /// Streams whose requests may have been missed.
+    unseen: Range<u32>,
+    /// Are the roles only guessed?
+    seeks_roles: bool,
     /// Oddities.
     pub anomalies: AnomalySet,
 }
@@ -129,10 +161,57 @@ impl Session {
             tables: PerSide::from_fn(|_| Decoder::new(limits.http2_table_bytes)),
             head: Box::default(),
             latest: StreamId(0),
+            answered: StreamId(0),
             windows: Windows::default(),
             is_whole: true,
+            unseen: 0..0,
+            seeks_roles: false,
             anomalies: AnomalySet::default(),
         }
+    }
+
+    /// A connection of which it is known what it is, though it may not be seen from its beginning.
+    #[must_use]
+    pub fn agreed(limits: &Limits) -> Session {
+        let mut session = Session::new(0, limits);
+        session.halves = session.halves.map(Half::agreed);
+        session
+    }
+
+    /// A connection in its middle. `roles_known`: is it sure who the client is?
+    #[must_use]
+    pub fn joined(roles_known: bool, limits: &Limits) -> Session {
+        Session {
+            halves: PerSide::from_fn(|_| Half::joined()),
+            tables: PerSide::from_fn(|_| Decoder::joined(limits.http2_table_bytes)),
+            is_whole: false,
+            unseen: 0..u32::MAX,
+            seeks_roles: !roles_known,
+            ..Session::new(0, limits)
+        }
+    }
+
+    /// Do the frames since it was joined show that it is HTTP/2? There are enough in a row, and not only what other
+    /// protocols may look like: both sides speak so, or with more than DATA.
+    #[must_use]
+    pub fn is_proved(&self, limits: &Limits) -> bool {
+        let filled = PerSide::from_fn(|side| self.halves[side].filled);
+        let both = filled.client > 0 && filled.server > 0;
+        let has_control = Side::BOTH.iter().any(|side| self.halves[*side].has_control);
+        let enough = filled.client.max(filled.server) >= limits.midstream_frames
+            && filled.client.saturating_add(filled.server) > limits.midstream_frames;
+        enough && (both || has_control)
+    }
+
+    /// Are the roles only guessed?
+    #[must_use]
+    pub fn seeks_roles(&self) -> bool {
+        self.seeks_roles
+    }
+
+    /// The roles are known.
+    pub fn settle_roles(&mut self) {
+        self.seeks_roles = false;
     }
 
     /// Memory for tables and for what is incomplete, in bytes.
@@ -192,7 +271,11 @@ impl Session {
                     self.frame(header, None, at, wire, call);
                 }
                 Piece::Skipped(header) => self.check(header, call.side),
-                Piece::LostAgain => self.lose_tables(call.side),
+                Piece::LostAgain => {
+                    let (offset, cause) = (run.offset, GapCause::Lost);
+                    let gap = Gap { at, offset, len: UNKNOWN_LEN, cause, unsent_at: None };
+                    self.lost_boundary(gap, call);
+                }
                 Piece::NotHttp2 => {
                     call.send(Http2Event::NotHttp2);
                     return;
@@ -204,6 +287,10 @@ impl Session {
     fn data_begins<S: Http2Sink>(&mut self, header: FrameHeader, at: Moment, call: &mut Call<'_, S>) {
         self.check(header, call.side);
         self.windows.connection.get_mut(call.side).sent(header.length, at);
+        let stream = header.stream;
+        if self.unseen.contains(&stream.0) && stream.is_of_client() && !call.sink.is_followed(stream) {
+            call.send(Http2Event::Unannounced { stream, at });
+        }
         if call.sink.is_followed(header.stream) {
             call.send(Http2Event::Sent { stream: header.stream, length: header.length, at });
         }
@@ -269,12 +356,15 @@ impl Session {
     }
 
     fn settings<S: Http2Sink>(&mut self, mut rest: &[u8], at: Moment, call: &mut Call<'_, S>) {
+        let mut by = 0;
         while let Ok((behind, setting)) = frame::setting(rest) {
             rest = behind;
             if setting.id == Setting::INITIAL_WINDOW_SIZE {
-                let by = self.windows.set_initial(call.side.other(), setting.value);
-                call.send(Http2Event::Allows { stream: None, by, at });
+                by += self.windows.set_initial(call.side.other(), setting.value);
             }
+        }
+        if by != 0 {
+            call.send(Http2Event::Allows { stream: None, by, at });
         }
     }
 
@@ -322,14 +412,24 @@ impl Session {
         call: &mut Call<'_, S>,
     ) {
         let stream = header.stream;
+        if self.seeks_roles && self.tells_roles(header, fragment, call) {
+            return;
+        }
         if header.frame_type == FrameType::PUSH_PROMISE {
             self.decode(call.side, fragment, None);
             return;
+        }
+        if call.side == Side::Server && stream.is_of_client() {
+            if stream > self.latest && !call.sink.is_followed(stream) {
+                call.send(Http2Event::Early { stream, at });
+            }
+            self.answered = self.answered.max(stream);
         }
         let is_followed = call.sink.is_followed(stream);
         let is_new = call.side == Side::Client && stream > self.latest && stream.is_of_client();
         if is_new {
             self.latest = stream;
+            self.unseen.end = self.unseen.end.min(stream.0);
         }
         let is_read = is_new || (is_followed && call.side == Side::Server);
         self.decode(call.side, fragment, is_read.then_some(call.limits.http2_header_block_bytes));
@@ -339,6 +439,26 @@ impl Session {
             self.response(stream, fragment.is_some(), at, call);
         }
         call.ends(header, at, wire);
+    }
+
+    /// Who asks and who answers? True: the roles were taken for each other.
+    fn tells_roles<S: Http2Sink>(
+        &mut self,
+        header: FrameHeader,
+        fragment: Option<&[u8]>,
+        call: &mut Call<'_, S>,
+    ) -> bool {
+        let sender = match header.frame_type {
+            FrameType::PUSH_PROMISE => Some(Side::Server),
+            _ => fragment.and_then(hpack::sender),
+        };
+        let Some(sender) = sender else { return false };
+        if sender != call.side {
+            call.send(Http2Event::RolesReversed);
+            return true;
+        }
+        self.seeks_roles = false;
+        false
     }
 
     /// Reads a block for its effect on the table; into `head`, with values of at most so many bytes, where `room` says
@@ -362,16 +482,19 @@ impl Session {
     }
 
     fn request<S: Http2Sink>(&mut self, stream: StreamId, at: Moment, call: &mut Call<'_, S>) {
-        match self.head.wants_websocket() {
-            Some(true) => {
-                self.note_unknown();
-                let windows = self.is_whole.then(|| self.windows.of_new_stream());
-                call.send(Http2Event::Request { stream, request: self.head.request(at), windows });
+        let is_sure = match self.head.wants_websocket() {
+            Some(false) => {
+                if call.sink.is_followed(stream) {
+                    call.send(Http2Event::OtherRequest { stream });
+                }
+                return;
             }
-            Some(false) => {}
-            // It may have asked for one: nobody will know.
-            None => self.note_unknown(),
-        }
+            wants => wants.is_some(),
+        };
+        let is_late = stream <= self.answered;
+        self.note_unknown();
+        let windows = self.is_whole.then(|| self.windows.of_new_stream());
+        call.send(Http2Event::Request { stream, request: self.head.request(at), windows, is_sure, is_late });
     }
 
     fn response<S: Http2Sink>(
@@ -404,6 +527,11 @@ impl Session {
         self.lose_table(side);
         *self.blocks.get_mut(side) = None;
         self.is_whole = false;
+        if side == Side::Client {
+            // Up to the next request.
+            let begin = if self.unseen.is_empty() { self.latest.0 + 1 } else { self.unseen.start };
+            self.unseen = begin..u32::MAX;
+        }
     }
 
     fn gap<S: Http2Sink>(&mut self, gap: Gap, call: &mut Call<'_, S>) {

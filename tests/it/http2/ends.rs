@@ -1,11 +1,12 @@
 //! How a stream ends: by Close frames, by a frame of HTTP/2, or with its connection.
 
 use super::{check, diagnoses, has, on};
+use crate::support::conversation::Conversation;
 use crate::support::http2_wire::{self as h2, CANCEL, INTERNAL_ERROR, NO_ERROR, opened};
 use crate::support::run;
 use crate::support::wire;
 use std::time::Duration;
-use wsclose::diagnosis::finding::Id;
+use wsclose::diagnosis::finding::{Confidence, Id};
 use wsclose::side::Side::{self, Client, Server};
 
 const OPEN: &str = "open:open by -";
@@ -88,6 +89,16 @@ fn goaway_in_error_ends_every_stream() {
     let outcome = check(&conn, &[(1, "abnormal:1006:fin by server"), (3, "abnormal:1006:fin by server")]);
     let teardown = &on(&outcome, 3).teardown;
     assert_eq!((teardown.kind.as_ref(), teardown.error.as_deref()), ("goaway", Some("INTERNAL_ERROR")));
+}
+
+#[test]
+fn a_reset_that_answers_a_goaway_in_error_only_follows_from_it() {
+    let mut conn = opened(&[1, 3]);
+    conn.client_sends(&h2::rst(3, CANCEL)).server_sends(&h2::goaway(3, INTERNAL_ERROR));
+    conn.client_sends(&h2::rst(1, INTERNAL_ERROR)).server_acks().fin(Server).fin(Client).acks(Server);
+    let outcome = check(&conn, &[(1, "abnormal:1006:fin by server"), (3, "abnormal:1006:rst by client")]);
+    let kind = |stream| on(&outcome, stream).teardown.kind.clone();
+    assert_eq!((kind(1).as_ref(), kind(3).as_ref()), ("goaway", "rst_stream"));
 }
 
 #[test]
@@ -192,5 +203,64 @@ fn data_behind_the_senders_own_end_is_an_anomaly_and_changes_nothing() {
     conn.client_sends(&h2::rst(1, CANCEL))
         .server_sends(&h2::data(1, &wire::text(Server, "late")))
         .client_acks();
-    assert!(!has(check(&conn, &[(1, "abnormal:1006:rst by client")]).only(), "http2_data_after_end"));
+    let outcome = check(&conn, &[(1, "abnormal:1006:rst by client")]);
+    assert!(!has(outcome.only(), "http2_data_after_end"));
+    assert_eq!(run::findings(&outcome), []);
+}
+
+#[test]
+fn data_behind_the_senders_own_end_is_a_finding_also_of_a_coded_end() {
+    let end_and_more = |conn: &mut Conversation| {
+        conn.server_sends(&h2::end(1)).server_sends(&h2::data(1, &wire::text(Server, "more"))).client_acks();
+    };
+    let mut abnormal = opened(&[1]);
+    end_and_more(&mut abnormal);
+    let mut coded = opened(&[1]);
+    coded.client_sends(&h2::close(Client, 1, 1000)).server_sends(&h2::close(Server, 1, 1000)).client_acks();
+    end_and_more(&mut coded);
+    for (conn, answer) in [(abnormal, "abnormal:1006:fin by server"), (coded, "coded:1000 by client")] {
+        let outcome = check(&conn, &[(1, answer)]);
+        assert!(has(outcome.only(), "http2_data_after_end"));
+        let [finding] = &run::findings(&outcome)[..] else { panic!("{:?}", run::findings(&outcome)) };
+        assert_eq!((finding.id.as_ref(), finding.confidence.as_ref()), ("data-after-end", "certain"));
+        let told: Vec<_> = finding.packets.iter().map(|at| at.packet).collect();
+        let frames: Vec<_> = conn.packets().iter().map(|packet| packet.payload.clone()).collect();
+        let place = |wanted: &[u8]| frames.iter().rposition(|bytes| bytes == wanted).unwrap() as u32 + 1;
+        let data = h2::data(1, &wire::text(Server, "more"));
+        assert_eq!(told, [place(&h2::end(1)), place(&data)]);
+    }
+}
+
+#[test]
+fn a_window_used_up_while_a_close_waits_is_an_anomaly_and_a_finding() {
+    let stalled = |seconds: u64, granted: bool| {
+        let mut conn = opened(&[1]);
+        let text = wire::text(Server, &"x".repeat(1_000));
+        let rest = 65_535 - wire::text(Server, "hello").len();
+        for _ in 0..rest / text.len() {
+            conn.server_sends(&h2::data(1, &text));
+        }
+        conn.server_sends(&h2::data(1, &text[..rest % text.len()])).client_acks();
+        if granted {
+            conn.client_sends(&h2::window_update(1, 1_000)).client_sends(&h2::window_update(0, 1_000));
+        }
+        // The client closes; the server may not answer.
+        conn.client_sends(&h2::close(Client, 1, 1000)).server_acks().wait(Duration::from_secs(seconds));
+        conn.server_sends(&h2::rst(1, INTERNAL_ERROR)).client_acks();
+        check(&conn, &[(1, "coded:1000 by client")])
+    };
+    let outcome = stalled(60, false);
+    assert!(has(outcome.only(), "http2_window_exhausted"));
+    let findings = run::findings(&outcome);
+    assert!(
+        findings.iter().any(|one| one.id == "flow-control-exhausted" && one.confidence == "likely"),
+        "{findings:?}"
+    );
+    // A moment is the time a WINDOW_UPDATE takes.
+    let found = diagnoses(&stalled(1, false));
+    let one = found.iter().find(|one| one.id == Id::FlowControlExhausted).unwrap();
+    assert_eq!(one.confidence, Confidence::Possible);
+    let outcome = stalled(60, true);
+    assert!(!has(outcome.only(), "http2_window_exhausted"));
+    assert!(run::findings(&outcome).iter().all(|one| one.id != "flow-control-exhausted"));
 }

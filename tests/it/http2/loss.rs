@@ -2,6 +2,7 @@
 
 use super::{check, has, on};
 use crate::support::http2_wire::{self as h2, END_HEADERS, frame, opened};
+use crate::support::packet::TcpPacket;
 use crate::support::run;
 use crate::support::wire;
 use wsclose::side::Side::{self, Client, Server};
@@ -93,6 +94,64 @@ fn headers_of_a_lost_table_are_unknown_and_recognised_streams_go_on() {
     let whole = [(1, "open:open by -"), (3, "coded:4000 by client"), (5, "coded:4000 by client")];
     let outcome = check(&opens(false), &whole);
     assert_eq!(on(&outcome, 5).handshake.path.as_deref(), Some("/entered"));
-    let outcome = check(&opens(true), &whole[..2]);
+    // Its frames show what stream 5 is.
+    let outcome = check(&opens(true), &whole);
     assert!(has(on(&outcome, 3), "http2_table_lost"), "the report says so");
+    let fifth = &on(&outcome, 5).handshake;
+    assert_eq!((fifth.path.as_deref(), fifth.method.as_deref(), fifth.status), (None, None, Some(200)));
+}
+
+#[test]
+fn a_websocket_whose_request_lies_in_a_hole_is_known_by_its_frames() {
+    let mut conn = opened(&[1]);
+    conn.next_not_captured().client_sends(&h2::connect(3, "/3")).server_sends(&h2::answer(3, 200));
+    for _ in 0..3 {
+        conn.client_sends(&h2::data(3, &wire::text(Client, "a question")));
+        conn.server_sends(&h2::data(3, &wire::text(Server, "an answer"))).client_acks();
+    }
+    conn.client_sends(&h2::close(Client, 3, 4000)).server_sends(&h2::close(Server, 3, 4000)).client_acks();
+    conn.server_sends(&h2::close(Server, 1, 1001)).client_sends(&h2::close(Client, 1, 1001)).server_acks();
+    let outcome = check(&conn, &[(1, "coded:1001 by server"), (3, "coded:4000 by client")]);
+    assert_eq!(on(&outcome, 3).handshake.seen, "response");
+}
+
+#[test]
+fn an_answer_read_before_its_request_hides_nothing_of_it() {
+    // The client's bytes wait for one that came out of order; meanwhile the server answers, and closes.
+    for status in [200, 403] {
+        let mut conn = opened(&[1]);
+        let before = conn.packets().len();
+        conn.client_sends(&frame(h2::PING, 0, 0, &[0; 8])).client_sends(&h2::connect(3, "/3"));
+        conn.client_sends(&h2::get(5));
+        conn.server_sends(&h2::answer(3, status)).server_sends(&h2::answer(5, 200));
+        let last = if status == 200 { h2::close(Server, 3, 1012) } else { h2::end(3) };
+        conn.server_sends(&last).server_sends(&h2::data(5, &[b'x'; 500])).server_sends(&h2::end(5));
+        conn.client_sends(&h2::rst(3, h2::CANCEL)).server_acks();
+        let mut packets = conn.packets();
+        let order = packets.split_off(before);
+        let is_answer = |packet: &&TcpPacket| packet.src.port() == 9001 && !packet.payload.is_empty();
+        let (server, client): (Vec<_>, Vec<_>) = order.iter().partition(is_answer);
+        packets.extend(server.into_iter().chain(client).cloned());
+        let outcome = run::analyze_packets(&packets);
+        let verdict = &on(&outcome, 3).verdict;
+        let expected = if status == 200 { "1012" } else { "refused" };
+        assert_eq!(verdict.label, expected, "{}", verdict.why);
+        assert_eq!(on(&outcome, 3).handshake.path.as_deref(), Some("/3"));
+        assert_eq!(outcome.connections.len(), 2);
+    }
+}
+
+#[test]
+fn what_was_taken_for_a_boundary_and_was_none_hides_a_close_again() {
+    // Behind a hole, bytes of another stream's content look like a frame, until the next does not.
+    let mut conn = opened(&[1, 3]);
+    let body = frame(h2::DATA, 0, 3, &wire::binary(Server, &[0xff; 600]));
+    conn.next_not_captured().server_sends(&body[..100]);
+    // A PING in the content, and behind it no frame, which hides where the Close begins.
+    let lure = [&frame(h2::PING, 0, 0, &[1; 8])[..], &h2::data(1, &wire::text(Server, "x"))].concat();
+    conn.server_sends(&lure).server_sends(&body[100..]).server_sends(&h2::close(Server, 1, 1001));
+    conn.server_sends(&h2::data(1, &wire::text(Server, "x"))).client_acks();
+    conn.server_sends(&h2::end(1)).client_sends(&h2::end(1)).server_acks();
+    let outcome = run::analyze_packets(&conn.packets());
+    assert_ne!(on(&outcome, 1).verdict.label, "1006", "{}", on(&outcome, 1).verdict.why);
 }

@@ -2,6 +2,7 @@
 
 mod ends;
 mod hostile;
+mod joined;
 mod loss;
 mod opening;
 mod recorded;

@@ -4,13 +4,16 @@ use super::answers;
 use crate::support::capture_file;
 use crate::support::packaging;
 use crate::support::packet::{TcpPacket, parse_capture};
+use crate::support::pcapng::{SECRETS, blocks, key_log};
 use crate::support::rewrite_set;
 use crate::support::run::{self, Answer};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use wsclose::analyzer::Options;
 use wsclose::http::http2::frame::{CLIENT_PREFACE, frame_header};
+use wsclose::report::model::Connection;
 
 #[derive(Debug, Deserialize)]
 struct Truth {
@@ -84,9 +87,9 @@ fn every_stream_gets_the_verdict_of_its_truth_file() {
     }
 }
 
-#[test]
-fn legs_of_a_proxy_that_translates_are_related() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/http2/chromium-nghttpx-ws.pcapng");
+/// Paths of the connections that are known to be one leg before and one behind a proxy.
+fn legs(name: &str, front: &str, back: &str) -> [Vec<String>; 2] {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("fixtures/http2/{name}.pcapng"));
     let outcome = run::analyze_path(&path);
     let legs = |is_back: bool, carrier: &str| {
         let is_one = |at: &usize| outcome.records[*at].other_leg.is_some_and(|leg| leg.is_back == is_back);
@@ -98,9 +101,19 @@ fn legs_of_a_proxy_that_translates_are_related() {
         paths.sort();
         paths
     };
-    let (front, back) = (legs(true, "tls+h2"), legs(false, "tcp"));
-    assert_eq!(front, back);
-    assert_eq!(front.len(), 7, "{front:?}");
+    [legs(true, front), legs(false, back)]
+}
+
+#[test]
+fn legs_of_a_proxy_that_translates_are_related() {
+    // HTTP/2 outside and HTTP/1.1 inside, and the other way.
+    for (name, outside, inside, count) in
+        [("chromium-nghttpx-ws", "tls+h2", "tcp", 7), ("ws-haproxy-node-h2c", "tcp", "h2", 6)]
+    {
+        let [front, back] = legs(name, outside, inside);
+        assert_eq!(front, back);
+        assert_eq!(front.len(), count, "{name}: {front:?}");
+    }
 }
 
 #[test]
@@ -127,20 +140,45 @@ fn http2_without_websockets_gives_no_connection_and_no_anomaly() {
 /// Streams and their answers, sorted.
 type Sorted = Vec<(Option<u32>, String)>;
 
-/// The fixtures in clear, with their packets: those in TLS are rewritten by its own tests.
-fn in_clear() -> Vec<(String, Vec<TcpPacket>, Sorted)> {
-    let packets = |path: &Path| {
+/// A fixture as its packets, with the keys to what is in TLS.
+struct Packets {
+    name: String,
+    packets: Vec<TcpPacket>,
+    options: Options,
+    original: Sorted,
+}
+
+impl Packets {
+    fn of(path: &Path) -> Packets {
         let file = std::fs::read(path).unwrap();
-        parse_capture(&capture_file::read(&file).unwrap()).unwrap()
-    };
-    let of = |(path, truth): (PathBuf, Truth)| {
-        let original = sorted(&run::analyze_path(&path));
-        let name = path.file_stem().unwrap().to_string_lossy().into_owned();
-        (truth.carrier == "h2").then(|| (name, packets(&path), original))
-    };
-    let found: Vec<_> = fixtures().into_iter().filter_map(of).collect();
-    assert!(found.len() >= 4);
-    found
+        let mut options = Options::default();
+        for (_, block) in blocks(&file).iter().filter(|(kind, _)| *kind == SECRETS) {
+            options.keys.read(key_log(block).as_bytes(), &options.limits);
+        }
+        Packets {
+            name: path.file_stem().unwrap().to_string_lossy().into_owned(),
+            packets: parse_capture(&capture_file::read(&file).unwrap()).unwrap(),
+            options,
+            original: sorted(&run::analyze_path(path)),
+        }
+    }
+
+    fn analyze(&self, packets: &[TcpPacket]) -> run::Outcome {
+        run::analyze_packets_with(packets, self.options.clone())
+    }
+}
+
+/// The fixtures that are rewritten: all in clear, and those in TLS of up to so many packets.
+fn rewritable(most_in_tls: usize) -> Vec<Packets> {
+    let of = |(path, truth): (PathBuf, Truth)| (truth.carrier == "h2", Packets::of(&path));
+    let found: Vec<_> = fixtures().into_iter().map(of).collect();
+    let is_taken = |is_clear: bool, one: &Packets| is_clear || one.packets.len() <= most_in_tls;
+    let (clear, tls): (Vec<_>, Vec<_>) = found
+        .into_iter()
+        .filter(|(is_clear, one)| is_taken(*is_clear, one))
+        .partition(|(is_clear, _)| *is_clear);
+    assert!(clear.len() >= 4 && tls.len() >= 3, "{} and {}", clear.len(), tls.len());
+    clear.into_iter().chain(tls).map(|(_, one)| one).collect()
 }
 
 fn sorted(outcome: &run::Outcome) -> Sorted {
@@ -151,24 +189,26 @@ fn sorted(outcome: &run::Outcome) -> Sorted {
 
 #[test]
 fn other_segments_order_names_and_links_keep_every_verdict() {
-    for (name, packets, original) in in_clear() {
-        for (rewrite_name, rewrite) in rewrite_set::keeping_the_verdict() {
-            assert_eq!(sorted(&run::analyze_packets(&rewrite(&packets))), original, "{name} {rewrite_name}");
+    let rewrites = rewrite_set::keeping_the_verdict();
+    for one in rewritable(200) {
+        let Packets { name, packets, options, original } = &one;
+        for (rewrite_name, rewrite) in &rewrites {
+            assert_eq!(sorted(&one.analyze(&rewrite(packets))), *original, "{name} {rewrite_name}");
         }
         for (packaging_name, packaging) in packaging::all() {
-            assert_eq!(
-                sorted(&run::analyze_raw(&packaging.apply(&packets))),
-                original,
-                "{name} {packaging_name}"
-            );
+            let outcome = run::analyze_raw_with(&packaging.apply(packets), options.clone());
+            assert_eq!(sorted(&outcome), *original, "{name} {packaging_name}");
         }
     }
 }
 
 #[test]
 fn with_any_one_packet_missing_no_1006_and_no_code_is_made_up() {
-    for (name, packets, original) in in_clear() {
-        let original: BTreeMap<_, _> = original.into_iter().collect();
+    for one in rewritable(2_000) {
+        let Packets { name, packets, .. } = &one;
+        let key = |found: &Connection<'_>| (run::endpoints(found), found.h2_stream);
+        let whole: BTreeMap<_, _> =
+            one.analyze(packets).connections.iter().map(|it| (key(it), Answer::of(it))).collect();
         for missing in 0..packets.len() {
             let rest: Vec<_> = packets
                 .iter()
@@ -176,11 +216,10 @@ fn with_any_one_packet_missing_no_1006_and_no_code_is_made_up() {
                 .filter(|(at, _)| *at != missing)
                 .map(|(_, one)| one.clone())
                 .collect();
-            for found in &run::analyze_packets(&rest).connections {
+            for found in &one.analyze(&rest).connections {
                 let Some(stream) = found.h2_stream else { continue };
-                let answer = Answer::of(found);
-                let whole = &original[&Some(stream)];
-                let is_same_label = whole.starts_with(&format!("{}:{}", answer.kind, answer.label));
+                let (answer, whole) = (Answer::of(found), &whole[&key(found)]);
+                let is_same_label = (&answer.kind, &answer.label) == (&whole.kind, &whole.label);
                 let is_modest = matches!(answer.kind.as_str(), "unknown" | "open");
                 assert!(
                     is_same_label || is_modest,
@@ -195,6 +234,10 @@ fn with_any_one_packet_missing_no_1006_and_no_code_is_made_up() {
 
 /// Type, stream and length of each frame that `side` sent, in order; from the bytes as TCP brings them into order.
 fn frames(bytes: &[u8]) -> Vec<(u8, u32, u32)> {
+    // Through a tunnel, the CONNECT and its answer come first.
+    let is_head = bytes.starts_with(b"CONNECT ") || bytes.starts_with(b"HTTP/1.1 ");
+    let head = bytes.windows(4).position(|four| four == b"\r\n\r\n").filter(|_| is_head);
+    let bytes = &bytes[head.map_or(0, |end| end + 4)..];
     let mut rest = bytes.strip_prefix(CLIENT_PREFACE).unwrap_or(bytes);
     let mut frames = Vec::new();
     while let Ok((payload, header)) = frame_header(rest) {
@@ -205,11 +248,11 @@ fn frames(bytes: &[u8]) -> Vec<(u8, u32, u32)> {
     frames
 }
 
-/// What `tshark -q -z follow` says that each side of stream 0 sent: the server's lines are indented.
-fn followed(file: &Path, port: u16) -> [Vec<u8>; 2] {
+/// What `tshark -q -z follow` says that each side of a TCP connection sent: the server's lines are indented.
+fn followed(file: &Path, port: u16, stream: u32) -> [Vec<u8>; 2] {
     let decode = format!("tcp.port=={port},http2");
     let output = Command::new("tshark")
-        .args(["-n", "-d", &decode, "-q", "-z", "follow,tcp,raw,0", "-r"])
+        .args(["-n", "-d", &decode, "-q", "-z", &format!("follow,tcp,raw,{stream}"), "-r"])
         .arg(file)
         .output()
         .expect("tshark runs");
@@ -226,7 +269,7 @@ fn followed(file: &Path, port: u16) -> [Vec<u8>; 2] {
 }
 
 /// The same of tshark: frames of both sides, sorted.
-fn tshark_frames(file: &Path, port: u16) -> Vec<(u8, u32, u32)> {
+fn tshark_frames(file: &Path, port: u16, stream: u32) -> Vec<(u8, u32, u32)> {
     let decode = format!("tcp.port=={port},http2");
     let output = Command::new("tshark")
         .args([
@@ -234,7 +277,7 @@ fn tshark_frames(file: &Path, port: u16) -> Vec<(u8, u32, u32)> {
             "-d",
             &decode,
             "-Y",
-            "http2.type && tcp.stream == 0",
+            &format!("http2.type && tcp.stream == {stream}"),
             "-T",
             "fields",
             "-E",
@@ -266,16 +309,18 @@ fn tshark_finds_the_same_frames() {
     }
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/http2");
     let mut files: Vec<_> = ["node-h2c-closes", "node-h2c-client-leaves", "node-h2c-server-killed"]
-        .map(|name| (folder.join(format!("{name}.pcapng")), 9443))
+        .map(|name| (folder.join(format!("{name}.pcapng")), 9443, 0))
         .into();
     if let Some(shared) = run::shared("captures") {
-        files.push((shared.join("OISF+suricata-verify/tests/http2-long-frame/input.pcap"), 8443));
-        files.push((shared.join("arkime+arkime/tests/pcap/http2-nghttp2.pcap"), 80));
-        files.push((shared.join("OISF+suricata-verify/tests/http2-continuation/input.pcap"), 8080));
+        files.push((shared.join("OISF+suricata-verify/tests/http2-long-frame/input.pcap"), 8443, 0));
+        files.push((shared.join("arkime+arkime/tests/pcap/http2-nghttp2.pcap"), 80, 0));
+        files.push((shared.join("OISF+suricata-verify/tests/http2-continuation/input.pcap"), 8080, 0));
+        files.push((shared.join("OISF+suricata-verify/tests/http2-errorcode/input.pcap"), 6233, 0));
+        files.push((shared.join("OISF+suricata-verify/tests/http2-errorcode/input.pcap"), 6233, 1));
     }
-    for (file, port) in files {
-        let theirs = tshark_frames(&file, port);
-        let mut ours: Vec<_> = followed(&file, port).iter().flat_map(|bytes| frames(bytes)).collect();
+    for (file, port, stream) in files {
+        let theirs = tshark_frames(&file, port, stream);
+        let mut ours: Vec<_> = followed(&file, port, stream).iter().flat_map(|bytes| frames(bytes)).collect();
         ours.sort_unstable();
         assert!(!theirs.is_empty(), "{}", file.display());
         assert_eq!(ours, theirs, "{}", file.display());

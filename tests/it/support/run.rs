@@ -138,8 +138,12 @@ pub fn analyze_bytes_with(file: Vec<u8>, options: Options) -> Outcome {
 }
 
 /// Analyzes captured packets.
+pub fn analyze_raw_with(packets: &[RawPacket], options: Options) -> Outcome {
+    analyze_bytes_with(Pcap { nanoseconds: true, ..Pcap::default() }.write(packets), options)
+}
+
 pub fn analyze_raw(packets: &[RawPacket]) -> Outcome {
-    analyze_bytes(Pcap { nanoseconds: true, ..Pcap::default() }.write(packets))
+    analyze_raw_with(packets, Options::default())
 }
 
 /// Analyzes TCP packets as they would be captured on Ethernet.
@@ -148,8 +152,7 @@ pub fn analyze_packets(packets: &[TcpPacket]) -> Outcome {
 }
 
 pub fn analyze_packets_with(packets: &[TcpPacket], options: Options) -> Outcome {
-    let raw = Packaging::default().apply(packets);
-    analyze_bytes_with(Pcap { nanoseconds: true, ..Pcap::default() }.write(&raw), options)
+    analyze_raw_with(&Packaging::default().apply(packets), options)
 }
 
 /// The folder of captures that nobody here made, beside the package (`WSCLOSE_SHARED` names another place).

@@ -204,3 +204,86 @@ fn the_table_never_grows_beyond_its_cap_whatever_its_encoder_says() {
     decoder.decode(&huge, &mut All::default()).unwrap();
     assert_eq!((decoder.entries.len(), decoder.size), (0, 0));
 }
+
+/// Header blocks of encoders that are not ours (`tests/lab/record_hpack.py`).
+#[derive(serde::Deserialize)]
+struct Recorded {
+    encoder: String,
+    table_bytes: usize,
+    blocks: Vec<RecordedBlock>,
+}
+
+#[derive(serde::Deserialize)]
+struct RecordedBlock {
+    block: String,
+    fields: Vec<(String, String)>,
+}
+
+fn recorded() -> Vec<Recorded> {
+    let lists: Vec<Recorded> =
+        serde_json::from_str(include_str!("../../../../fixtures/http2/hpack.json")).unwrap();
+    assert!(lists.len() >= 7);
+    lists
+}
+
+/// Of a field, its bytes; each character of the recording is one.
+fn as_read(fields: &[(String, String)]) -> Vec<String> {
+    let bytes = |text: &str| text.chars().map(|it| u8::try_from(u32::from(it)).unwrap()).collect::<Vec<_>>();
+    let text = |part: &str| String::from_utf8_lossy(&bytes(part)).into_owned();
+    fields.iter().map(|(name, value)| format!("{}: {}", text(name), text(value))).collect()
+}
+
+#[test]
+fn what_other_encoders_write_is_read() {
+    for list in recorded() {
+        let mut decoder = Decoder::new(1 << 16);
+        for (number, block) in list.blocks.iter().enumerate() {
+            let mut all = All::default();
+            decoder.decode(&hex(&block.block), &mut all).unwrap();
+            let Recorded { encoder, table_bytes, .. } = &list;
+            assert_eq!(all.0, as_read(&block.fields), "{encoder}, {table_bytes}, block {number}");
+            assert!(decoder.size <= 4_096);
+        }
+    }
+}
+
+#[test]
+fn what_other_encoders_write_behind_a_loss_is_read_or_unknown_and_never_wrong() {
+    let mut unknown = 0;
+    for list in recorded() {
+        for first in 1..list.blocks.len() {
+            for mut decoder in [Decoder::joined(1 << 16), Decoder::new(1 << 16)] {
+                decoder.lose();
+                for block in &list.blocks[first..] {
+                    let mut all = All::default();
+                    decoder.decode(&hex(&block.block), &mut all).unwrap();
+                    let fields = as_read(&block.fields);
+                    assert_eq!(all.0.len(), fields.len());
+                    for (found, whole) in all.0.iter().zip(&fields) {
+                        unknown += usize::from(found == "?");
+                        assert!(found == "?" || found == whole, "{}: {found}, not {whole}", list.encoder);
+                    }
+                }
+            }
+        }
+    }
+    assert!(unknown > 100, "{unknown}");
+}
+
+#[test]
+fn a_block_tells_who_sent_it_if_its_first_field_does() {
+    for list in recorded() {
+        let told = list.blocks.iter().map(|block| sender(&hex(&block.block)));
+        assert!(told.flatten().all(|side| side == Side::Client), "{}", list.encoder);
+        let first = &list.blocks[0].block;
+        // The table's size may come first.
+        let is_size = first.starts_with(['2', '3']);
+        assert_eq!(sender(&hex(first)), Some(Side::Client).filter(|_| !is_size));
+    }
+    assert_eq!(sender(&[0x88]), Some(Side::Server), ":status 200");
+    assert_eq!(sender(&hex("48 03 333032")), Some(Side::Server), ":status by its name's index");
+    assert_eq!(sender(&hex("00 07 3a73746174757300")), Some(Side::Server), ":status in full");
+    assert_eq!(sender(&hex("00 05 3a7061746800")), Some(Side::Client), ":path in full");
+    assert_eq!((sender(&[0xbe]), sender(&[0x20]), sender(&[])), (None, None, None));
+    assert_eq!(sender(&hex("0f 10 00")), None, "content-type: trailers");
+}

@@ -22,6 +22,7 @@ struct Content {
     order: Vec<Side>,
     gaps: Vec<(Side, Gap)>,
     wires: Vec<(Side, u64, u64)>,
+    protocols: Vec<Vec<u8>>,
 }
 
 impl StreamSink for Content {
@@ -37,6 +38,11 @@ impl StreamSink for Content {
                 self.gaps.push((side, gap));
             }
         }
+    }
+
+    fn protocol(&mut self, name: &[u8]) {
+        assert!(self.wires.is_empty(), "it is told before any content");
+        self.protocols.push(name.to_vec());
     }
 }
 
@@ -311,6 +317,52 @@ fn tls12_client(suite: CipherSuite) -> (Script, Sealer) {
     let keys = key_block(handshake, &Secret::new(vec![0x22; 48])).unwrap();
     script.send(Side::Client, &plain(ContentType::CHANGE_CIPHER_SPEC, &[1]));
     (script, Sealer::new(suite, version, &keys.client))
+}
+
+/// A hello's extension ALPN that names one protocol.
+fn alpn(name: &[u8]) -> Vec<u8> {
+    let length = u8::try_from(name.len()).unwrap();
+    [&[0, 16, 0, length + 3, 0, length + 1, length][..], name].concat()
+}
+
+#[test]
+fn the_protocol_that_alpn_agreed_on_is_told_before_any_content() {
+    let message = |kind: u8, body: &[u8]| [&[kind, 0, 0, u8::try_from(body.len()).unwrap()], body].concat();
+    let extensions = |all: &[u8]| [&u16::try_from(all.len()).unwrap().to_be_bytes(), all].concat();
+    let hello = |suite: u16, more: &[u8]| {
+        let [high, low] = suite.to_be_bytes();
+        let body = [&[3, 3][..], &[0x11; 32], &[0, high, low, 0], &extensions(more)].concat();
+        plain(ContentType::HANDSHAKE, &message(2, &body))
+    };
+    let client = message(1, &[&[3, 3][..], &[0x11; 32], &[0, 0, 2, 0x13, 1, 1, 0]].concat());
+    let client = plain(ContentType::HANDSHAKE, &client);
+    // TLS 1.2: in the ServerHello.
+    let mut script = Script::new(KeyLog::default());
+    script.send(Side::Client, &client);
+    script.send(Side::Server, &hello(0xc02f, &alpn(b"http/1.1")));
+    assert_eq!(script.content.protocols, [b"http/1.1".to_vec()]);
+    // TLS 1.3: in the encrypted extensions, in one segment with the server's first content.
+    let (suite, random) = (CipherSuite(0x1301), "11".repeat(32));
+    let mut keys = KeyLog::default();
+    for (label, byte) in [("SERVER_HANDSHAKE_TRAFFIC_SECRET", "22"), ("SERVER_TRAFFIC_SECRET_0", "33")] {
+        keys.read(format!("{label} {random} {}", byte.repeat(32)).as_bytes(), &Limits::default());
+    }
+    let sealer = |byte: u8| {
+        let keys = traffic_keys(suite, &Secret::new(vec![byte; 32])).unwrap();
+        Sealer::new(suite, ProtocolVersion::TLS_1_3, &keys)
+    };
+    let mut script = Script::new(keys);
+    script.send(Side::Client, &client);
+    let flight = [message(8, &extensions(&alpn(b"h2"))), message(20, &[0; 32])].concat();
+    let records = [
+        hello(0x1301, &[0, 43, 0, 2, 3, 4]),
+        sealer(0x22).seal(ContentType::HANDSHAKE, &flight, 0),
+        sealer(0x33).seal(ContentType::APPLICATION_DATA, b"content", 0),
+    ];
+    script.send(Side::Server, &records.concat());
+    assert_eq!(script.content.protocols, [b"h2".to_vec()]);
+    assert_eq!(script.content.bytes.server, b"content");
+    assert_eq!(script.session.facts.alpn.as_deref(), Some(&b"h2"[..]));
 }
 
 #[test]
