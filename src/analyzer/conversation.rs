@@ -408,6 +408,7 @@ impl Conversation {
             endpoints,
             reported,
             other_leg: None,
+            beside: None,
             anomalies,
         }
     }

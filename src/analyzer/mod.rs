@@ -1,6 +1,7 @@
 //! Wires the layers: packets in, judged connections out.
 
 mod conversation;
+mod contents;
 mod facts;
 mod joining;
 mod multiplexed;
@@ -13,6 +14,7 @@ pub mod record;
 mod secured;
 mod settling;
 mod split;
+pub mod track;
 mod tracker;
 mod translated;
 mod upper;
@@ -202,6 +204,12 @@ impl Follower {
         Some(Followed(event))
     }
 
+    /// The keys of TLS sessions so far.
+    #[must_use]
+    pub fn keys(&self) -> &KeyLog {
+        &self.tracker.options.keys
+    }
+
     /// Oddities so far, over all layers.
     #[must_use]
     pub fn anomalies(&self) -> AnomalyCounts {
@@ -314,6 +322,12 @@ impl Analyzer {
                 None => return None,
             }
         }
+    }
+
+    /// The keys of TLS sessions so far.
+    #[must_use]
+    pub fn keys(&self) -> &KeyLog {
+        self.follower.keys()
     }
 
     /// Oddities so far, over all layers.

@@ -1,5 +1,6 @@
 //! One judged connection: what the report is made of.
 
+use super::track::Track;
 use crate::anomaly::AnomalySet;
 use crate::decode::segment::{EncapsulationId, Endpoint};
 use crate::diagnosis::stack::ReportedAs;
@@ -67,6 +68,17 @@ pub struct ConnectionRecord {
     pub reported: PerSide<Option<ReportedAs>>,
     /// What the other leg tells, where both of a proxied connection are in the capture.
     pub other_leg: Option<OtherLeg>,
+    /// The other leg, where both of a proxied connection are in the capture.
+    pub beside: Option<Box<Beside>>,
     /// Oddities.
     pub anomalies: AnomalySet,
+}
+
+/// The other leg of a connection through a proxy, whatever its end tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Beside {
+    /// Is it the one behind the proxy?
+    pub is_back: bool,
+    /// Where its packets are.
+    pub track: Track,
 }

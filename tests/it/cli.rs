@@ -516,35 +516,6 @@ fn the_readme_shows_the_program_s_own_report() {
 }
 
 #[test]
-fn show_draws_one_connection_packet_by_packet() {
-    let folder = Folder::new();
-    let mut conn = Conversation::opened();
-    conn.client_sends(&wire::text(Side::Client, "hello")).server_acks();
-    conn.server_sends(&wire::close(Side::Server, 1001, "\u{1b}[31mbye")).client_acks();
-    conn.client_sends(&wire::close(Side::Client, 1001, ""));
-    conn.fin(Side::Server).fin(Side::Client).server_acks();
-    let path = folder.capture("a.pcap", &conn);
-    let text = stdout(&run(&["show", &path, "--stream", "0"]));
-    for part in [
-        "Text of 5 bytes",
-        "client <-- server  ACK, ",
-        "FIN, ACK",
-        "1001, by server",
-        "client was told 1001 (certain)",
-    ] {
-        assert!(text.contains(part), "{part}: {text}");
-    }
-    assert!(!text.contains('\u{1b}'));
-    let last = stdout(&run(&["show", &path, "--stream", "0", "--last", "1"]));
-    assert!(
-        last.contains("packets before these")
-            && last.matches("packet ").count() < text.matches("packet ").count()
-    );
-    let missing = run(&["show", &path, "--stream", "9"]);
-    assert_eq!(missing.status.code(), Some(2));
-}
-
-#[test]
 fn advice_on_an_end_within_tls_goes_to_the_side_that_the_verdict_names() {
     let recorded =
         std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/tls/1.3-aes128-gcm.pcapng");
@@ -553,23 +524,6 @@ fn advice_on_an_end_within_tls_goes_to_the_side_that_the_verdict_names() {
     assert_eq!(lost["verdict"]["closed_by"], "client");
     let text = lost["diagnosis"][0]["text"].as_str().unwrap();
     assert!(text.starts_with("client ended TLS in packet 65 without a Close"), "{text}");
-}
-
-#[test]
-fn show_takes_no_tls_record_for_a_frame_and_finds_the_keys() {
-    let recorded =
-        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/tls/1.3-aes128-gcm.pcapng");
-    let text = stdout(&run(&["show", &recorded.to_string_lossy(), "--stream", "1"]));
-    for part in ["Upgrade request", "status 101", "Close 1001 \"going away\"", "1001, by server"] {
-        assert!(text.contains(part), "{part}: {text}");
-    }
-    assert!(!text.contains("opcode") && !text.contains("more follows"), "{text}");
-    let folder = Folder::new();
-    let keys = folder.with("keys.log", b"nothing\n");
-    let without = run(&["show", &recorded.to_string_lossy(), "--stream", "1", "--keylog", &keys]);
-    assert!(without.status.success() && stderr(&without).contains("no secret of a TLS session in it"));
-    let missing = run(&["show", &recorded.to_string_lossy(), "--stream", "1", "--keylog", "/nowhere"]);
-    assert_eq!(missing.status.code(), Some(2));
 }
 
 #[test]

@@ -58,7 +58,7 @@ pub(crate) fn run(args: &AnalyzeArgs) -> Result<ExitCode> {
     let infos = source.infos();
     reporter.settler.finish();
     reporter.drain()?;
-    reporter.output.read_again(&args.files, &limits(&args.common))?;
+    reporter.output.read_again(&args.files, follower.keys(), &limits(&args.common))?;
     finish(&mut reporter, &follower, &infos)?;
     read?;
     let is_whole = warn_of_incomplete(&args.common, &infos) & warn_of_unsupported(&follower);
