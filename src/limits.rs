@@ -207,6 +207,9 @@ limits! {
     // -- http
     /// Longest HTTP head read, in bytes.
     http_head_bytes: usize = 64 << 10, Bytes, InConnectionBytes, least 1;
+    /// Heads of requests, and as many of answers, held once for all connections that sent the same; where there are
+    /// more, the set begins anew.
+    shared_heads: usize = 1_024, Count, Each(8_192);
     /// Messages of a connection that is not (yet) a WebSocket after which HTTP is no longer followed.
     http_messages: u32 = 100_000, Count, Nothing, least 1;
     /// Dynamic table of one direction of HTTP/2 that is kept, in bytes; browsers allow as much.

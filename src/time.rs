@@ -70,7 +70,8 @@ impl Timestamp {
     /// Is `self` at least `wait` later than `earlier`?
     #[must_use]
     pub fn has_passed(self, wait: Duration, earlier: Timestamp) -> bool {
-        u128::try_from(self.nanos_since(earlier)).is_ok_and(|nanos| nanos >= wait.as_nanos())
+        let wait = i64::try_from(wait.as_nanos()).unwrap_or(i64::MAX);
+        self.nanos_since(earlier) >= wait && self >= earlier
     }
 
     /// RFC 3339 in UTC with nanoseconds: `2026-11-22T09:15:00.123456789Z`.

@@ -25,38 +25,39 @@ use crate::verdict::teardown::{
 use crate::verdict::vantage::{self, Vantage};
 use crate::websocket::session::{Direction, HiddenCause, Traffic};
 use crate::websocket::vitals::{Vitals, fnv1a};
+use std::num::NonZeroU64;
 
 /// A TCP connection and the protocol on top of it.
 ///
 /// ```text
-///  Conversation, 832 bytes in the flow table
-///  +- tcp 672 ----------------------------+- upper 40 -+- addresses, serial, idle 80 -+
-///  | client's half | server's half | ...  | phase, ... |                              |
-///  +--|---------------|-------------------+--|------|--+------------------------------+
-///     +-> reset, recovery: only if any       |      +-> Handshake 368 + its values
-///                                            +-> Session 640, or Http1 120 before the Upgrade
+///  Conversation, 720 bytes, at the start of a cache line in the flow table
+///  0 tcp 592 -----------------------------------+ 592 client + 616 upper 40 + 656 what few packets need 64 -+
+///  | client's half 256 | server's half 256 | 80 |            | phase, ...   | serial, server, ...            |
+///  +--|--------------------|--------------------+------------+--|------|----+-------------------------------+
+///     +-> reset, recovery, oddities: if any                     |      +-> Handshake 96 + its values
+///                                                               +-> Session 512, or Http1 120 before the Upgrade
 /// ```
 #[derive(Clone, Debug)]
+#[repr(C)]
 pub(super) struct Conversation {
     pub(super) tcp: Connection,
-    pub(super) upper: Upper,
     client: Endpoint,
+    pub(super) upper: Upper,
+    serial: u64,
+    /// ICMP errors about it, the first few; mostly none.
+    #[expect(clippy::box_collection, reason = "a third of an empty vector's size")]
+    icmp: Option<Box<Vec<IcmpError>>>,
+    /// Hash of its handshake key, once the tracker was told.
+    key: Option<NonZeroU64>,
+    tcp_stream: Option<u32>,
     server: Endpoint,
     encapsulation: EncapsulationId,
-    tcp_stream: Option<u32>,
-    serial: u64,
-    /// Payload seen before the latest event that could end TCP.
-    pub(super) idle_since: Option<Moment>,
     /// Has ended, and its stragglers are waited for.
     lingers: bool,
     /// Has its peer stopped answering?
     pub(super) standing: Standing,
     /// At the end of observation that side's frame (or head) was still incomplete.
     in_frame: PerSide<bool>,
-    /// ICMP errors about it, the first few.
-    icmp: Vec<IcmpError>,
-    /// Hash of its handshake key, once the tracker was told.
-    key: Option<u64>,
 }
 
 /// A connection turned out to be a WebSocket.
@@ -111,24 +112,18 @@ impl Conversation {
             encapsulation: segment.encapsulation,
             tcp_stream,
             serial,
-            idle_since: None,
             lingers: false,
             standing: Standing::Alive,
             in_frame: PerSide::default(),
-            icmp: Vec::new(),
+            icmp: None,
             key: None,
         }
     }
 
     /// Part of this conversation: between the same ends, and in the same packets.
-    pub(super) fn part_of(
-        &self,
-        tcp: Connection,
-        upper: Upper,
-        idle_since: Option<Moment>,
-        key: Option<u64>,
-    ) -> Self {
-        Conversation { tcp, upper, icmp: self.icmp.clone(), idle_since, key, ..*self }
+    pub(super) fn part_of(&self, tcp: Connection, upper: Upper, key: Option<u64>) -> Self {
+        let key = key.and_then(NonZeroU64::new);
+        Conversation { tcp, upper, icmp: self.icmp.clone(), key, ..*self }
     }
 
     /// Reads something from each part that a packet needs, so that it is near when the packet's turn comes.
@@ -139,11 +134,9 @@ impl Conversation {
     /// Takes a segment if it is the next one of a connection without any trouble; see [`Connection::handle_plain`].
     pub(super) fn handle_plain(&mut self, segment: &Segment<'_>, options: &Options) -> bool {
         let side = self.side_of(segment);
-        let last_payload = self.tcp.last_payload;
         let mut sink = Sink { upper: &mut self.upper, options };
         let is_plain = self.tcp.handle_plain(side, segment, &mut sink);
         if is_plain {
-            self.idle_since = last_payload;
             self.settle_roles();
         }
         is_plain
@@ -151,9 +144,6 @@ impl Conversation {
 
     pub(super) fn handle_segment(&mut self, segment: &Segment<'_>, options: &Options) {
         let side = self.side_of(segment);
-        if !self.has_tcp_end() {
-            self.idle_since = self.tcp.last_payload;
-        }
         let mut sink = Sink { upper: &mut self.upper, options };
         self.tcp.handle_segment(side, segment, &options.limits, &mut sink);
         self.settle_roles();
@@ -171,8 +161,9 @@ impl Conversation {
 
     /// Takes an ICMP error that quotes one of its segments.
     pub(super) fn handle_icmp(&mut self, error: &IcmpError, limits: &Limits) {
-        if self.icmp.len() < limits.icmp_errors {
-            self.icmp.push(*error);
+        let icmp = self.icmp.get_or_insert_default();
+        if icmp.len() < limits.icmp_errors {
+            icmp.push(*error);
         } else {
             self.upper.anomalies.insert(Anomaly::IcmpLimit);
         }
@@ -240,13 +231,6 @@ impl Conversation {
         self.has_ended()
     }
 
-    fn has_tcp_end(&self) -> bool {
-        Side::BOTH.into_iter().any(|side| {
-            let half = &self.tcp.halves[side];
-            half.fin.is_some() || half.reset.is_some()
-        })
-    }
-
     /// How long it has been idle, in nanoseconds, where the longest is to be dropped first. One that never carried a byte
     /// counts as idle many times as long: a flood of SYNs must not push out those that have something to tell.
     pub(super) fn idle(&self, now: Timestamp) -> i64 {
@@ -271,10 +255,10 @@ impl Conversation {
     /// its last packet, or to `now` where it was given up. `None`: it has not ended.
     pub(super) fn end_span(&self, now: Timestamp, limits: &Limits) -> Option<(Timestamp, Timestamp)> {
         let dead_since = self.dead_since(limits);
-        if dead_since.is_none() && !self.has_tcp_end() && !self.has_unseen_end() {
+        if dead_since.is_none() && !self.tcp.may_have_ended() && !self.has_unseen_end() {
             return None;
         }
-        let payload = self.idle_since.or(self.tcp.last_payload).unwrap_or(self.tcp.opened).at;
+        let payload = self.tcp.payload_before.or(self.tcp.last_payload).unwrap_or(self.tcp.opened).at;
         let from = dead_since.map_or(payload, |since| since.min(payload));
         let to = if dead_since.is_some() { now } else { self.tcp.last.at };
         Some((from, to.max(from)))
@@ -316,13 +300,13 @@ impl Conversation {
         }
         self.upper.server_told = true;
         let request = self.upper.handshake.request.as_ref();
-        self.key = request.and_then(|request| request.key.as_deref()).map(fnv1a);
-        Some(Opened { server, key: self.key, stream: None, target: request.map(Target::of) })
+        self.key = request.and_then(|request| request.key.as_deref()).map(fnv1a).and_then(NonZeroU64::new);
+        Some(Opened { server, key: self.key(), stream: None, target: request.map(Target::of) })
     }
 
     /// The hash of its handshake key, if the tracker was told of it.
     pub(super) fn key(&self) -> Option<u64> {
-        self.key
+        self.key.map(NonZeroU64::get)
     }
 
     /// Is it encrypted, with nothing of it decrypted?
@@ -394,12 +378,12 @@ impl Conversation {
             opened: self.tcp.opened,
             last,
             last_payload,
-            idle_since: self.idle_since.or(last_payload),
+            idle_since: self.tcp.payload_before.or(last_payload),
             tls: self.upper.take_tls_facts(),
             handshake: self.upper.handshake,
             traffic,
             vitals,
-            keepalives: PerSide::from_fn(|side| self.tcp.halves[side].keepalives),
+            keepalives: PerSide::from_fn(|side| self.tcp.halves[side].keepalives()),
             initial_seq: PerSide::from_fn(|side| self.tcp.halves[side].initial_seq()),
             teardown,
             verdict,
@@ -464,7 +448,7 @@ impl Conversation {
         }
         for side in Side::BOTH {
             // Its receiver may have taken other bytes than those read here.
-            if let Some(at) = halves[side].differs
+            if let Some(at) = halves[side].differs()
                 && sight[side] == Sight::Full
             {
                 *sight.get_mut(side) = lost(Blind::Desynchronized, Some(at), 0, None);
@@ -488,7 +472,7 @@ impl Conversation {
             unanswered: PerSide::from_fn(|side| halves[side].unanswered),
             last: PerSide::from_fn(|side| halves[side].last),
             last_message,
-            icmp: std::mem::take(&mut self.icmp),
+            icmp: self.icmp.take().map_or_else(Vec::new, |icmp| *icmp),
             tls: self.upper.tls_facts().map(|facts| Box::new(Secrecy::of(facts))),
             stream: None,
             observed,
@@ -546,7 +530,7 @@ fn last_message_of(direction: &Direction) -> LastMessage {
 
 /// Could a Close of this direction have passed unseen?
 fn sight_of(direction: &Direction, joined: bool) -> Sight {
-    let Some(hidden) = direction.hidden else { return Sight::Full };
+    let Some(hidden) = direction.hidden.as_deref() else { return Sight::Full };
     let blind = match hidden.cause {
         HiddenCause::Gap(GapCause::Lost | GapCause::Limit | GapCause::ByteOrFin) => Blind::Gap,
         HiddenCause::Gap(GapCause::Truncated) => Blind::Truncated,
@@ -560,14 +544,27 @@ fn sight_of(direction: &Direction, joined: bool) -> Sight {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::flow::table::FlowTable;
     use crate::http::upgrade::Handshake;
+    use crate::tcp::half::Half;
     use crate::websocket::session::Session;
 
     #[test]
     fn a_connection_takes_no_more_memory_than_its_layout_says() {
-        assert_eq!(size_of::<Conversation>(), 832);
-        assert_eq!(size_of::<Connection>(), 672);
-        assert_eq!((size_of::<Upper>(), size_of::<Session>(), size_of::<Handshake>()), (40, 640, 368));
+        assert_eq!(size_of::<Conversation>(), 720);
+        assert_eq!((size_of::<Connection>(), size_of::<Half>()), (592, 256));
+        assert_eq!(FlowTable::<Conversation>::SLOT, 768);
+        assert_eq!((size_of::<Upper>(), size_of::<Session>(), size_of::<Handshake>()), (40, 512, 96));
+    }
+
+    #[test]
+    fn what_every_packet_needs_lies_together() {
+        use std::mem::offset_of;
+        let upper = offset_of!(Conversation, upper);
+        assert_eq!((offset_of!(Half, plain), offset_of!(Half, unanswered)), (63, 64));
+        assert_eq!((offset_of!(Connection, last), offset_of!(Connection, anomalies)), (512, 568));
+        // One line more: whose packet it is, and where its payload goes.
+        assert_eq!(offset_of!(Conversation, client) / 64, (upper + offset_of!(Upper, reversed)) / 64);
     }
 
     #[test]

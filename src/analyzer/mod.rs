@@ -119,11 +119,12 @@ impl Follower {
         for packets in block.packets.chunks(BATCH) {
             batch.clear();
             touch_bytes(block, packets);
-            for packet in packets {
+            let Follower { decoder, tracker } = self;
+            batch.extend(packets.iter().map(|packet| {
                 let bytes = block.packet_bytes(packet);
-                let segment = self.decoder.decode_common(packet.at, packet.link_type, bytes);
-                batch.push(segment.map(|segment| self.tracker.locate(segment)));
-            }
+                let segment = decoder.decode_common(packet.at, packet.link_type, bytes)?;
+                Some(tracker.locate(segment))
+            }));
             self.tracker.touch(&mut batch);
             for (packet, located) in packets.iter().zip(&batch) {
                 match located {

@@ -80,14 +80,14 @@ impl Conversation {
         tcp.opened = stream.opened;
         tcp.last = if stream.is_closed { stream.last } else { tcp.last };
         tcp.last_payload = stream.last_payload;
+        tcp.payload_before = stream.idle_since.or(stream.last_payload);
         let mut upper = Upper::new(true, true);
         (upper.is_websocket, upper.server_told) = (true, true);
         upper.anomalies = stream.anomalies;
         *upper.handshake = stream.handshake.clone();
-        let idle_since = stream.idle_since.or(stream.last_payload);
         let key = stream.key;
         upper.phase = Phase::Stream(Box::new(self.part(stream)));
-        self.part_of(tcp, upper, idle_since, key)
+        self.part_of(tcp, upper, key)
     }
 
     fn part(&self, stream: Stream) -> StreamPart {

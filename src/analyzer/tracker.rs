@@ -12,6 +12,7 @@ use crate::flow::copies::CopyFilter;
 use crate::flow::key::FlowKey;
 use crate::flow::stream_number::StreamNumbers;
 use crate::flow::table::{FlowId, FlowTable};
+use crate::http::upgrade::Heads;
 use crate::time::Timestamp;
 use crate::tls::keylog::Reading;
 use crate::verdict::teardown::Observed;
@@ -31,6 +32,8 @@ pub(super) struct Tracker {
     /// Ended connections, with the time at which their stragglers are no longer waited for.
     pub(super) lingering: VecDeque<(Timestamp, FlowId)>,
     pub(super) watch: Watch,
+    /// What the handshakes of many connections have in common.
+    heads: Heads,
     /// Requests over HTTP/2 whose other leg may come.
     pub(super) waiting: Waiting,
     /// What has come to light and was not yet handed on.
@@ -67,6 +70,7 @@ impl Tracker {
             table: FlowTable::default(),
             lingering: VecDeque::new(),
             watch: Watch::default(),
+            heads: Heads::default(),
             waiting: Waiting::default(),
             events: VecDeque::new(),
             anomalies: AnomalyCounts::default(),
@@ -83,10 +87,15 @@ impl Tracker {
     }
 
     /// Time passes: connections whose stragglers have had their time are finished.
+    #[inline]
     pub(super) fn advance(&mut self, now: Timestamp) {
         self.now = self.now.max(now);
-        self.expire();
-        self.give_up_dead();
+        if self.lingering.front().is_some_and(|(deadline, _)| *deadline <= self.now) {
+            self.expire();
+        }
+        if self.watch.is_due(self.now) {
+            self.give_up_dead();
+        }
     }
 
     /// Which connection `segment` belongs to, before any look-up.
@@ -156,6 +165,9 @@ impl Tracker {
         let now = self.now;
         let Some((_, conversation)) = self.table.get_mut(id) else { return };
         let openings: Vec<_> = std::iter::from_fn(|| conversation.take_opening()).collect();
+        if conversation.is_websocket() {
+            conversation.upper.handshake.share(&mut self.heads, &self.options.limits);
+        }
         let has_ended = conversation.has_ended_streams(now);
         let streams = if has_ended { conversation.take_streams(Which::Ended(now)) } else { Vec::new() };
         self.memory = (self.memory + conversation.memory()).saturating_sub(memory);

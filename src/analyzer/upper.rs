@@ -52,17 +52,17 @@ pub(super) struct Upgrading {
     answer_lost: bool,
 }
 
+/// What every packet needs comes first.
 #[derive(Clone, Debug)]
+#[repr(C)]
 pub(super) struct Upper {
     pub phase: Phase,
-    pub handshake: Box<Handshake>,
-    pub anomalies: AnomalySet,
+    /// The roles turned out reversed while a segment was being delivered; TCP has still to be told.
+    pub reversed: bool,
     /// An Upgrade was asked for or answered: the connection is listed.
     pub is_websocket: bool,
     /// Frames were recognised without a handshake.
     pub joined: bool,
-    /// The roles turned out reversed while a segment was being delivered; TCP has still to be told.
-    pub reversed: bool,
     may_join: bool,
     /// The tracker was told that it is a WebSocket.
     pub server_told: bool,
@@ -70,6 +70,8 @@ pub(super) struct Upper {
     pub passed_tls: bool,
     /// Layers of TLS that the phase in hand lies in.
     pub depth: u8,
+    pub anomalies: AnomalySet,
+    pub handshake: Box<Handshake>,
 }
 
 /// Bytes in hand, with their place.
@@ -155,7 +157,16 @@ impl Upper {
         if let Phase::Open(session) = &self.phase { session.touch() } else { 0 }
     }
 
+    #[inline]
     pub(super) fn stream(&mut self, side: Side, event: StreamEvent<'_>, options: &Options) {
+        match (&mut self.phase, event) {
+            // Most of all bytes.
+            (Phase::Open(session), StreamEvent::Data { .. }) => session.stream(side, event, &options.limits),
+            _ => self.stream_anywhere(side, event, options),
+        }
+    }
+
+    fn stream_anywhere(&mut self, side: Side, event: StreamEvent<'_>, options: &Options) {
         match event {
             StreamEvent::Data { at, offset, bytes, wire } => {
                 self.data(side, Run { at, offset, bytes, wire }, options);
@@ -240,12 +251,8 @@ impl Upper {
                 // A 101 to a request that the capture lacks.
                 let mut session = Box::<Session>::default();
                 session.lose(Side::Client);
-                session.sides.client.hidden = Some(Hidden {
-                    at: response.at,
-                    offset: 0,
-                    cause: HiddenCause::Unframed,
-                    unsent_at: None,
-                });
+                let (at, cause) = (response.at, HiddenCause::Unframed);
+                session.sides.client.hide(Hidden { at, offset: 0, cause, unsent_at: None });
                 self.take_response(response, session);
             }
             HttpEvent::NotHttp | HttpEvent::Http2(_) => self.phase = Phase::Ignored,

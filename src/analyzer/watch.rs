@@ -43,6 +43,14 @@ pub(super) struct Watch {
     losses: VecDeque<(Timestamp, Timestamp)>,
 }
 
+impl Watch {
+    /// Is there a suspect that has had its time?
+    #[inline]
+    pub(super) fn is_due(&self, now: Timestamp) -> bool {
+        self.suspects.front().is_some_and(|(deadline, _)| *deadline <= now)
+    }
+}
+
 impl Tracker {
     /// A segment came that was out of the ordinary, or belongs to a connection that was.
     pub(super) fn watch(&mut self, id: FlowId, at: Moment) {

@@ -3,10 +3,10 @@
 //! The decoders' own readers end silently at a cut file's block boundary (lz4) or read a single frame (zstd, lz4), so
 //! both are wrapped: all frames are read, and an input that ends inside one is an `UnexpectedEof`.
 
+#[cfg(not(feature = "zstd"))]
+use super::zstd_frames::ZstdFrames;
 use flate2::bufread::MultiGzDecoder;
 use lz4_flex::frame::FrameDecoder as Lz4Decoder;
-use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
-use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder as ZstdDecoder};
 use std::io::{self, BufRead, BufReader, Cursor, ErrorKind, Read};
 
 /// Compressed bytes read at a time.
@@ -42,18 +42,21 @@ impl Compression {
     }
 
     /// What `input`, of which `start` has been read already, decompresses to.
+    ///
+    /// # Errors
+    /// libzstd refuses to begin: it has no memory.
     pub(super) fn undo(
         self,
         start: &[u8],
         input: Box<dyn Read + Send>,
         zstd_window: u64,
-    ) -> Box<dyn Read + Send> {
+    ) -> io::Result<Box<dyn Read + Send>> {
         let input = Watched::new(Cursor::new(start.to_vec()).chain(input));
-        match self {
+        Ok(match self {
             Compression::Gzip => Box::new(Pieces::new(MultiGzDecoder::new(input))),
-            Compression::Zstd => Box::new(ZstdFrames::new(input, zstd_window)),
+            Compression::Zstd => zstd(input, zstd_window)?,
             Compression::Lz4 => Box::new(Lz4Frames::new(input)),
-        }
+        })
     }
 }
 
@@ -62,22 +65,36 @@ fn is_skippable(start: [u8; 4]) -> bool {
     u32::from_le_bytes(start) & 0xffff_fff0 == 0x184d_2a50
 }
 
+/// By libzstd, which reads all frames, skips skippable ones, and tells an input that ends inside one.
+#[cfg(feature = "zstd")]
+fn zstd<R: Read + Send + 'static>(input: Watched<R>, window: u64) -> io::Result<Box<dyn Read + Send>> {
+    let mut decoder = zstd::stream::read::Decoder::with_buffer(input)?;
+    decoder.window_log_max(window.max(1).ilog2().clamp(10, 30))?;
+    Ok(Box::new(Pieces::new(decoder)))
+}
+
+/// By a decoder in Rust, half as fast.
+#[cfg(not(feature = "zstd"))]
+fn zstd<R: Read + Send + 'static>(input: Watched<R>, window: u64) -> io::Result<Box<dyn Read + Send>> {
+    Ok(Box::new(ZstdFrames::new(input, window)))
+}
+
 /// A buffered input that remembers whether its end was run into.
-struct Watched<R> {
+pub(super) struct Watched<R> {
     input: BufReader<R>,
-    ran_out: bool,
+    pub(super) ran_out: bool,
 }
 
 impl<R: Read> Watched<R> {
-    fn new(input: R) -> Self {
+    pub(super) fn new(input: R) -> Self {
         Watched { input: BufReader::with_capacity(BUFFER, input), ran_out: false }
     }
 
-    fn is_at_end(&mut self) -> io::Result<bool> {
+    pub(super) fn is_at_end(&mut self) -> io::Result<bool> {
         Ok(self.fill_buf()?.is_empty())
     }
 
-    fn skip(&mut self, length: u64) -> io::Result<()> {
+    pub(super) fn skip(&mut self, length: u64) -> io::Result<()> {
         let skipped = io::copy(&mut self.take(length), &mut io::sink())?;
         if skipped == length { Ok(()) } else { Err(ErrorKind::UnexpectedEof.into()) }
     }
@@ -103,7 +120,8 @@ impl<R: Read> BufRead for Watched<R> {
 
 /// Reads piece by piece: where one fails, what came before it is delivered first.
 ///
-/// On damage flate2 throws away what it had inflated for the same call, be it 256 KiB; in pieces that is one piece.
+/// On damage flate2 and libzstd throw away what they had decompressed for the same call, be it 256 KiB; in pieces that is
+/// one piece.
 struct Pieces<R> {
     input: R,
     damage: Option<io::Error>,
@@ -133,111 +151,14 @@ impl<R: Read> Read for Pieces<R> {
                         break;
                     }
                 }
-                Err(error) if filled == 0 => return Err(error),
+                Err(error) if filled == 0 => return Err(as_damage(error)),
                 Err(error) => {
-                    self.damage = Some(error);
+                    self.damage = Some(as_damage(error));
                     break;
                 }
             }
         }
         Ok(filled)
-    }
-}
-
-/// All frames of a zstd file.
-struct ZstdFrames<R> {
-    input: Watched<R>,
-    decoder: ZstdDecoder,
-    in_frame: bool,
-    /// Damage met; told once what was decoded before it is delivered.
-    damage: Option<io::Error>,
-}
-
-impl<R: Read> ZstdFrames<R> {
-    fn new(input: Watched<R>, window: u64) -> Self {
-        let mut decoder = ZstdDecoder::new();
-        decoder.set_max_window_size(window);
-        ZstdFrames { input, decoder, in_frame: false, damage: None }
-    }
-
-    /// Begins the next frame. `false`: there is none.
-    fn begin(&mut self) -> io::Result<bool> {
-        while !self.input.is_at_end()? {
-            match self.decoder.reset(&mut self.input) {
-                Ok(()) => return Ok(true),
-                Err(FrameDecoderError::ReadFrameHeaderError(ReadFrameHeaderError::SkipFrame {
-                    length,
-                    ..
-                })) => {
-                    self.input.skip(u64::from(length))?;
-                }
-                Err(error) => return Err(self.error(&error)),
-            }
-        }
-        Ok(false)
-    }
-
-    /// Decodes one block.
-    ///
-    /// The decoder holds back the last window of a frame that is not finished. So on damage it is handed an empty last
-    /// block in place of the damaged one: then it hands out all it has.
-    fn decode(&mut self) {
-        /// Last block, raw, of no bytes; then room for a checksum.
-        const LAST_BLOCK: [u8; 7] = [1, 0, 0, 0, 0, 0, 0];
-        if let Err(error) = self.decoder.decode_blocks(&mut self.input, BlockDecodingStrategy::UptoBlocks(1))
-        {
-            self.damage = Some(self.error(&error));
-            if self
-                .decoder
-                .decode_blocks(LAST_BLOCK.as_slice(), BlockDecodingStrategy::UptoBlocks(1))
-                .is_err()
-            {
-                self.in_frame = false;
-            }
-        }
-    }
-
-    /// Ends the frame, all of which has been handed out.
-    fn finish(&mut self) -> io::Result<()> {
-        self.in_frame = false;
-        let stored = self.decoder.get_checksum_from_data();
-        match self.damage.take() {
-            Some(damage) => Err(damage),
-            None if stored.is_some() && stored != self.decoder.get_calculated_checksum() => {
-                Err(io::Error::new(
-                    ErrorKind::InvalidData,
-                    "the zstd frame's checksum does not match its content",
-                ))
-            }
-            None => Ok(()),
-        }
-    }
-
-    fn error(&self, error: &FrameDecoderError) -> io::Error {
-        let kind = if self.input.ran_out { ErrorKind::UnexpectedEof } else { ErrorKind::InvalidData };
-        io::Error::new(kind, error.to_string())
-    }
-}
-
-impl<R: Read> Read for ZstdFrames<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        loop {
-            if !self.in_frame {
-                if let Some(damage) = self.damage.take() {
-                    return Err(damage);
-                }
-                self.in_frame = self.begin()?;
-                if !self.in_frame {
-                    return Ok(0);
-                }
-            } else if self.decoder.can_collect() > 0 {
-                return self.decoder.read(buffer);
-            } else if self.decoder.is_finished() {
-                self.finish()?;
-            } else {
-                self.decode();
-            }
-        }
     }
 }
 
@@ -254,6 +175,11 @@ impl<R: Read> Read for AfterMagic<R> {
             read => Ok(read),
         }
     }
+}
+
+/// libzstd's errors have no kind: what it can't decompress is damaged.
+fn as_damage(error: io::Error) -> io::Error {
+    if error.kind() == ErrorKind::Other { io::Error::new(ErrorKind::InvalidData, error) } else { error }
 }
 
 /// All frames of an lz4 file.

@@ -131,7 +131,10 @@ impl FileSource {
         if let Some(compression) = start.first_chunk().and_then(|start| Compression::recognize(*start)) {
             self.info.compression = Some(compression.name());
             let window = self.limits.zstd_window_bytes;
-            self.reader = self.reader.take().map(|reader| compression.undo(&start, reader, window));
+            let plain = self.reader.take().map(|reader| compression.undo(&start, reader, window));
+            let context = || format!("can't begin to undo {}", compression.name());
+            self.reader =
+                plain.transpose().map_err(|source| CaptureError::Io { context: context(), source })?;
             start = self.read_start()?;
         }
         let format =

@@ -2,6 +2,8 @@
 
 pub mod link_type;
 mod compression;
+#[cfg(any(test, not(feature = "zstd")))]
+mod zstd_frames;
 mod format;
 mod pcap_format;
 mod interface;

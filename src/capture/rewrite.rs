@@ -100,7 +100,7 @@ fn open(path: &Path, limits: &Limits) -> Result<(Box<dyn Read + Send>, Vec<u8>),
     let start = read_up_to::<4>(&mut file)?;
     let compression = start.first_chunk().and_then(|start| Compression::recognize(*start));
     let Some(compression) = compression else { return Ok((Box::new(file), start)) };
-    let mut plain = compression.undo(&start, Box::new(file), limits.zstd_window_bytes);
+    let mut plain = compression.undo(&start, Box::new(file), limits.zstd_window_bytes).map_err(refused)?;
     let start = read_up_to::<4>(&mut plain)?;
     Ok((plain, start))
 }

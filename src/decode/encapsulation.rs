@@ -95,7 +95,7 @@ pub(super) struct Interner {
 
 impl Interner {
     /// The identity that all paths beyond the bound share.
-    pub(super) const OVERFLOW: EncapsulationId = EncapsulationId(u32::MAX);
+    pub(super) const OVERFLOW: EncapsulationId = EncapsulationId(u32::MAX >> 1);
 
     pub(super) fn new(cap: usize) -> Self {
         Interner { ids: HashMap::default(), names: Vec::new(), last: EncapsulationId::default(), cap }

@@ -76,22 +76,30 @@ fn skip_tags<'a>(mut number: u16, mut rest: &'a [u8], tags: &mut Tags) -> Option
     Some((number, rest))
 }
 
+/// A header's five words: read as such, not byte by byte.
+#[inline]
+fn words(header: &[u8; 20]) -> Option<[u32; 5]> {
+    let (words, _) = header.as_chunks::<4>();
+    let &[a, b, c, d, e] = words else { return None };
+    Some([a, b, c, d, e].map(u32::from_be_bytes))
+}
+
 #[inline]
 fn ipv4(at: Moment, bytes: &[u8]) -> Option<Segment<'_>> {
     let (head, rest) = bytes.split_first_chunk::<20>()?;
-    let &[0x45, _, l0, l1, i0, i1, f0, f1, ttl, TCP, _, _, s0, s1, s2, s3, d0, d1, d2, d3] = head else {
-        return None;
-    };
-    // More fragments follow, or this is not the first.
-    if u16::from_be_bytes([f0, f1]) & 0x3fff != 0 {
+    let [first, second, third, source, destination] = words(head)?;
+    let ([version, _, _, _], [ttl, protocol, _, _]) = (first.to_be_bytes(), third.to_be_bytes());
+    // A fragment: more follow, or this is not the first.
+    let is_fragment = second & 0x3fff != 0;
+    if version != 0x45 || protocol != TCP || is_fragment {
         return None;
     }
-    let wire = usize::from(u16::from_be_bytes([l0, l1])).checked_sub(20)?;
-    let source = IpAddr::V4(Ipv4Addr::new(s0, s1, s2, s3));
-    let destination = IpAddr::V4(Ipv4Addr::new(d0, d1, d2, d3));
+    let wire = (first & 0xffff).checked_sub(20)? as usize;
+    let source = IpAddr::V4(Ipv4Addr::from_bits(source));
+    let destination = IpAddr::V4(Ipv4Addr::from_bits(destination));
     let mut segment = tcp(at, source, destination, rest.get(..wire).unwrap_or(rest), wire)?;
     segment.ttl = ttl;
-    segment.ip_id = Some(u16::from_be_bytes([i0, i1]));
+    segment.ip_id = u16::try_from(second >> 16).ok();
     Some(segment)
 }
 
@@ -116,7 +124,9 @@ fn ipv6(at: Moment, bytes: &[u8]) -> Option<Segment<'_>> {
 #[inline]
 fn tcp(at: Moment, source: IpAddr, destination: IpAddr, bytes: &[u8], wire: usize) -> Option<Segment<'_>> {
     let (head, after) = bytes.split_first_chunk::<20>()?;
-    let &[s0, s1, d0, d1, q0, q1, q2, q3, a0, a1, a2, a3, offset, flags, w0, w1, ..] = head;
+    let [ports, seq, ack, rest, _] = words(head)?;
+    let [offset, flags, w0, w1] = rest.to_be_bytes();
+    let [s0, s1, d0, d1] = ports.to_be_bytes();
     let header_len = usize::from(offset >> 4) * 4;
     let (options, payload) = after.split_at_checked(header_len.checked_sub(20)?)?;
     let missing = wire.checked_sub(header_len)?.checked_sub(payload.len())?;
@@ -126,8 +136,8 @@ fn tcp(at: Moment, source: IpAddr, destination: IpAddr, bytes: &[u8], wire: usiz
         source: Endpoint { address: source, port: u16::from_be_bytes([s0, s1]) },
         destination: Endpoint { address: destination, port: u16::from_be_bytes([d0, d1]) },
         encapsulation: EncapsulationId::default(),
-        seq: SeqNum(u32::from_be_bytes([q0, q1, q2, q3])),
-        ack: flags.ack().then_some(SeqNum(u32::from_be_bytes([a0, a1, a2, a3]))),
+        seq: SeqNum(seq),
+        ack: flags.ack().then_some(SeqNum(ack)),
         flags,
         window: u16::from_be_bytes([w0, w1]),
         ttl: 0,

@@ -13,7 +13,7 @@ pub struct Endpoint {
     pub port: u16,
 }
 
-/// A distinct stack of VLANs and tunnels; 0 is none. Same addresses in different ones are different connections.
+/// A distinct stack of VLANs and tunnels, in 31 bits; 0 is none. Same addresses in different ones are different connections.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct EncapsulationId(pub u32);
 

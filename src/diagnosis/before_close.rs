@@ -179,7 +179,7 @@ fn meaning(side: Side, close: &CloseFrame, code: CloseCode) -> Diagnosis {
 
 /// Did an application protocol announce the end?
 fn farewell(facts: &Facts<'_>, side: Side, close: &CloseFrame) -> Option<Diagnosis> {
-    let (farewell, at) = facts.vitals.sides[side].farewell?;
+    let (farewell, at) = facts.vitals.sides[side].farewell.as_deref().copied()?;
     let what = match farewell {
         Farewell::EngineIoClose => "Engine.IO \"close\"",
         Farewell::SocketIoDisconnect => "Socket.IO \"disconnect\"",

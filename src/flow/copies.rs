@@ -28,15 +28,13 @@ const fn fold(a: u64, b: u64) -> u64 {
 
 /// The slot of `segment`. Unlike the fingerprint it takes no seed: which packets push out which is then the same in
 /// every run, and a replay is exact.
-#[expect(clippy::cast_possible_truncation, reason = "masked to the table's size")]
-const fn slot(segment: &Segment<'_>) -> usize {
+#[expect(clippy::cast_possible_truncation, reason = "the table's size is the upper bits' range")]
+fn slot(segment: &Segment<'_>) -> usize {
     const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
-    let ack = match segment.ack {
-        Some(ack) => ack.0,
-        None => 0,
-    };
-    let ports = (segment.source.port as u64) << 16 | segment.destination.port as u64;
-    fold((segment.seq.0 as u64) << 32 | ack as u64, ports.wrapping_mul(ODD) | 1) as usize & (SLOTS - 1)
+    let ack = segment.ack.map_or(0, |ack| ack.0);
+    let ports = u64::from(segment.source.port) << 16 | u64::from(segment.destination.port);
+    let mixed = (u64::from(segment.seq.0) << 32 | u64::from(ack)) ^ ports.rotate_left(16);
+    (mixed.wrapping_mul(ODD) >> (u64::BITS - SLOTS.ilog2())) as usize
 }
 
 impl Default for CopyFilter {
@@ -51,6 +49,7 @@ impl Default for CopyFilter {
 impl CopyFilter {
     /// Is `segment` a copy of a packet seen shortly before? Remembers it if not. `flow` tells its connection and
     /// direction.
+    #[inline]
     pub fn is_copy(&mut self, flow: u64, segment: &Segment<'_>, limits: &Limits) -> bool {
         let fingerprint = self.fingerprint(flow, segment);
         let Some((held, at)) = self.slots.get_mut(slot(segment)) else { return false };
@@ -64,6 +63,7 @@ impl CopyFilter {
         false
     }
 
+    #[inline]
     fn fingerprint(&self, flow: u64, segment: &Segment<'_>) -> u64 {
         let ack = segment.ack.map_or(0, |ack| ack.0);
         let numbers = u64::from(segment.seq.0) << 32 | u64::from(ack);
@@ -72,15 +72,15 @@ impl CopyFilter {
         let fingerprint = fold(flow ^ numbers, self.seed ^ head ^ u64::from(segment.flags.0) << 24);
         // A forged packet may share every number with a real one, but hardly its first bytes.
         let payload = segment.payload.first_chunk::<8>().map_or(0, |head| u64::from_le_bytes(*head));
-        let fingerprint = fold(fingerprint ^ payload, self.seed);
-        // Nearly always NOP, NOP, Timestamps: twelve bytes.
-        match segment.options.first_chunk::<12>() {
-            Some([.., a, b, c, d, e, f, g, h]) if segment.options.len() == 12 => {
-                fold(fingerprint, self.seed ^ u64::from_le_bytes([*a, *b, *c, *d, *e, *f, *g, *h]))
-            }
-            _ => {
-                segment.options.iter().fold(fingerprint, |sum, byte| fold(sum, self.seed ^ u64::from(*byte)))
-            }
+        fold(fingerprint ^ payload, self.seed ^ self.options(segment.options))
+    }
+
+    /// A word that tells options apart: nearly always NOP, NOP, Timestamps, twelve bytes.
+    #[inline]
+    fn options(&self, options: &[u8]) -> u64 {
+        match options {
+            [1, 1, 8, 10, a, b, c, d, e, f, g, h] => u64::from_le_bytes([*a, *b, *c, *d, *e, *f, *g, *h]),
+            _ => options.iter().fold(0, |sum, byte| fold(sum ^ u64::from(*byte), self.seed)),
         }
     }
 }

@@ -15,29 +15,75 @@ pub struct FlowId {
 /// Entries by [`FlowKey`].
 ///
 /// ```text
-///  hash(key) --> HashTable<u32> --> slots: [Some(key, value) | None | ...]
+///  hash(key) --> HashTable<u32> --> slab: chunks of [value, generation, key | None, generation | ...]
 /// ```
 ///
-/// Keys are an attacker's bytes: the hash is seeded, and the full key is compared.
+/// Keys are an attacker's bytes: the hash is seeded, and the full key is compared. The slab grows chunk by chunk: one
+/// block that doubles would be copied, and would need half as much memory again while it is.
 #[derive(Debug)]
 pub struct FlowTable<T> {
     index: HashTable<u32>,
-    slots: Vec<Slot<T>>,
+    slab: Slab<T>,
     free: Vec<u32>,
     hasher: RandomState,
 }
 
+/// Slots of a chunk; a power of two.
+const CHUNK: usize = 64;
+
 #[derive(Debug)]
+struct Slab<T> {
+    chunks: Vec<Vec<Slot<T>>>,
+    len: usize,
+}
+
+impl<T> Slab<T> {
+    #[inline]
+    fn get(&self, index: u32) -> Option<&Slot<T>> {
+        let index = index as usize;
+        self.chunks.get(index / CHUNK)?.get(index % CHUNK)
+    }
+
+    #[inline]
+    fn get_mut(&mut self, index: u32) -> Option<&mut Slot<T>> {
+        let index = index as usize;
+        self.chunks.get_mut(index / CHUNK)?.get_mut(index % CHUNK)
+    }
+
+    /// Adds a slot; gives its index.
+    fn push(&mut self, slot: Slot<T>) -> u32 {
+        match self.chunks.last_mut().filter(|chunk| chunk.len() < CHUNK) {
+            Some(chunk) => chunk.push(slot),
+            None => {
+                let mut chunk = Vec::with_capacity(CHUNK);
+                chunk.push(slot);
+                self.chunks.push(chunk);
+            }
+        }
+        self.len += 1;
+        u32::try_from(self.len - 1).unwrap_or(u32::MAX)
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (u32, &Slot<T>)> {
+        (0..).zip(self.chunks.iter().flatten())
+    }
+}
+
+/// Begins a cache line, so that a value may know which of its fields share one.
+#[derive(Debug)]
+#[repr(C, align(64))]
 struct Slot<T> {
+    value: Option<T>,
     generation: u32,
-    entry: Option<(FlowKey, T)>,
+    /// Means nothing without a value.
+    key: FlowKey,
 }
 
 impl<T> Default for FlowTable<T> {
     fn default() -> Self {
         FlowTable {
             index: HashTable::new(),
-            slots: Vec::new(),
+            slab: Slab { chunks: Vec::new(), len: 0 },
             free: Vec::new(),
             hasher: RandomState::default(),
         }
@@ -45,6 +91,9 @@ impl<T> Default for FlowTable<T> {
 }
 
 impl<T> FlowTable<T> {
+    /// Memory of an entry's slot, in bytes.
+    pub const SLOT: usize = size_of::<Slot<T>>();
+
     /// Connections held.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -66,55 +115,45 @@ impl<T> FlowTable<T> {
     /// The entry of `key`, whose hash is `hash`.
     #[must_use]
     pub fn find(&self, hash: u64, key: &FlowKey) -> Option<FlowId> {
-        let slots = &self.slots;
-        let found = self.index.find(hash, |index| {
-            slots
-                .get(*index as usize)
-                .and_then(|slot| slot.entry.as_ref())
-                .is_some_and(|(held, _)| held == key)
-        })?;
-        Some(FlowId { index: *found, generation: slots.get(*found as usize)?.generation })
+        let slab = &self.slab;
+        let is_it = |slot: &Slot<T>| slot.key == *key && slot.value.is_some();
+        let found = self.index.find(hash, |index| slab.get(*index).is_some_and(is_it))?;
+        Some(FlowId { index: *found, generation: slab.get(*found)?.generation })
     }
 
     /// Adds an entry for `key`, which must have none.
     pub fn insert(&mut self, key: FlowKey, value: T) -> FlowId {
-        let index = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(Slot { generation: 0, entry: None });
-            u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX)
-        });
+        let slab = &mut self.slab;
+        let index = self.free.pop().unwrap_or_else(|| slab.push(Slot { value: None, generation: 0, key }));
         let mut generation = 0;
-        if let Some(slot) = self.slots.get_mut(index as usize) {
-            slot.entry = Some((key, value));
+        if let Some(slot) = slab.get_mut(index) {
+            (slot.key, slot.value) = (key, Some(value));
             generation = slot.generation;
         }
-        let (slots, hasher) = (&self.slots, &self.hasher);
-        self.index.insert_unique(hasher.hash_one(key), index, |index| {
-            slots
-                .get(*index as usize)
-                .and_then(|slot| slot.entry.as_ref())
-                .map_or(0, |(key, _)| hasher.hash_one(key))
-        });
+        let (slab, hasher) = (&self.slab, &self.hasher);
+        let hash_of = |index: &u32| slab.get(*index).map_or(0, |slot| hasher.hash_one(slot.key));
+        self.index.insert_unique(hasher.hash_one(key), index, hash_of);
         FlowId { index, generation }
     }
 
     /// The value `id` stands for, if it is still held.
     #[must_use]
     pub fn get(&self, id: FlowId) -> Option<&T> {
-        let slot = self.slots.get(id.index as usize).filter(|slot| slot.generation == id.generation)?;
-        slot.entry.as_ref().map(|(_, value)| value)
+        let slot = self.slab.get(id.index).filter(|slot| slot.generation == id.generation)?;
+        slot.value.as_ref()
     }
 
     /// The entry `id` stands for, if it is still held.
     #[must_use]
     pub fn get_mut(&mut self, id: FlowId) -> Option<(&FlowKey, &mut T)> {
-        let slot = self.slots.get_mut(id.index as usize).filter(|slot| slot.generation == id.generation)?;
-        slot.entry.as_mut().map(|(key, value)| (&*key, value))
+        let slot = self.slab.get_mut(id.index).filter(|slot| slot.generation == id.generation)?;
+        slot.value.as_mut().map(|value| (&slot.key, value))
     }
 
     /// Removes the entry `id` stands for.
     pub fn remove(&mut self, id: FlowId) -> Option<(FlowKey, T)> {
-        let slot = self.slots.get_mut(id.index as usize).filter(|slot| slot.generation == id.generation)?;
-        let (key, value) = slot.entry.take()?;
+        let slot = self.slab.get_mut(id.index).filter(|slot| slot.generation == id.generation)?;
+        let (key, value) = (slot.key, slot.value.take()?);
         slot.generation = slot.generation.wrapping_add(1);
         if let Ok(found) = self.index.find_entry(self.hasher.hash_one(key), |index| *index == id.index) {
             found.remove();
@@ -131,20 +170,20 @@ impl<T> FlowTable<T> {
 
     /// All entries, in slab order.
     pub fn iter(&self) -> impl Iterator<Item = (FlowId, &FlowKey, &T)> {
-        self.slots.iter().enumerate().filter_map(|(index, slot)| {
-            let (key, value) = slot.entry.as_ref()?;
-            Some((FlowId { index: u32::try_from(index).ok()?, generation: slot.generation }, key, value))
+        self.slab.iter().filter_map(|(index, slot)| {
+            let value = slot.value.as_ref()?;
+            Some((FlowId { index, generation: slot.generation }, &slot.key, value))
         })
     }
 
     /// Up to `count` entries from slot `cursor` on, wrapping around: a sample for eviction.
     pub fn sample(&self, cursor: usize, count: usize) -> impl Iterator<Item = (FlowId, &T)> {
-        let len = self.slots.len().max(1);
+        let len = self.slab.len.max(1);
         (0..count.min(len)).filter_map(move |step| {
-            let index = (cursor + step) % len;
-            let slot = self.slots.get(index)?;
-            let (_, value) = slot.entry.as_ref()?;
-            Some((FlowId { index: u32::try_from(index).ok()?, generation: slot.generation }, value))
+            let index = u32::try_from((cursor + step) % len).ok()?;
+            let slot = self.slab.get(index)?;
+            let value = slot.value.as_ref()?;
+            Some((FlowId { index, generation: slot.generation }, value))
         })
     }
 }
@@ -167,6 +206,19 @@ mod tests {
         let find = |key: FlowKey| table.find(table.hash(&key), &key);
         assert_eq!(find(key(1000, 0)), Some(id));
         assert_eq!(find(key(1000, 7)), None);
+    }
+
+    #[test]
+    fn entries_of_many_chunks_are_all_found() {
+        let mut table = FlowTable::default();
+        let ports = 0..u16::try_from(3 * CHUNK + 1).unwrap();
+        let ids: Vec<FlowId> = ports.clone().map(|port| table.insert(key(port, 0), port)).collect();
+        for (port, id) in ports.zip(&ids) {
+            assert_eq!(table.find(table.hash(&key(port, 0)), &key(port, 0)), Some(*id));
+            assert_eq!(table.get(*id), Some(&port));
+        }
+        assert_eq!(table.ids(), ids);
+        assert_eq!(table.sample(CHUNK - 1, 2).map(|(_, port)| *port).collect::<Vec<_>>(), [63, 64]);
     }
 
     #[test]

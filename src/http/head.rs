@@ -1,10 +1,11 @@
 //! Parsing one HTTP head, by `httparse`.
 
 use super::body::BodyLength;
-use super::upgrade::{Request, Response};
+use super::upgrade::{Request, RequestHead, Response, ResponseHead};
 use crate::moment::Moment;
 use httparse::{Header, Status};
 use std::mem::MaybeUninit;
+use std::sync::Arc;
 
 /// Headers looked at in one head; a head with more is not followed.
 const HEADERS_MAX: usize = 192;
@@ -32,11 +33,12 @@ pub(super) fn request(bytes: &[u8], at: Moment) -> Parsed<(Request, BodyLength)>
     let Some(tamed) = tamed(bytes) else { return parsed };
     let mut lenient = strict_request(&tamed, at);
     if let Parsed::Whole((request, _), _) = &mut lenient {
-        request.has_control_characters = true;
+        let head = Arc::make_mut(&mut request.head);
+        head.has_control_characters = true;
         // The target keeps its own bytes.
-        let start = request.method.len() + 1;
-        if let Some(target) = bytes.get(start..start + request.target.len()) {
-            request.target = target.to_vec();
+        let start = head.method.len() + 1;
+        if let Some(target) = bytes.get(start..start + head.target.len()) {
+            head.target = target.to_vec();
         }
     }
     lenient
@@ -51,7 +53,7 @@ pub(super) fn response(bytes: &[u8], at: Moment) -> Parsed<(Response, BodyLength
     let Some(tamed) = tamed(bytes) else { return parsed };
     let mut lenient = strict_response(&tamed, at);
     if let Parsed::Whole((response, _), _) = &mut lenient {
-        response.has_control_characters = true;
+        Arc::make_mut(&mut response.head).has_control_characters = true;
     }
     lenient
 }
@@ -91,14 +93,12 @@ fn strict_request(bytes: &[u8], at: Moment) -> Parsed<(Request, BodyLength)> {
         Err(_) => Parsed::Invalid,
         Ok(Status::Complete(len)) => {
             let all = Headers(parsed.headers);
-            let request = Request {
-                at,
+            let head = RequestHead {
                 method: parsed.method.unwrap_or_default().into(),
                 target: parsed.path.unwrap_or_default().into(),
                 host: all.first("host"),
                 origin: all.first("origin"),
                 user_agent: all.first("user-agent"),
-                key: all.first("sec-websocket-key"),
                 subprotocols: all.joined("sec-websocket-protocol"),
                 extensions: all.joined("sec-websocket-extensions"),
                 was_forwarded: FORWARDING.iter().any(|name| all.values(name).next().is_some()),
@@ -106,7 +106,7 @@ fn strict_request(bytes: &[u8], at: Moment) -> Parsed<(Request, BodyLength)> {
                 wants_websocket: parsed.method == Some("GET") && all.has_token("upgrade", b"websocket"),
             };
             let body = all.body_length().unwrap_or(BodyLength::Known(0));
-            Parsed::Whole((request, body), len)
+            Parsed::Whole((Request::new(at, all.first("sec-websocket-key"), head), body), len)
         }
     }
 }
@@ -123,18 +123,17 @@ fn strict_response(bytes: &[u8], at: Moment) -> Parsed<(Response, BodyLength)> {
         Err(_) => Parsed::Invalid,
         Ok(Status::Complete(len)) => {
             let all = Headers(parsed.headers);
-            let response = Response {
-                at,
-                status: parsed.code.unwrap_or_default(),
+            let status = parsed.code.unwrap_or_default();
+            let head = ResponseHead {
                 server: all.first("server"),
-                accept: all.first("sec-websocket-accept"),
                 subprotocol: all.first("sec-websocket-protocol"),
                 extensions: all.joined("sec-websocket-extensions"),
-                header_names: if parsed.code == Some(101) { all.names() } else { Vec::new() },
+                header_names: if status == 101 { all.names() } else { Vec::new() },
                 has_control_characters: false,
                 is_websocket: all.has_token("upgrade", b"websocket"),
-                is_cut: false,
             };
+            let accept = all.first("sec-websocket-accept").map(Vec::into_boxed_slice);
+            let response = Response { at, status, accept, head: Arc::new(head), ..Response::default() };
             Parsed::Whole((response, all.body_length().unwrap_or(BodyLength::UntilClose)), len)
         }
     }

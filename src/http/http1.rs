@@ -3,12 +3,13 @@
 use super::body::{Body, BodyLength};
 use super::head::{self, Parsed};
 use super::http2::frame::CLIENT_PREFACE;
-use super::upgrade::{Request, Response};
+use super::upgrade::{Request, Response, ResponseHead};
 use crate::limits::Limits;
 use crate::moment::Moment;
 use crate::side::{PerSide, Side};
 use crate::work;
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 /// Requests whose answers are awaited at a time; further ones are not matched.
 const PIPELINE_MAX: usize = 64;
@@ -150,7 +151,8 @@ impl Http1 {
         let line = self.halves.server.buffer.split(|byte| *byte == b'\n').next()?;
         let status = line.strip_prefix(b"HTTP/1.1 ")?.first_chunk::<3>()?;
         let status = std::str::from_utf8(status).ok()?.parse().ok()?;
-        Some(Response { at, status, is_websocket: status == 101, is_cut: true, ..Response::default() })
+        let head = ResponseHead { is_websocket: status == 101, ..ResponseHead::default() };
+        Some(Response { at, status, head: Arc::new(head), is_cut: true, ..Response::default() })
     }
 
     /// `side` lost `len` bytes. False: its next message boundary is unknown.

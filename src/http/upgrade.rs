@@ -1,18 +1,37 @@
 //! The opening handshake (RFC 6455 §4): what was asked, what was answered, whether they match.
 
+use crate::limits::Limits;
 use crate::moment::Moment;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use foldhash::quality::RandomState;
 use sha1::{Digest, Sha1};
+use std::collections::HashSet;
+use std::hash::Hash;
+use std::ops::Deref;
+use std::sync::Arc;
 
 /// The GUID that every server appends to the key (RFC 6455 §1.3).
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
 /// An HTTP request head. Bytes stay bytes: they are the peer's, valid or not.
+///
+/// ```text
+///  Request, 48 bytes: at | key | head --> RequestHead, one for all connections whose requests are alike
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Request {
     /// The packet that completed the head.
     pub at: Moment,
+    /// `Sec-WebSocket-Key`.
+    pub key: Option<Box<[u8]>>,
+    /// The rest, which the requests of one application to one server share.
+    pub head: Arc<RequestHead>,
+}
+
+/// What a request says besides its key.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct RequestHead {
     /// `GET`, `CONNECT`, ...
     pub method: Vec<u8>,
     /// Request target as it stands: origin-form, absolute-form or authority-form.
@@ -23,8 +42,6 @@ pub struct Request {
     pub origin: Option<Vec<u8>>,
     /// `User-Agent`.
     pub user_agent: Option<Vec<u8>>,
-    /// `Sec-WebSocket-Key`.
-    pub key: Option<Vec<u8>>,
     /// `Sec-WebSocket-Protocol`, all values joined by `, `.
     pub subprotocols: Option<Vec<u8>>,
     /// `Sec-WebSocket-Extensions`, all values joined by `, `.
@@ -42,12 +59,21 @@ pub struct Request {
 pub struct Response {
     /// The packet that completed the head.
     pub at: Moment,
+    /// `Sec-WebSocket-Accept`.
+    pub accept: Option<Box<[u8]>>,
+    /// The rest, which the answers of one server share.
+    pub head: Arc<ResponseHead>,
     /// Status code.
     pub status: u16,
+    /// Did the snaplen cut it, so that only its status line is known?
+    pub is_cut: bool,
+}
+
+/// What an answer says besides its status and what answers the key.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct ResponseHead {
     /// `Server`.
     pub server: Option<Vec<u8>>,
-    /// `Sec-WebSocket-Accept`.
-    pub accept: Option<Vec<u8>>,
     /// `Sec-WebSocket-Protocol`.
     pub subprotocol: Option<Vec<u8>>,
     /// `Sec-WebSocket-Extensions`, all values joined by `, `.
@@ -58,8 +84,45 @@ pub struct Response {
     pub has_control_characters: bool,
     /// Does it name `websocket` as the protocol switched to?
     pub is_websocket: bool,
-    /// Did the snaplen cut it, so that only its status line is known?
-    pub is_cut: bool,
+}
+
+impl Deref for Request {
+    type Target = RequestHead;
+
+    fn deref(&self) -> &RequestHead {
+        &self.head
+    }
+}
+
+impl Deref for Response {
+    type Target = ResponseHead;
+
+    fn deref(&self) -> &ResponseHead {
+        &self.head
+    }
+}
+
+/// Largest head that is shared, in bytes.
+const SHARED_MAX: usize = 4 << 10;
+
+/// Heads that connections share: a table of a million idle connections holds each kind of client once.
+#[derive(Debug, Default)]
+pub struct Heads {
+    requests: HashSet<Arc<RequestHead>, RandomState>,
+    responses: HashSet<Arc<ResponseHead>, RandomState>,
+}
+
+/// Puts the head that is held already in place of `head`, or holds this one. A full set begins anew: what is no longer met
+/// makes room.
+fn share<T: Hash + Eq>(held: &mut HashSet<Arc<T>, RandomState>, head: &mut Arc<T>, most: usize) {
+    if let Some(one) = held.get(&**head) {
+        *head = Arc::clone(one);
+        return;
+    }
+    if held.len() >= most.max(1) {
+        held.clear();
+    }
+    held.insert(Arc::clone(head));
 }
 
 /// What the capture holds of an opening handshake.
@@ -70,9 +133,22 @@ pub struct Handshake {
     /// Its answer; set by [`Handshake::set_response`].
     pub response: Option<Response>,
     accept_valid: Option<bool>,
+    /// Were the heads looked up among those of others ([`Handshake::share`])?
+    request_shared: bool,
+    response_shared: bool,
 }
 
 impl Request {
+    /// A request whose head is `head`.
+    #[must_use]
+    pub fn new(at: Moment, key: Option<Vec<u8>>, head: RequestHead) -> Self {
+        Request { at, key: key.map(Vec::into_boxed_slice), head: Arc::new(head) }
+    }
+
+    fn memory(&self) -> usize {
+        self.key.as_ref().map_or(0, |key| key.len()) + self.head.memory()
+    }
+
     /// The path with its query, whatever form the target has.
     #[must_use]
     pub fn path(&self) -> &[u8] {
@@ -102,38 +178,63 @@ impl Request {
     }
 }
 
+impl Response {
+    fn memory(&self) -> usize {
+        self.accept.as_ref().map_or(0, |accept| accept.len()) + self.head.memory()
+    }
+}
+
+impl RequestHead {
+    fn memory(&self) -> usize {
+        let values = [&self.host, &self.origin, &self.user_agent, &self.subprotocols, &self.extensions];
+        size_of::<Self>() + self.method.capacity() + self.target.capacity() + sum(&values)
+    }
+}
+
+impl ResponseHead {
+    fn memory(&self) -> usize {
+        let values = [&self.server, &self.subprotocol, &self.extensions];
+        size_of::<Self>() + self.header_names.capacity() + sum(&values)
+    }
+}
+
+fn sum(values: &[&Option<Vec<u8>>]) -> usize {
+    values.iter().map(|value| value.as_ref().map_or(0, Vec::capacity)).sum()
+}
+
 impl Handshake {
-    /// Memory of the values it keeps, in bytes, itself left out.
+    /// Memory of the values it keeps, in bytes, itself left out; what it shares counts as if it did not, so that a budget
+    /// holds whoever keeps it in the end.
     #[must_use]
     pub fn memory(&self) -> usize {
-        let len = |value: &Option<Vec<u8>>| value.as_ref().map_or(0, Vec::capacity);
-        let request = self.request.as_ref().map_or(0, |request| {
-            let values = [
-                &request.host,
-                &request.origin,
-                &request.user_agent,
-                &request.key,
-                &request.subprotocols,
-                &request.extensions,
-            ];
-            request.method.capacity() + request.target.capacity() + values.map(len).iter().sum::<usize>()
-        });
-        let response = self.response.as_ref().map_or(0, |response| {
-            let values = [&response.server, &response.accept, &response.subprotocol, &response.extensions];
-            response.header_names.capacity() + values.map(len).iter().sum::<usize>()
-        });
-        request + response
+        self.request.as_ref().map_or(0, Request::memory) + self.response.as_ref().map_or(0, Response::memory)
+    }
+
+    /// Shares with `heads` what other handshakes have said as well.
+    pub fn share(&mut self, heads: &mut Heads, limits: &Limits) {
+        if let Some(request) = self.request.as_mut().filter(|_| !self.request_shared) {
+            self.request_shared = true;
+            if request.head.memory() <= SHARED_MAX {
+                share(&mut heads.requests, &mut request.head, limits.shared_heads);
+            }
+        }
+        if let Some(response) = self.response.as_mut().filter(|_| !self.response_shared) {
+            self.response_shared = true;
+            if response.head.memory() <= SHARED_MAX {
+                share(&mut heads.responses, &mut response.head, limits.shared_heads);
+            }
+        }
     }
 
     /// Takes an Upgrade request.
     pub fn set_request(&mut self, request: Request) {
-        self.request = Some(request);
+        (self.request, self.request_shared) = (Some(request), false);
         self.accept_valid = self.check_accept();
     }
 
     /// Takes an answer.
     pub fn set_response(&mut self, response: Response) {
-        self.response = Some(response);
+        (self.response, self.response_shared) = (Some(response), false);
         self.accept_valid = self.check_accept();
     }
 
@@ -194,8 +295,9 @@ mod tests {
 
     fn handshake(key: &str, accept: &str) -> Handshake {
         let mut handshake = Handshake::default();
-        handshake.set_request(Request { key: Some(key.into()), ..Request::default() });
-        handshake.set_response(Response { status: 101, accept: Some(accept.into()), ..Response::default() });
+        handshake.set_request(Request::new(Moment::default(), Some(key.into()), RequestHead::default()));
+        let accept = Some(accept.as_bytes().into());
+        handshake.set_response(Response { status: 101, accept, ..Response::default() });
         handshake
     }
 
@@ -209,21 +311,50 @@ mod tests {
 
     #[test]
     fn absolute_form_names_host_and_path() {
-        let request = Request { target: b"ws://example.org:81/chat?x=1".to_vec(), ..Request::default() };
+        let of = |target: &[u8]| {
+            let head = RequestHead { target: target.to_vec(), ..RequestHead::default() };
+            Request::new(Moment::default(), None, head)
+        };
+        let request = of(b"ws://example.org:81/chat?x=1");
         assert_eq!(request.host(), Some(&b"example.org:81"[..]));
         assert_eq!(request.path(), b"/chat?x=1");
-        let origin_form = Request { target: b"/a?u=http://b/".to_vec(), ..Request::default() };
+        let origin_form = of(b"/a?u=http://b/");
         assert_eq!(origin_form.path(), b"/a?u=http://b/");
     }
 
     #[test]
     fn choices_must_have_been_offered() {
         let mut both = handshake("", "");
-        both.response.as_mut().unwrap().subprotocol = Some(b"chat".to_vec());
-        both.response.as_mut().unwrap().extensions = Some(b"permessage-deflate; a=1".to_vec());
+        let answer = Arc::make_mut(&mut both.response.as_mut().unwrap().head);
+        answer.subprotocol = Some(b"chat".to_vec());
+        answer.extensions = Some(b"permessage-deflate; a=1".to_vec());
         assert!(both.subprotocol_not_offered() && both.extension_not_offered());
-        both.request.as_mut().unwrap().subprotocols = Some(b"soap, chat".to_vec());
-        both.request.as_mut().unwrap().extensions = Some(b"permessage-deflate".to_vec());
+        let asked = Arc::make_mut(&mut both.request.as_mut().unwrap().head);
+        asked.subprotocols = Some(b"soap, chat".to_vec());
+        asked.extensions = Some(b"permessage-deflate".to_vec());
         assert!(!both.subprotocol_not_offered() && !both.extension_not_offered());
+    }
+
+    #[test]
+    fn alike_heads_are_held_once() {
+        let (mut heads, limits) = (Heads::default(), Limits::default());
+        let (mut one, mut other) = (handshake("a", "b"), handshake("c", "d"));
+        one.share(&mut heads, &limits);
+        other.share(&mut heads, &limits);
+        let head = |handshake: &Handshake| Arc::clone(&handshake.request.as_ref().unwrap().head);
+        assert!(Arc::ptr_eq(&head(&one), &head(&other)));
+        assert_ne!(one.request, other.request);
+    }
+
+    #[test]
+    fn no_more_heads_are_held_than_allowed() {
+        let (mut heads, limits) = (Heads::default(), Limits { shared_heads: 2, ..Limits::default() });
+        for target in [b"/a", b"/b", b"/c"] {
+            let mut handshake = Handshake::default();
+            let head = RequestHead { target: target.to_vec(), ..RequestHead::default() };
+            handshake.set_request(Request::new(Moment::default(), None, head));
+            handshake.share(&mut heads, &limits);
+        }
+        assert_eq!(heads.requests.len(), 1);
     }
 }

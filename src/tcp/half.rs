@@ -33,50 +33,69 @@ pub struct Fin {
 /// ```
 ///
 /// Offsets count payload bytes from the one behind the SYN; a FIN takes one more.
+///
+/// Four cache lines, in the order in which packets need them. The short way ([`Connection::handle_plain`]) writes to the
+/// first, and to the second when the peer has to answer anew; while it is taken, `sent` and `shown` stand for `next`,
+/// `settled` for `last`, and only [`Half::catch_up`] writes them:
+///
+/// ```text
+///    0 next, acked, sent, shown | last | base, from_syn, first_ttl | packets, ttl, plain
+///   64 unanswered
+///  128 settled, syn, established | reset, recovery
+///  192 fin, passed_end, oddities
+/// ```
+///
+/// [`Connection::handle_plain`]: super::connection::Connection::handle_plain
 #[derive(Clone, Debug, Default)]
+#[repr(C)]
 pub struct Half {
-    /// Sequence number of stream offset 0, once known.
-    base: Option<SeqNum>,
-    /// Was `base` taken from a SYN (and not guessed in mid-stream)?
-    pub from_syn: bool,
     /// Delivered, or given up, up to here.
     pub next: u64,
-    /// End of the furthest payload byte that the capture holds.
-    pub sent: u64,
     /// Furthest acknowledgment by the peer; counts a FIN as one byte.
     pub acked: u64,
-    /// Furthest offset that any packet shows to have been sent, captured or not.
-    pub shown: u64,
+    /// See [`Half::sent`].
+    pub(super) sent: u64,
+    /// See [`Half::shown`].
+    pub(super) shown: u64,
+    /// The side's last packet.
+    pub last: Option<Moment>,
+    /// Sequence number of stream offset 0, once known.
+    base: SeqNum,
+    is_known: bool,
+    /// Was `base` taken from a SYN (and not guessed in mid-stream)?
+    from_syn: bool,
+    /// TTL or hop limit of its first packet.
+    pub first_ttl: Option<u8>,
     /// Packets of this side; stops at its maximum.
     pub packets: u32,
+    /// TTL or hop limit of its packets other than resets.
+    pub ttl: UsualTtl,
+    /// Nothing is missing, held, ended or reset: see [`Connection::handle_plain`](super::connection::Connection).
+    pub(crate) plain: bool,
+    /// Its sendings that drew no answer.
+    pub unanswered: Unanswered,
+    /// Its last packet that stood exactly at `next`: what lies behind was sent later.
+    pub(super) settled: Option<Moment>,
     /// First SYN.
     pub syn: Option<Moment>,
     /// First packet that is no SYN.
     pub established: Option<Moment>,
-    /// TTL or hop limit of its first packet.
-    pub first_ttl: Option<u8>,
-    /// First FIN.
-    pub fin: Option<Fin>,
-    /// The peer acknowledged one byte more than was seen, so far: that offset, and the packet.
-    passed_end: Option<(u64, Moment)>,
     /// First reset that its receiver must honour.
     pub reset: Option<Box<Reset>>,
-    /// The side's last packet.
-    pub last: Option<Moment>,
-    /// TTL or hop limit of its packets other than resets.
-    pub ttl: UsualTtl,
-    /// Its last packet that stood exactly at `next`: what lies behind was sent later.
-    pub settled: Option<Moment>,
-    /// Bytes that it sent again differed from those first seen: what the receiver took can't be told.
-    pub differs: Option<Moment>,
-    /// Its sendings that drew no answer.
-    pub unanswered: Unanswered,
-    /// Its keepalive probes.
-    pub keepalives: Keepalives,
-    /// Nothing is missing, held, ended or reset: see [`Connection::handle_plain`](super::connection::Connection).
-    pub(super) plain: bool,
     /// Held segments and the hole before them, while there is one.
     pub(crate) recovery: Option<Box<Recovery>>,
+    /// First FIN.
+    pub fin: Option<Fin>,
+    /// The packet of the peer that acknowledged one byte more than was seen, while it does.
+    pub(super) passed_end: Option<Moment>,
+    oddities: Option<Box<Oddities>>,
+}
+
+/// What few connections have.
+#[derive(Clone, Copy, Debug, Default)]
+struct Oddities {
+    keepalives: Keepalives,
+    differs: Option<Moment>,
 }
 
 /// The TTL or hop limit that a side's packets arrive with.
@@ -95,10 +114,16 @@ pub enum UsualTtl {
 
 impl UsualTtl {
     /// Notes a packet's.
+    #[inline]
     pub(crate) fn note(&mut self, ttl: u8) {
+        if *self != UsualTtl::Always(ttl) {
+            self.note_other(ttl);
+        }
+    }
+
+    fn note_other(&mut self, ttl: u8) {
         *self = match *self {
             UsualTtl::Unseen => UsualTtl::Always(ttl),
-            UsualTtl::Always(one) if one == ttl => *self,
             UsualTtl::Always(one) => UsualTtl::Either(one, ttl),
             UsualTtl::Either(one, other) if one == ttl || other == ttl => *self,
             UsualTtl::Either(..) | UsualTtl::Varies => UsualTtl::Varies,
@@ -117,46 +142,50 @@ pub(crate) struct Recovery {
 impl Half {
     /// See [`Connection::touch`](super::connection::Connection::touch).
     pub(crate) fn touch(&self) -> u64 {
-        let is_recent = self.last.is_some() ^ self.settled.is_some();
-        self.next ^ u64::from(self.packets) ^ u64::from(self.unanswered.sendings) ^ u64::from(is_recent)
+        self.next ^ u64::from(self.unanswered.sendings)
     }
 
     /// Sets the numbering from a SYN, unless it is known already.
     pub(crate) fn begin(&mut self, first: SeqNum, from_syn: bool) {
-        if self.base.is_none() {
-            self.base = Some(first);
+        if !self.is_known {
+            (self.base, self.is_known) = (first, true);
         }
-        self.from_syn |= from_syn && self.base == Some(first);
+        self.from_syn |= from_syn && self.base == first;
     }
 
     /// Is the numbering known?
     #[must_use]
     pub fn is_known(&self) -> bool {
-        self.base.is_some()
+        self.is_known
     }
 
     /// The sequence number of the SYN that set the numbering.
     #[must_use]
     pub fn initial_seq(&self) -> Option<SeqNum> {
-        self.base.filter(|_| self.from_syn).map(|base| SeqNum(base.0.wrapping_sub(1)))
+        self.from_syn.then_some(SeqNum(self.base.0.wrapping_sub(1)))
     }
 
     /// Is `seq` the number of the next byte?
     #[must_use]
+    #[inline]
     #[expect(clippy::cast_possible_truncation, reason = "modulo 2^32 is the meaning")]
     pub fn expects(&self, seq: SeqNum) -> bool {
-        self.base.is_some_and(|base| base.advance(self.next as u32) == seq)
+        self.is_known && self.base.advance(self.next as u32) == seq
     }
 
     /// Signed stream offset of `seq`, the one nearest to what is expected next; `None` before any numbering.
     #[must_use]
+    #[inline]
     #[expect(
         clippy::cast_possible_wrap,
         clippy::cast_possible_truncation,
         reason = "modulo 2^32 is the meaning"
     )]
     pub fn offset_of(&self, seq: SeqNum) -> Option<i64> {
-        let expected = self.base?.advance(self.next as u32);
+        if !self.is_known {
+            return None;
+        }
+        let expected = self.base.advance(self.next as u32);
         Some((self.next as i64).saturating_add(i64::from(seq.distance_from(expected))))
     }
 
@@ -174,12 +203,52 @@ impl Half {
         (offset - self.next as i64).abs() <= WINDOW_MAX
     }
 
+    /// End of the furthest payload byte that the capture holds.
+    #[must_use]
+    pub fn sent(&self) -> u64 {
+        if self.plain { self.next } else { self.sent }
+    }
+
+    /// Furthest offset that any packet shows to have been sent, captured or not.
+    #[must_use]
+    pub fn shown(&self) -> u64 {
+        if self.plain { self.next } else { self.shown }
+    }
+
+    /// The short way is left: what it let lie is written.
+    pub(super) fn catch_up(&mut self) {
+        if self.plain {
+            (self.sent, self.shown, self.settled) = (self.next, self.next, self.last);
+            self.plain = false;
+        }
+    }
+
+    /// Its keepalive probes.
+    #[must_use]
+    pub fn keepalives(&self) -> Keepalives {
+        self.oddities.as_ref().map_or_else(Keepalives::default, |odd| odd.keepalives)
+    }
+
+    /// The first packet whose bytes differed from those sent before in their place: what the receiver took can't be told.
+    #[must_use]
+    pub fn differs(&self) -> Option<Moment> {
+        self.oddities.as_ref()?.differs
+    }
+
+    pub(super) fn note_keepalive(&mut self, at: Moment) {
+        self.oddities.get_or_insert_default().keepalives.note(at);
+    }
+
+    pub(super) fn note_differing(&mut self, at: Moment) {
+        self.oddities.get_or_insert_default().differs.get_or_insert(at);
+    }
+
     /// Where the side's stream ends with its FIN counted: the next sequence number's offset, as far as seen.
     #[must_use]
     pub fn end(&self) -> u64 {
         match self.fin {
-            Some(fin) if fin.offset >= self.sent => fin.offset + 1,
-            _ => self.sent,
+            Some(fin) if fin.offset >= self.sent() => fin.offset + 1,
+            _ => self.sent(),
         }
     }
 
@@ -195,9 +264,7 @@ impl Half {
     pub(crate) fn acknowledge(&mut self, offset: u64, at: Moment) {
         if offset > self.acked {
             self.acked = offset;
-            if offset == self.sent + 1 {
-                self.passed_end = Some((offset, at));
-            }
+            self.passed_end = (offset == self.sent() + 1).then_some(at);
             self.show(offset);
         }
     }
@@ -214,7 +281,7 @@ impl Half {
     /// An unseen FIN looks like one more byte; so does a byte of data.
     #[must_use]
     pub fn unseen(&self) -> u64 {
-        self.shown.saturating_sub(self.next)
+        self.shown().saturating_sub(self.next)
     }
 
     /// Did it send a reset that its receiver can only honour?
@@ -237,15 +304,13 @@ impl Half {
     /// anything else.
     #[must_use]
     pub fn unseen_fin(&self) -> Option<Moment> {
-        self.passed_end
-            .filter(|(offset, _)| self.fin.is_none() && *offset == self.acked && *offset == self.sent + 1)
-            .map(|(_, at)| at)
+        self.passed_end.filter(|_| self.fin.is_none() && self.acked == self.sent() + 1)
     }
 
     /// Does its own numbering stand one beyond the last byte seen, as behind a FIN that was not?
     #[must_use]
     pub fn has_hidden_fin(&self) -> bool {
-        self.fin.is_none() && self.shown == self.sent + 1
+        self.fin.is_none() && self.shown() == self.sent() + 1
     }
 
     /// Does it hold more out of order than it may?

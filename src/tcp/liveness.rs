@@ -7,22 +7,23 @@ use crate::moment::Moment;
 /// A retransmission timer or keepalive that fires again and again without any packet from the peer is the only
 /// proof of a dead peer or path that a capture can hold. New data sent meanwhile neither adds nor resets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
 pub struct Unanswered {
+    /// How often they were sent since the peer's last packet; 0: what follows means nothing.
+    pub sendings: u32,
+    /// How often in a row the wait had grown to about twice the one before, as a retransmission timer's does
+    /// (RFC 6298 §5.5).
+    pub doublings: u32,
     /// Stream offset of the first bytes sent since then, plus 1, so that a keepalive at offset -1 fits.
     from: u64,
     /// Stream offset of the bytes that are sent again, plus 1.
     offset: u64,
-    /// How often they were sent since the peer's last packet.
-    pub sendings: u32,
     /// Their first sending that was noted.
     pub first: Moment,
     /// Their latest sending.
     pub last: Moment,
     /// Nanoseconds between the last two sendings.
     wait: u64,
-    /// How often in a row that wait had grown to about twice the one before, as a retransmission timer's does
-    /// (RFC 6298 §5.5).
-    pub doublings: u32,
 }
 
 /// Keepalive probes of one side (RFC 9293 §3.8.4).
@@ -44,10 +45,18 @@ impl Keepalives {
 impl Unanswered {
     /// The side sent bytes (or a keepalive probe, or its FIN) from `offset` (plus 1) on; `again`: not for the first
     /// time.
+    #[inline]
     pub fn sent(&mut self, offset: u64, again: bool, at: Moment) {
         if self.sendings == 0 {
             *self = Unanswered { from: offset, offset, sendings: 1, first: at, last: at, ..Self::default() };
-        } else if offset == self.offset {
+        } else {
+            self.sent_on(offset, again, at);
+        }
+    }
+
+    /// The peer has not answered what was sent before.
+    fn sent_on(&mut self, offset: u64, again: bool, at: Moment) {
+        if offset == self.offset {
             self.sendings = self.sendings.saturating_add(1);
             self.waited(at);
             self.last = at;

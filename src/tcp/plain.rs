@@ -10,7 +10,7 @@ use crate::decode::segment::{Segment, TcpFlags};
 use crate::side::Side;
 
 impl Half {
-    /// Is it established, and is nothing of it missing, held, ended or reset?
+    /// Is it established, is nothing of it missing, held, ended or reset, and was its last packet the next in order?
     pub(super) fn is_plain(&self) -> bool {
         self.is_known()
             && self.established.is_some()
@@ -20,6 +20,8 @@ impl Half {
             && self.next == self.sent
             && self.sent == self.shown
             && self.acked <= self.sent
+            && self.settled == self.last
+            && self.passed_end.is_none()
     }
 }
 
@@ -37,24 +39,24 @@ impl Connection {
         let Some(peer_acked) = peer.offset_of(ack).and_then(|offset| u64::try_from(offset).ok()) else {
             return false;
         };
-        if peer_acked < peer.acked || peer_acked > peer.sent {
+        if peer_acked < peer.acked || peer_acked > peer.next {
             return false;
         }
         peer.acked = peer_acked;
         peer.unanswered.answered();
         half.packets = half.packets.saturating_add(1);
         half.last = Some(segment.at);
-        half.settled = Some(segment.at);
         half.ttl.note(segment.ttl);
         self.packets += 1;
         self.last = segment.at;
+        self.payload_before = self.last_payload;
         if segment.payload.is_empty() {
             return true;
         }
         let offset = half.next;
         let end = offset + segment.payload.len() as u64;
         half.unanswered.sent(offset + 1, false, segment.at);
-        (half.next, half.sent, half.shown) = (end, end, end);
+        half.next = end;
         self.note_payload(segment.at);
         let wire = Wire { end, peer_acked: Some(peer_acked) };
         sink.stream(side, StreamEvent::Data { at: segment.at, offset, bytes: segment.payload, wire });

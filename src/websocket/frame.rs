@@ -48,6 +48,7 @@ impl FrameHeader {
 ///
 /// # Errors
 /// Only `nom::Err::Incomplete`.
+#[inline]
 pub fn frame_header(input: &[u8]) -> IResult<&[u8], FrameHeader> {
     let (input, (first, second)) = (be_u8, be_u8).parse(input)?;
     let (input, (payload_len, is_minimal)) = match second & 0x7f {

@@ -114,6 +114,12 @@ impl Framing {
         matches!(self.state, State::Header { len: 0, .. })
     }
 
+    /// Does the direction stand exactly between two frames, as trusted as any?
+    #[inline]
+    pub(super) fn is_plain(&self) -> bool {
+        self.is_at_boundary() && self.on_probation == 0
+    }
+
     /// Does the direction stand inside a data frame's payload?
     pub(super) fn is_in_payload(&self) -> bool {
         matches!(self.state, State::Payload { .. })

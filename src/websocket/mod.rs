@@ -5,6 +5,7 @@ pub mod close_code;
 pub mod frame;
 mod mask;
 pub mod close;
+mod plain;
 pub mod plausible;
 pub mod framing;
 pub mod vitals;

@@ -50,40 +50,53 @@ pub enum HiddenCause {
 }
 
 /// One direction.
+///
+/// ```text
+///   0 traffic, last_data, message_bytes: what every message changes
+///  64 earlier_bytes, close, hidden, flags
+/// ```
 #[derive(Clone, Debug, Default)]
+#[repr(C)]
 pub struct Direction {
-    /// Inside a fragmented message?
-    in_message: bool,
     /// What it carried.
     pub traffic: Traffic,
-    /// Its first Close.
-    pub close: Option<Box<CloseFrame>>,
     /// Its last data frame.
     pub last_data: Option<Moment>,
     /// Payload bytes of its latest message, compressed where it is.
     pub message_bytes: u64,
     /// Payload bytes of its largest message before that.
     pub earlier_bytes: u64,
+    /// Its first Close.
+    pub close: Option<Box<CloseFrame>>,
+    /// Unreadable bytes since its last data frame: a Close may stand in them.
+    pub hidden: Option<Box<Hidden>>,
+    /// Inside a fragmented message?
+    pub(super) in_message: bool,
     /// Did it break the protocol in a way that the frame headers show?
     pub violates: bool,
     /// Is the header of its last data frame one that no sound sender writes?
-    is_nonsense: bool,
-    /// Unreadable bytes since its last data frame: a Close may stand in them.
-    pub hidden: Option<Hidden>,
+    pub(super) is_nonsense: bool,
 }
 
 /// Both directions of a WebSocket.
+///
+/// ```text
+///    0 framings, anomalies, rsv1_allowed
+///   64 vitals: those of both, 32, then each side's, 112
+///  320 sides, 96 each
+/// ```
 #[derive(Clone, Debug, Default)]
+#[repr(C)]
 pub struct Session {
-    framings: PerSide<Framing>,
-    /// What each side sent.
-    pub sides: PerSide<Direction>,
-    /// May messages be compressed (RSV1)? Unknown where the handshake was not seen.
-    pub rsv1_allowed: bool,
+    pub(super) framings: PerSide<Framing>,
     /// Oddities.
     pub anomalies: AnomalySet,
+    /// May messages be compressed (RSV1)? Unknown where the handshake was not seen.
+    pub rsv1_allowed: bool,
     /// Signs of life.
     pub vitals: Vitals,
+    /// What each side sent.
+    pub sides: PerSide<Direction>,
 }
 
 impl Session {
@@ -148,6 +161,19 @@ impl Session {
 
     /// Takes what `side` sent.
     pub fn stream(&mut self, side: Side, event: StreamEvent<'_>, limits: &Limits) {
+        let StreamEvent::Data { at, bytes, wire, offset } = event else {
+            self.stream_generally(side, event, limits);
+            return;
+        };
+        let rest = self.take_messages(side, at, bytes, limits);
+        if !rest.is_empty() {
+            let offset = offset + (bytes.len() - rest.len()) as u64;
+            self.stream_generally(side, StreamEvent::Data { at, bytes: rest, wire, offset }, limits);
+        }
+    }
+
+    /// What [`Session::stream`] does with frames of any kind.
+    pub(super) fn stream_generally(&mut self, side: Side, event: StreamEvent<'_>, limits: &Limits) {
         let expects_mask = side == Side::Client;
         let Session { framings, sides, rsv1_allowed, anomalies, vitals } = self;
         let (framing, direction) = (framings.get_mut(side), sides.get_mut(side));
@@ -159,12 +185,8 @@ impl Session {
             StreamEvent::Data { at, bytes, wire, offset } => {
                 framing.feed(at, bytes, wire, expects_mask, limits, &mut note);
                 if framing.is_lost() {
-                    direction.hidden.get_or_insert(Hidden {
-                        at,
-                        offset,
-                        cause: HiddenCause::Unframed,
-                        unsent_at: None,
-                    });
+                    let cause = HiddenCause::Unframed;
+                    direction.hide(Hidden { at, offset, cause, unsent_at: None });
                 }
             }
             StreamEvent::Gap(gap) => framing.gap(gap, limits, &mut note),
@@ -185,6 +207,11 @@ impl Session {
 }
 
 impl Direction {
+    /// Bytes that can't be read begin, unless others did before.
+    pub fn hide(&mut self, hidden: Hidden) {
+        self.hidden.get_or_insert_with(|| Box::new(hidden));
+    }
+
     fn take(&mut self, side: Side, event: FrameEvent<'_>, rsv1_allowed: bool, anomalies: &mut AnomalySet) {
         match event {
             FrameEvent::Data { at, header, .. } => {
@@ -207,7 +234,7 @@ impl Direction {
             }
             FrameEvent::Resynchronized(_) => anomalies.insert(Anomaly::FramingResynchronized),
             FrameEvent::Lost(Gap { at, offset, cause, unsent_at, .. }) => {
-                self.hidden.get_or_insert(Hidden { at, offset, cause: HiddenCause::Gap(cause), unsent_at });
+                self.hide(Hidden { at, offset, cause: HiddenCause::Gap(cause), unsent_at });
             }
         }
     }

@@ -11,21 +11,23 @@ use crate::side::{PerSide, Side};
 
 /// Signs of life of both sides, up to the first Close.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[repr(C)]
 pub struct Vitals {
-    /// What each side showed.
-    pub sides: PerSide<SideVitals>,
-    /// The last frame of either side.
-    last_frame: Option<Moment>,
     /// Longest time without a frame of either side, in nanoseconds; that before the end is not in it.
     pub longest_silence: i64,
     /// The first frame after that silence.
     pub longest_silence_until: Option<Moment>,
+    /// Who sent the last frame.
+    last_from: Option<Side>,
     /// A Close was sent: what follows is part of the end.
     closing: bool,
+    /// What each side showed.
+    pub sides: PerSide<SideVitals>,
 }
 
 /// Signs of life of one side.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[repr(C)]
 pub struct SideVitals {
     /// Its last frame before the first Close of either side.
     pub last_frame: Option<Moment>,
@@ -33,28 +35,29 @@ pub struct SideVitals {
     pub longest_silence: i64,
     /// The sizes of its messages.
     pub sizes: Sizes,
-    /// Its pings and the peer's pongs.
-    pub pings: Option<Box<Pings>>,
+    /// Its last message, if that announces the end.
+    pub farewell: Option<Box<(Farewell, Moment)>>,
     /// Its heartbeats in text frames and the peer's answers.
     pub heartbeats: Option<Box<Pings>>,
-    /// Its last message, if that announces the end.
-    pub farewell: Option<(Farewell, Moment)>,
+    /// Its pings and the peer's pongs.
+    pub pings: Option<Box<Pings>>,
 }
 
 /// Sizes of one side's messages, in bytes as they stand on the wire (compressed where they are).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
 pub struct Sizes {
     /// Size so far of the latest message.
     current: u64,
     current_at: Moment,
-    /// Is the latest message the largest?
-    current_is_largest: bool,
     /// The largest message.
     pub largest: u64,
     /// The packet in which it began.
     pub largest_at: Moment,
     /// The largest of those before it.
     pub before: u64,
+    /// Is the latest message the largest?
+    current_is_largest: bool,
     /// Was the largest compressed?
     pub compressed: bool,
 }
@@ -111,10 +114,7 @@ impl Vitals {
         match event {
             FrameEvent::Close { .. } => self.closing = true,
             _ if self.closing => {}
-            FrameEvent::Data { at, header, head } => {
-                self.note_frame(side, *at);
-                self.note_data(side, *at, header, head, limits);
-            }
+            FrameEvent::Data { at, header, head } => self.note_message(side, *at, header, head, limits),
             FrameEvent::Control { at, header, payload } => {
                 self.note_frame(side, *at);
                 match header.opcode {
@@ -135,25 +135,42 @@ impl Vitals {
     }
 
     fn note_frame(&mut self, side: Side, at: Moment) {
-        let own = self.sides.get_mut(side);
-        if let Some(last) = own.last_frame {
-            own.longest_silence = own.longest_silence.max(at.at.nanos_since(last.at));
-        }
-        own.last_frame = Some(at);
-        if let Some(last) = self.last_frame {
+        if let Some(last) = self.last_from.and_then(|side| self.sides[side].last_frame) {
             let silence = at.at.nanos_since(last.at);
             if silence > self.longest_silence {
                 (self.longest_silence, self.longest_silence_until) = (silence, Some(at));
             }
         }
-        self.last_frame = Some(at);
+        let own = self.sides.get_mut(side);
+        if let Some(last) = own.last_frame {
+            own.longest_silence = own.longest_silence.max(at.at.nanos_since(last.at));
+        }
+        own.last_frame = Some(at);
+        self.last_from = Some(side);
+    }
+
+    /// Notes a message of one frame, whose payload begins with `head`.
+    #[inline]
+    pub(super) fn note_message(
+        &mut self,
+        side: Side,
+        at: Moment,
+        header: &FrameHeader,
+        head: &[u8],
+        limits: &Limits,
+    ) {
+        if !self.closing {
+            self.note_frame(side, at);
+            self.note_data(side, at, header, head, limits);
+        }
     }
 
     fn note_data(&mut self, side: Side, at: Moment, header: &FrameHeader, head: &[u8], limits: &Limits) {
         let own = self.sides.get_mut(side);
         own.sizes.note(at, header);
         own.farewell = None;
-        if header.opcode != Opcode::TEXT || header.rsv != 0 || !header.fin {
+        let is_text = header.opcode == Opcode::TEXT && header.rsv == 0 && header.fin;
+        if !is_text || !may_tell(header, head) {
             return;
         }
         let mut plain = [0; FAREWELL_LEN];
@@ -165,13 +182,24 @@ impl Vitals {
                     pings.answer(None, at, limits);
                 }
             }
-            (len, plain) => own.farewell = farewell(len, plain).map(|farewell| (farewell, at)),
+            (len, plain) => own.farewell = farewell(len, plain).map(|farewell| Box::new((farewell, at))),
         }
     }
 }
 
 /// The longest of the openings that [`farewell`] knows.
 const FAREWELL_LEN: usize = 20;
+
+/// Could a text be a heartbeat, or one of those that [`farewell`] knows? Its first bytes tell of nearly all that it is none.
+fn may_tell(header: &FrameHeader, head: &[u8]) -> bool {
+    let key = header.mask.unwrap_or_default();
+    match (head.first_chunk::<3>(), key) {
+        (Some([a, b, c]), [x, y, z, _]) => {
+            matches!([a ^ x, b ^ y, c ^ z], [b'4', b'1', b'/'] | [b'{', b'"', b't'])
+        }
+        (None, _) => head.len() as u64 == header.payload_len,
+    }
+}
 
 fn farewell(len: u64, head: &[u8]) -> Option<Farewell> {
     match head {
@@ -356,7 +384,7 @@ mod tests {
     fn the_last_message_may_be_a_farewell() {
         let mut vitals = Vitals::default();
         text(&mut vitals, Side::Server, b"{\"type\":7,\"error\":\"x\"}", 1);
-        assert_eq!(vitals.sides.server.farewell, Some((Farewell::SignalRClose, at(1))));
+        assert_eq!(vitals.sides.server.farewell.as_deref(), Some(&(Farewell::SignalRClose, at(1))));
         text(&mut vitals, Side::Server, b"{\"type\":1}", 2);
         assert_eq!(vitals.sides.server.farewell, None);
     }

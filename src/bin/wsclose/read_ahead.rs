@@ -15,8 +15,10 @@ use std::thread;
 use wsclose::capture::merge::MergedSource;
 use wsclose::capture::{Block, More, Source as _};
 
-/// Blocks in use: one being read, one being analysed, one between them.
-const BLOCKS: usize = 3;
+/// Blocks in use: some being read or waiting, some analysed.
+const BLOCKS: usize = 8;
+/// Analysed blocks go back this many at a time: waking the reader for each would cost both threads a few microseconds.
+const RETURNED: usize = 4;
 
 /// Hands each block of `source` to `handle`, with the bytes read so far.
 ///
@@ -59,13 +61,17 @@ fn on_two_threads(
                 }
             }
         });
+        let mut done = Vec::with_capacity(RETURNED);
         for (mut block, more, bytes_read) in blocks {
             handle(&mut block, bytes_read)?;
             if more? == More::No {
                 break;
             }
-            // The reader ends by itself after its last block.
-            let _ = empty.send(block);
+            done.push(block);
+            if done.len() == RETURNED {
+                // The reader ends by itself after its last block.
+                let _ = done.drain(..).try_for_each(|block| empty.send(block));
+            }
         }
         Ok(())
     })

@@ -1,23 +1,26 @@
 use super::*;
-use crate::http::upgrade::{Request, Response};
+use crate::http::upgrade::{Request, RequestHead, Response, ResponseHead};
+use crate::moment::Moment;
+use std::sync::Arc;
 
 fn request(user_agent: &str) -> Handshake {
-    let request = Request { user_agent: Some(user_agent.into()), ..Request::default() };
+    let head = RequestHead { user_agent: Some(user_agent.into()), ..RequestHead::default() };
+    let request = Request::new(Moment::default(), None, head);
     let mut handshake = Handshake::default();
     handshake.set_request(request);
     handshake
 }
 
 fn response(server: &str, extensions: Option<&str>) -> Handshake {
-    let response = Response {
+    answered(ResponseHead {
         server: Some(server.into()),
         extensions: extensions.map(Into::into),
-        ..Response::default()
-    };
-    answered(response)
+        ..ResponseHead::default()
+    })
 }
 
-fn answered(response: Response) -> Handshake {
+fn answered(head: ResponseHead) -> Handshake {
+    let response = Response { head: Arc::new(head), ..Response::default() };
     let mut handshake = Handshake::default();
     handshake.set_response(response);
     handshake
@@ -68,7 +71,7 @@ fn aiohttp_is_known_by_its_user_agent() {
 #[test]
 fn a_client_behind_a_proxy_is_not_the_end_of_this_connection() {
     let mut forwarded = request("Python/3.11 aiohttp/3.14.5");
-    forwarded.request.as_mut().unwrap().was_forwarded = true;
+    Arc::make_mut(&mut forwarded.request.as_mut().unwrap().head).was_forwarded = true;
     assert!(recognise(&forwarded, &Teardown::default(), Side::Client).is_none());
 }
 
@@ -101,7 +104,8 @@ fn servers_are_known_by_their_server_header() {
 
 #[test]
 fn uwebsockets_is_known_by_the_header_of_its_own() {
-    let answer = |names: &str| answered(Response { header_names: names.into(), ..Response::default() });
+    let answer =
+        |names: &str| answered(ResponseHead { header_names: names.into(), ..ResponseHead::default() });
     let known = answer("Upgrade,Connection,Sec-WebSocket-Accept,uWebSockets");
     assert_eq!(
         recognise(&known, &Teardown::default(), Side::Server).map(|(stack, _)| stack.library),

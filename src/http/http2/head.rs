@@ -1,8 +1,9 @@
 //! The fields of a header block that a WebSocket's opening consists of (RFC 8441 §5).
 
 use super::hpack::Fields;
-use crate::http::upgrade::{Request, Response};
+use crate::http::upgrade::{Request, RequestHead, Response, ResponseHead};
 use crate::moment::Moment;
+use std::sync::Arc;
 
 /// Names of these fields, in lower case as HTTP/2 has them.
 const NAMES: [&[u8]; 16] = [
@@ -81,34 +82,32 @@ impl Head {
 
     /// The request, which may ask for a WebSocket.
     pub(super) fn request(&self, at: Moment) -> Request {
-        Request {
-            at,
+        let head = RequestHead {
             method: self.owned(METHOD).unwrap_or_default(),
             target: self.owned(PATH).unwrap_or_default(),
             host: self.owned(AUTHORITY).or_else(|| self.owned(HOST)),
             origin: self.owned(ORIGIN),
             user_agent: self.owned(USER_AGENT),
-            key: self.owned(KEY),
             subprotocols: self.owned(SUBPROTOCOL),
             extensions: self.owned(EXTENSIONS),
             was_forwarded: FORWARDING.clone().any(|place| self.value(place).is_some()),
             has_control_characters: false,
             wants_websocket: true,
-        }
+        };
+        Request::new(at, self.owned(KEY), head)
     }
 
     /// The final answer; `None`: it is an interim one, trailers, or its status is unknown.
     pub(super) fn response(&self, at: Moment) -> Option<Response> {
         let status: u16 = std::str::from_utf8(self.value(STATUS)?).ok()?.parse().ok()?;
-        (status >= 200).then(|| Response {
-            at,
-            status,
+        let head = || ResponseHead {
             server: self.owned(SERVER),
             subprotocol: self.owned(SUBPROTOCOL),
             extensions: self.owned(EXTENSIONS),
             is_websocket: (200..300).contains(&status),
-            ..Response::default()
-        })
+            ..ResponseHead::default()
+        };
+        (status >= 200).then(|| Response { at, status, head: Arc::new(head()), ..Response::default() })
     }
 }
 
