@@ -59,7 +59,6 @@ test-tables: deps
 	@.ci/need jq python3-venv
 	@test -x $(TARGET)/notebook-venv/bin/python3 || python3 -m venv $(TARGET)/notebook-venv
 	$(TARGET)/notebook-venv/bin/python3 -m pip install --quiet --disable-pip-version-check duckdb==2.0.0 pandas==3.1.1 pyarrow==26.0.1
-	cargo test --locked --features parquet --lib parquet::
 	WSCLOSE_REQUIRE_TOOLS=1 cargo test --locked --features parquet --test it tables::
 
 ## Open the HTML report in Chromium. Screenshots stay in the target folder, in web/.

@@ -44,6 +44,8 @@ pub struct Limit {
     pub unit: Unit,
     /// What it may cost.
     pub memory: Memory,
+    /// The smallest value it takes: 1 where 0 would switch off what everything else needs.
+    pub least: u64,
 }
 
 /// Why a limit can't be set so.
@@ -62,10 +64,20 @@ pub enum LimitError {
         /// What was given.
         value: String,
     },
+    /// The value is too small to make sense.
+    #[error("{name} takes no {value}: {least} is the least")]
+    TooSmall {
+        /// The limit.
+        name: &'static str,
+        /// The smallest value it takes.
+        least: u64,
+        /// What was given.
+        value: String,
+    },
 }
 
 macro_rules! limits {
-    ($( $(#[doc = $doc:literal])+ $name:ident: $kind:ty = $default:expr, $unit:ident, $memory:expr; )+) => {
+    ($( $(#[doc = $doc:literal])+ $name:ident: $kind:ty = $default:expr, $unit:ident, $memory:expr $(, least $least:literal)?; )+) => {
         /// The caps and timeouts of an analysis. Reaching a cap is a counted anomaly that the report shows.
         #[derive(Clone, Debug, PartialEq, Eq)]
         pub struct Limits {
@@ -87,6 +99,7 @@ macro_rules! limits {
                     about: concat!($($doc),+),
                     unit: Unit::$unit,
                     memory: $memory,
+                    least: 0 $(+ $least)?,
                 } ),+]
             };
 
@@ -97,10 +110,13 @@ macro_rules! limits {
             pub fn set(&mut self, name: &str, value: &str) -> Result<(), LimitError> {
                 match name {
                     $( stringify!($name) => {
-                        let expected = Unit::$unit.expected();
-                        self.$name = Value::read(value, Unit::$unit).ok_or_else(|| LimitError::Value {
-                            name: stringify!($name), expected, value: value.to_owned(),
-                        })?;
+                        let (name, expected, least) = (stringify!($name), Unit::$unit.expected(), 0 $(+ $least)?);
+                        let read: $kind = Value::read(value, Unit::$unit)
+                            .ok_or_else(|| LimitError::Value { name, expected, value: value.to_owned() })?;
+                        if read.is_below(least) {
+                            return Err(LimitError::TooSmall { name, least, value: value.to_owned() });
+                        }
+                        self.$name = read;
                     } )+
                     _ => return Err(LimitError::Unknown(name.to_owned())),
                 }
@@ -123,18 +139,18 @@ limits! {
     // -- capture
     /// Largest packet record accepted, in bytes. A larger claim is a corrupt file. libpcap's own bound is 256 KiB;
     /// BIG TCP and USB captures reach further.
-    packet_bytes: u32 = 16 << 20, Bytes, Twice;
+    packet_bytes: u32 = 16 << 20, Bytes, Twice, least 1;
     /// Interfaces kept for one pcapng section.
-    interfaces: usize = 65_536, Count, Each(128);
+    interfaces: usize = 65_536, Count, Each(128), least 1;
     /// Decryption secrets taken from one file, in bytes. A key log line has some 200 bytes.
     secrets_bytes: usize = 16 << 20, Bytes, Once;
     /// Memory a zstd frame may ask for as its window, in bytes: what the zstd tool itself accepts.
-    zstd_window_bytes: u64 = 128 << 20, Bytes, Once;
+    zstd_window_bytes: u64 = 128 << 20, Bytes, Once, least 1;
     // -- decode
     /// Nested encapsulations (tunnels, VLAN stacks, MPLS stacks count one each) inside one packet.
     encapsulation_depth: usize = 8, Count, Nothing;
     /// Distinct encapsulations told apart in one capture.
-    encapsulations: usize = 65_536, Count, Each(320);
+    encapsulations: usize = 65_536, Count, Each(320), least 1;
     /// IP datagrams under reassembly at a time.
     fragment_datagrams: usize = 4_096, Count, Each(512);
     /// Bytes held for IP datagrams under reassembly.
@@ -143,11 +159,11 @@ limits! {
     fragment_timeout: Duration = Duration::from_secs(60), Time, Nothing;
     // -- flow and tcp
     /// TCP connections held at a time.
-    connections: usize = 2 << 20, Count, InConnectionBytes;
+    connections: usize = 2 << 20, Count, InConnectionBytes, least 1;
     /// Memory for the TCP connections held, in bytes: some 2,000 for an open WebSocket, and heads that are not whole yet.
-    connection_bytes: usize = 4 << 30, Bytes, Once;
+    connection_bytes: usize = 4 << 30, Bytes, Once, least 1;
     /// Failed TCP connections kept until it is known whether their server carries WebSockets.
-    candidates: usize = 65_536, Count, Each(2_500);
+    candidates: usize = 65_536, Count, Each(2_500), least 1;
     /// Addresses and ports remembered as carrying WebSockets.
     servers: usize = 65_536, Count, Each(64);
     /// Judged connections held back because another with the same handshake key is still followed.
@@ -168,7 +184,7 @@ limits! {
     /// How long a connection whose TCP has ended is kept for its stragglers.
     linger: Duration = Duration::from_secs(10), Time, Nothing;
     /// Sendings of the same bytes, or keepalive probes, without any answer, that prove a dead peer.
-    unanswered_sendings: u32 = 3, Count, Nothing;
+    unanswered_sendings: u32 = 3, Count, Nothing, least 1;
     /// Longest delay between two copies of one packet in a capture, where the IP identification shows it.
     copy_window: Duration = Duration::from_millis(500), Time, Nothing;
     /// Longest delay between two copies of one packet where IP has no identification (zero, or IPv6).
@@ -177,11 +193,11 @@ limits! {
     /// TLS sessions whose secrets are kept.
     key_log_sessions: usize = 1 << 20, Count, Each(500);
     /// Longest hello message read, in bytes; certificates and the like are passed over by their length.
-    tls_hello_bytes: usize = 64 << 10, Bytes, InConnectionBytes;
+    tls_hello_bytes: usize = 64 << 10, Bytes, InConnectionBytes, least 1;
     /// Records of one direction held for keys, or for the server's word on early data: both come in a round trip or so.
     tls_held_bytes: usize = 64 << 10, Bytes, InConnectionBytes;
     /// Sequence numbers tried for a record behind a hole: as many records may have been lost at a time.
-    tls_resync_records: u64 = 1_024, Count, Nothing;
+    tls_resync_records: u64 = 1_024, Count, Nothing, least 1;
     /// Bytes searched for a record behind one hole: the next one begins within 18 KiB, unless more is lost.
     tls_search_bytes: usize = 256 << 10, Bytes, InConnectionBytes;
     /// Bytes deciphered on trial for one connection, to find its records again behind holes.
@@ -190,23 +206,23 @@ limits! {
     tls_http_bytes: u64 = 1 << 20, Count, Nothing;
     // -- http
     /// Longest HTTP head read, in bytes.
-    http_head_bytes: usize = 64 << 10, Bytes, InConnectionBytes;
+    http_head_bytes: usize = 64 << 10, Bytes, InConnectionBytes, least 1;
     /// Heads of requests, and as many of answers, held once for all connections that sent the same; where there are
     /// more, the set begins anew.
     shared_heads: usize = 1_024, Count, Each(8_192);
     /// Messages of a connection that is not (yet) a WebSocket after which HTTP is no longer followed.
-    http_messages: u32 = 100_000, Count, Nothing;
+    http_messages: u32 = 100_000, Count, Nothing, least 1;
     /// Dynamic table of one direction of HTTP/2 that is kept, in bytes; browsers allow as much.
     http2_table_bytes: usize = 64 << 10, Bytes, InConnectionBytes;
     /// Longest header block read of HTTP/2, in bytes, with its continuations.
-    http2_header_block_bytes: usize = 64 << 10, Bytes, InConnectionBytes;
+    http2_header_block_bytes: usize = 64 << 10, Bytes, InConnectionBytes, least 1;
     /// WebSockets followed at a time in one HTTP/2 connection; a server allows some hundred streams.
-    http2_websockets: usize = 4_096, Count, InConnectionBytes;
+    http2_websockets: usize = 4_096, Count, InConnectionBytes, least 1;
     // -- websocket
     /// Consecutive valid frames that show a WebSocket, or HTTP/2, joined in mid-stream.
-    midstream_frames: u32 = 3, Count, Nothing;
+    midstream_frames: u32 = 3, Count, Nothing, least 1;
     /// Segments of one direction looked at for them.
-    midstream_segments: u32 = 16, Count, Nothing;
+    midstream_segments: u32 = 16, Count, Nothing, least 1;
     /// Pings of one side that wait for their pong.
     pings_pending: usize = 16, Count, EachOfConnection(24);
     /// Durations kept for a median (round trips, ping intervals): the latest ones.
@@ -313,6 +329,7 @@ pub fn read_time(text: &str) -> Option<Duration> {
 trait Value: Sized {
     fn read(text: &str, unit: Unit) -> Option<Self>;
     fn show(&self, unit: Unit) -> String;
+    fn is_below(&self, least: u64) -> bool;
 }
 
 macro_rules! number {
@@ -333,6 +350,10 @@ macro_rules! number {
                     _ => self.to_string(),
                 }
             }
+
+            fn is_below(&self, least: u64) -> bool {
+                u64::try_from(*self).is_ok_and(|number| number < least)
+            }
         }
     )+ };
 }
@@ -350,6 +371,11 @@ impl Value for Duration {
         } else {
             format!("{}ms", self.as_millis())
         }
+    }
+
+    fn is_below(&self, _: u64) -> bool {
+        // No time at all is a time to wait for something.
+        false
     }
 }
 
@@ -379,6 +405,8 @@ impl fmt::Display for Memory {
             Memory::Nothing => out.write_str("-"),
             Memory::Once => out.write_str("itself"),
             Memory::Twice => out.write_str("twice itself"),
+            Memory::Each(1) => out.write_str("1 byte each"),
+            Memory::EachOfConnection(1) => out.write_str("1 byte each, a connection"),
             Memory::Each(bytes) => write!(out, "{bytes} bytes each"),
             Memory::EachOfConnection(bytes) => write!(out, "{bytes} bytes each, a connection"),
             Memory::InConnectionBytes => out.write_str("in connection_bytes"),
@@ -404,6 +432,19 @@ mod tests {
             assert_ne!(limits, Limits::default());
             limits = Limits::default();
         }
+    }
+
+    #[test]
+    fn a_limit_without_which_nothing_is_read_takes_no_zero() {
+        let mut limits = Limits::default();
+        let outcome = limits.set("connections", "0").unwrap_err();
+        assert_eq!(outcome.to_string(), "connections takes no 0: 1 is the least");
+        limits.set("connections", "1").unwrap();
+        for limit in Limits::ALL {
+            let zero = Limits::default().set(limit.name, "0");
+            assert_eq!(zero.is_ok(), limit.least == 0, "{}: {zero:?}", limit.name);
+        }
+        assert!(limits.set("linger", "0s").is_ok() && limits.set("fragment_bytes", "0").is_ok());
     }
 
     #[test]

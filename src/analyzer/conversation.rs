@@ -392,6 +392,7 @@ impl Conversation {
             endpoints,
             reported,
             other_leg: None,
+            beside: None,
             anomalies,
         }
     }

@@ -1,24 +1,43 @@
-//! One connection packet by packet, as a ladder between its two ends.
+//! One connection packet by packet, as a ladder between its two ends; with both legs of a proxied one, between three.
 
+use super::contents::{Aids, Contents};
 use super::record::ConnectionRecord;
-use crate::decode::segment::{Segment, TcpFlags};
+use super::track::Track;
+use crate::decode::segment::{EncapsulationId, Endpoint, Segment, TcpFlags};
+use crate::flow::copies::CopyFilter;
 use crate::limits::Limits;
 use crate::moment::Moment;
-use crate::side::{PerSide, Side};
+use crate::side::Side;
 use crate::tcp::connection::Connection;
-use crate::tcp::stream_event::{Gap, StreamEvent, StreamSink};
-use crate::websocket::close::CloseFrame;
-use crate::websocket::frame::FrameHeader;
-use crate::websocket::framing::{FrameEvent, Framing};
+use crate::tls::keylog::KeyLog;
 use std::collections::VecDeque;
+
+/// Where a packet went.
+///
+/// ```text
+///  client ------------ Whole ----------- server
+///  client -- Front -- proxy -- Back ---- server
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Leg {
+    /// From end to end, as far as anybody knows.
+    #[default]
+    Whole,
+    /// Between client and proxy.
+    Front,
+    /// Between proxy and server.
+    Back,
+}
 
 /// One packet of the ladder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rung {
     /// The packet.
     pub at: Moment,
-    /// Who sent it.
+    /// Who sent it; of two legs, the one that is nearer to that end.
     pub from: Side,
+    /// Where it went.
+    pub leg: Leg,
     /// What it holds: flags, frames, bytes.
     pub what: String,
 }
@@ -27,69 +46,110 @@ pub struct Rung {
 #[derive(Debug)]
 pub struct Ladder {
     record: ConnectionRecord,
-    tcp: Connection,
-    frames: Frames,
-    /// What the record knows of packets whose bytes tell nothing here.
-    landmarks: Vec<(Moment, Side, String)>,
+    climbs: Vec<Climb>,
+    /// A packet that was captured at two places is one.
+    copies: CopyFilter,
     rungs: VecDeque<Rung>,
     kept: usize,
     left_out: u64,
 }
 
-/// Both directions' frames, in words.
+/// The packets of one leg.
 #[derive(Debug)]
-struct Frames {
-    framings: PerSide<Framing>,
-    /// The packet whose head comes before that side's frames.
-    heads: PerSide<Option<Moment>>,
-    words: Vec<String>,
-    /// TLS records are no frames. The ladder does not decrypt them a second time.
-    is_encrypted: bool,
-    limits: Limits,
+struct Climb {
+    track: Track,
+    leg: Leg,
+    tcp: Connection,
+    contents: Contents,
 }
 
-impl Ladder {
-    /// A ladder for `record` that keeps its last `kept` rungs.
-    #[must_use]
-    pub fn new(record: ConnectionRecord, kept: usize, limits: &Limits) -> Self {
-        let heads = PerSide {
-            client: record.handshake.request.as_ref().map(|request| request.at),
-            server: record.handshake.response.as_ref().map(|response| response.at),
-        };
-        let framings = PerSide::from_fn(|side| match heads[side] {
-            Some(_) => Framing::default(),
-            None => Framing::lost(),
-        });
-        let tcp = Connection::new(record.opened);
-        let is_encrypted = record.tls.is_some();
-        let frames = Frames { framings, heads, words: Vec::new(), is_encrypted, limits: limits.clone() };
-        let landmarks = landmarks(&record);
-        Ladder { record, tcp, frames, landmarks, rungs: VecDeque::new(), kept, left_out: 0 }
+impl Climb {
+    fn new(track: Track, leg: Leg) -> Self {
+        Climb { track, leg, tcp: Connection::new(track.begun), contents: Contents::new(track) }
     }
 
-    /// Takes a segment, which need not be the connection's.
-    pub fn handle_segment(&mut self, segment: &Segment<'_>) {
-        let ends = (self.record.client, self.record.server);
-        let side = match (segment.source, segment.destination) {
-            pair if pair == ends => Side::Client,
-            pair if pair == (ends.1, ends.0) => Side::Server,
-            _ => return,
-        };
-        let same_tunnel = segment.encapsulation == self.record.encapsulation;
-        if !same_tunnel || segment.at < self.record.opened || segment.at > self.record.last {
-            return;
+    /// Who of this leg sent `segment`, if it is one of its own.
+    fn side_of(&self, segment: &Segment<'_>) -> Option<Side> {
+        let Track { client, server, encapsulation, begun, last, .. } = self.track;
+        let is_own = segment.encapsulation == encapsulation && (begun..=last).contains(&segment.at);
+        match (segment.source, segment.destination) {
+            _ if !is_own => None,
+            pair if pair == (client, server) => Some(Side::Client),
+            pair if pair == (server, client) => Some(Side::Server),
+            _ => None,
         }
-        self.tcp.handle_segment(side, segment, &self.frames.limits.clone(), &mut self.frames);
+    }
+
+    /// What `segment` holds, in words; `None`: nothing of this connection.
+    fn take(&mut self, side: Side, segment: &Segment<'_>, aids: Aids<'_>) -> Option<String> {
+        self.tcp.handle_segment(side, segment, aids.limits, &mut self.contents.reader(aids));
+        let words = self.contents.words().take();
+        let head = self.head_text(side, segment.at);
+        // HTTP/2 brings packets of all its streams.
+        let is_own = self.track.stream.is_none() || head.is_some() || !words.is_empty() || is_end(segment);
+        if segment.at < self.track.opened || !is_own {
+            return None;
+        }
         let mut what = flags(segment);
         if segment.payload_len() > 0 {
             what = format!("{what}, {} bytes", segment.payload_len());
         }
-        let known = self.landmarks.iter().filter(|(at, of, _)| *at == segment.at && *of == side);
-        for word in known.map(|(_, _, word)| word.clone()).chain(self.frames.words.drain(..)) {
+        for word in head.into_iter().chain(words) {
             what = format!("{what}; {word}");
         }
-        self.rungs.push_back(Rung { at: segment.at, from: side, what });
-        if self.rungs.len() > self.kept {
+        Some(what)
+    }
+
+    /// The head of the opening handshake that `side` completed in packet `at`.
+    fn head_text(&self, side: Side, at: Moment) -> Option<String> {
+        let is_head = self.track.heads[side] == Some(at);
+        match side {
+            Side::Client => is_head.then(|| "Upgrade request".to_owned()),
+            Side::Server => self.track.status.filter(|_| is_head).map(|status| format!("status {status}")),
+        }
+    }
+}
+
+impl Ladder {
+    /// A ladder for `record` that keeps its last `kept` rungs; `keys` decrypt what is in TLS.
+    #[must_use]
+    pub fn new(record: ConnectionRecord, kept: usize) -> Self {
+        let own = Track::of(&record);
+        let climbs = match &record.beside {
+            None => vec![Climb::new(own, Leg::Whole)],
+            Some(beside) if beside.is_back => {
+                vec![Climb::new(own, Leg::Front), Climb::new(beside.track, Leg::Back)]
+            }
+            Some(beside) => vec![Climb::new(own, Leg::Back), Climb::new(beside.track, Leg::Front)],
+        };
+        let copies = CopyFilter::default();
+        Ladder { record, climbs, copies, rungs: VecDeque::new(), kept, left_out: 0 }
+    }
+
+    /// Between which ends its packets go, as [`Track::key`] has it: of one leg, or of two.
+    pub fn keys(&self) -> impl Iterator<Item = (Endpoint, Endpoint, EncapsulationId)> {
+        self.climbs.iter().map(|climb| climb.track.key())
+    }
+
+    /// Where the connection itself lies; its other leg is the other one.
+    #[must_use]
+    pub fn own_leg(&self) -> Leg {
+        self.climbs.first().map(|climb| climb.leg).unwrap_or_default()
+    }
+
+    /// Takes a segment, which need not be the connection's; `keys` decrypt what is in TLS.
+    pub fn handle_segment(&mut self, segment: &Segment<'_>, keys: &KeyLog, limits: &Limits) {
+        for (climb, place) in self.climbs.iter_mut().zip(0_u64..) {
+            let Some(side) = climb.side_of(segment) else { continue };
+            let flow = place << 1 | u64::from(side == Side::Server);
+            if self.copies.is_copy(flow, segment, limits) {
+                continue;
+            }
+            if let Some(what) = climb.take(side, segment, Aids { limits, keys }) {
+                self.rungs.push_back(Rung { at: segment.at, from: side, leg: climb.leg, what });
+            }
+        }
+        while self.rungs.len() > self.kept {
             self.rungs.pop_front();
             self.left_out += 1;
         }
@@ -107,44 +167,9 @@ impl Ladder {
     }
 }
 
-impl StreamSink for Frames {
-    fn stream(&mut self, side: Side, event: StreamEvent<'_>) {
-        let Frames { framings, heads, words, is_encrypted, limits } = self;
-        if *is_encrypted {
-            return;
-        }
-        let framing = framings.get_mut(side);
-        let mut note = |event: FrameEvent<'_>| words.push(frame_text(&event));
-        match event {
-            StreamEvent::Data { at, bytes, wire, .. } => {
-                let bytes = match heads[side] {
-                    Some(head) if at < head => return,
-                    Some(head) if at == head => behind_head(bytes),
-                    _ => bytes,
-                };
-                framing.feed(at, bytes, wire, side == Side::Client, limits, &mut note);
-            }
-            StreamEvent::Gap(gap) => framing.gap(gap, limits, &mut note),
-        }
-    }
-}
-
-/// The heads of the opening handshake, and within TLS the Closes.
-fn landmarks(record: &ConnectionRecord) -> Vec<(Moment, Side, String)> {
-    let opening = &record.teardown.opening;
-    let request = opening.request.map(|at| (at, Side::Client, "Upgrade request".to_owned()));
-    let response =
-        opening.response.map(|answer| (answer.at, Side::Server, format!("status {}", answer.status)));
-    let of_close =
-        |side| record.teardown.close[side].as_ref().map(|close| (close.at, side, close_text(close)));
-    let closes = Side::BOTH.into_iter().filter(|_| record.tls.is_some()).filter_map(of_close);
-    request.into_iter().chain(response).chain(closes).collect()
-}
-
-/// What follows the blank line that ends a head.
-fn behind_head(bytes: &[u8]) -> &[u8] {
-    let end = bytes.windows(4).position(|four| four == b"\r\n\r\n");
-    end.and_then(|end| bytes.get(end + 4..)).unwrap_or_default()
+/// Does it open or end TCP?
+fn is_end(segment: &Segment<'_>) -> bool {
+    segment.flags.0 & (TcpFlags::SYN | TcpFlags::FIN | TcpFlags::RST) != 0
 }
 
 /// `SYN`, `FIN, ACK`, `ACK`, as tcpdump and Wireshark name them.
@@ -154,26 +179,4 @@ fn flags(segment: &Segment<'_>) -> String {
     let set: Vec<&str> =
         names.iter().filter(|(bit, _)| segment.flags.0 & bit != 0).map(|(_, name)| *name).collect();
     set.join(", ")
-}
-
-fn frame_text(event: &FrameEvent<'_>) -> String {
-    let named = |header: &FrameHeader| {
-        let more = if header.fin { "" } else { ", more follows" };
-        format!("{} of {} bytes{more}", header.opcode, header.payload_len)
-    };
-    match event {
-        FrameEvent::Data { header, .. } | FrameEvent::Control { header, .. } => named(header),
-        FrameEvent::Close { close, .. } => close_text(close),
-        FrameEvent::Resynchronized(_) => "frames found again".to_owned(),
-        FrameEvent::Lost(Gap { len, .. }) => {
-            format!("{len} bytes are missing, and with them the frame boundary")
-        }
-    }
-}
-
-fn close_text(close: &CloseFrame) -> String {
-    match close.code {
-        Some(code) => format!("Close {} {:?}", code.0, String::from_utf8_lossy(&close.reason)),
-        None => "Close without a code".to_owned(),
-    }
 }

@@ -6,42 +6,53 @@ use crate::capture::Block;
 use crate::decode::Decoder;
 use crate::decode::segment::{EncapsulationId, Endpoint};
 use crate::limits::Limits;
+use crate::tls::keylog::KeyLog;
 use std::collections::HashMap;
 
-/// Ladders by their ends, the lesser first, and the VLANs and tunnels they are in.
+/// Ladders, by the ends of their legs and the VLANs and tunnels these are in.
 #[derive(Debug)]
-pub struct Ladders {
+pub struct Ladders<'a> {
     decoder: Decoder,
-    by_ends: HashMap<(Endpoint, Endpoint, EncapsulationId), Vec<(u64, Ladder)>>,
+    ladders: Vec<(u64, Ladder)>,
+    by_ends: HashMap<(Endpoint, Endpoint, EncapsulationId), Vec<usize>>,
+    keys: &'a KeyLog,
+    limits: &'a Limits,
 }
 
-impl Ladders {
-    /// Ladders for `records`, each with a number to know it by, that keep their last `kept` rungs.
+impl<'a> Ladders<'a> {
+    /// Ladders for `records`, each with a number to know it by, that keep their last `kept` rungs; `keys` decrypt what is
+    /// in TLS.
     #[must_use]
-    pub fn new(records: impl Iterator<Item = (u64, ConnectionRecord)>, kept: usize, limits: &Limits) -> Self {
-        let mut by_ends: HashMap<_, Vec<_>> = HashMap::new();
-        for (id, record) in records {
-            let ends = (record.client, record.server);
-            let key = (ends.0.min(ends.1), ends.0.max(ends.1), record.encapsulation);
-            by_ends.entry(key).or_default().push((id, Ladder::new(record, kept, limits)));
+    pub fn new(
+        records: impl Iterator<Item = (u64, ConnectionRecord)>,
+        kept: usize,
+        keys: &'a KeyLog,
+        limits: &'a Limits,
+    ) -> Self {
+        let ladders: Vec<_> = records.map(|(id, record)| (id, Ladder::new(record, kept))).collect();
+        let mut by_ends: HashMap<_, Vec<usize>> = HashMap::new();
+        for (place, (_, ladder)) in ladders.iter().enumerate() {
+            ladder.keys().for_each(|ends| by_ends.entry(ends).or_default().push(place));
         }
-        Ladders { decoder: Decoder::new(limits, false), by_ends }
+        Ladders { decoder: Decoder::new(limits, false), ladders, by_ends, keys, limits }
     }
 
     /// Takes all packets of `block`: those of the captures from their start on, in the order in which they were judged.
     pub fn handle_block(&mut self, block: &Block) {
-        let by_ends = &mut self.by_ends;
-        self.decoder.each_segment(block, |segment| {
+        let Ladders { decoder, ladders, by_ends, keys, limits } = self;
+        decoder.each_segment(block, |segment| {
             let (one, other) = (segment.source, segment.destination);
-            let key = (one.min(other), one.max(other), segment.encapsulation);
-            for (_, ladder) in by_ends.get_mut(&key).into_iter().flatten() {
-                ladder.handle_segment(segment);
+            let ends = (one.min(other), one.max(other), segment.encapsulation);
+            for place in by_ends.get(&ends).into_iter().flatten() {
+                if let Some((_, ladder)) = ladders.get_mut(*place) {
+                    ladder.handle_segment(segment, keys, limits);
+                }
             }
         });
     }
 
     /// The ladders, with their numbers.
     pub fn into_ladders(self) -> impl Iterator<Item = (u64, Ladder)> {
-        self.by_ends.into_values().flatten()
+        self.ladders.into_iter()
     }
 }

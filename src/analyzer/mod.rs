@@ -2,6 +2,7 @@
 
 mod begins_http2;
 mod conversation;
+mod contents;
 mod facts;
 mod joining;
 mod multiplexed;
@@ -15,6 +16,7 @@ pub mod record;
 mod secured;
 mod settling;
 mod split;
+pub mod track;
 mod tracker;
 mod translated;
 mod upper;
@@ -205,6 +207,12 @@ impl Follower {
         Some(Followed(event))
     }
 
+    /// The keys of TLS sessions so far.
+    #[must_use]
+    pub fn keys(&self) -> &KeyLog {
+        &self.tracker.options.keys
+    }
+
     /// Oddities so far, over all layers.
     #[must_use]
     pub fn anomalies(&self) -> AnomalyCounts {
@@ -317,6 +325,12 @@ impl Analyzer {
                 None => return None,
             }
         }
+    }
+
+    /// The keys of TLS sessions so far.
+    #[must_use]
+    pub fn keys(&self) -> &KeyLog {
+        self.follower.keys()
     }
 
     /// Oddities so far, over all layers.

@@ -8,7 +8,8 @@
     reason = "the tracker hands records on in boxes; taking them out would copy each one"
 )]
 
-use super::record::ConnectionRecord;
+use super::record::{Beside, ConnectionRecord};
+use super::track::Track;
 use crate::verdict::legs::{Leg, OtherLeg, Story, are_legs, follow};
 use crate::verdict::verdict::{ClosedBy, packet};
 use std::collections::HashMap;
@@ -72,6 +73,8 @@ fn relate(records: &mut [Box<ConnectionRecord>]) {
         if !are_legs(&leg(front), &leg(back)) {
             continue;
         }
+        front.beside = Some(Box::new(Beside { is_back: true, track: Track::of(back) }));
+        back.beside = Some(Box::new(Beside { is_back: false, track: Track::of(front) }));
         let Some((story, front_end, back_end)) = follow(&leg(front), &leg(back)) else { continue };
         let proxy = front.server;
         front.other_leg = Some(OtherLeg { is_back: true, story, proxy, end: back_end });

@@ -1,5 +1,6 @@
 //! One judged connection: what the report is made of.
 
+use super::track::Track;
 use crate::anomaly::AnomalySet;
 use crate::decode::segment::{EncapsulationId, Endpoint};
 use crate::diagnosis::stack::ReportedAs;
@@ -86,6 +87,8 @@ pub struct ConnectionRecord {
     pub reported: PerSide<Option<ReportedAs>>,
     /// What the other leg tells, where both of a proxied connection are in the capture.
     pub other_leg: Option<OtherLeg>,
+    /// The other leg, where both of a proxied connection are in the capture.
+    pub beside: Option<Box<Beside>>,
     /// Oddities.
     pub anomalies: AnomalySet,
 }
@@ -96,4 +99,13 @@ impl ConnectionRecord {
     pub fn identity(&self) -> Identity {
         Identity { serial: self.serial, stream: self.teardown.stream.as_ref().map(|stream| stream.id) }
     }
+}
+
+/// The other leg of a connection through a proxy, whatever its end tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Beside {
+    /// Is it the one behind the proxy?
+    pub is_back: bool,
+    /// Where its packets are.
+    pub track: Track,
 }

@@ -17,6 +17,12 @@ macro_rules! ids {
             pub const fn name(self) -> &'static str {
                 match self { $(Id::$variant => $name,)+ }
             }
+
+            /// One sentence for people.
+            #[must_use]
+            pub const fn meaning(self) -> &'static str {
+                match self { $(Id::$variant => concat!($($doc),+),)+ }
+            }
         }
     };
 }

@@ -12,6 +12,8 @@ mod words;
 pub use json::write_json;
 pub use words::{KEY_LOG_RECIPES, KeyLogRecipe, Topic, WORDS, Word};
 
+use crate::anomaly::Anomaly;
+use crate::diagnosis::finding::Id;
 use crate::websocket::close_code::CloseCode;
 use compare::Comparison;
 use layout::Page;
@@ -37,7 +39,10 @@ pub fn write_text(out: &mut impl Write, topics: &[Topic], width: usize) -> io::R
         match topic {
             Topic::Code(code) => one(&mut page, *code)?,
             Topic::Word(word) => one_word(&mut page, word)?,
+            Topic::Diagnosis(id) => one_name(&mut page, id.name(), "a diagnosis", id.meaning())?,
+            Topic::Anomaly(one) => one_name(&mut page, one.name(), "an oddity", one.meaning())?,
             Topic::KeyLog => key_log(&mut page)?,
+            Topic::List => list(&mut page)?,
         }
     }
     Ok(())
@@ -48,6 +53,24 @@ fn one_word(page: &mut Page<'_, impl Write>, word: &Word) -> io::Result<()> {
     page.paragraph("Meaning", word.meaning)?;
     page.paragraph("Evidence", word.evidence)?;
     page.paragraph("Fix", word.fix)
+}
+
+fn one_name(page: &mut Page<'_, impl Write>, name: &str, of: &str, meaning: &str) -> io::Result<()> {
+    page.line(&format!("{name} ({of})"))?;
+    page.paragraph("Meaning", meaning.trim())
+}
+
+fn list(page: &mut Page<'_, impl Write>) -> io::Result<()> {
+    page.line("Words of a verdict: its kind, its cause, what hid the end")?;
+    WORDS.iter().try_for_each(|word| page.entry(word.word, word.meaning))?;
+    page.blank()?;
+    page.line("Diagnoses of a connection and findings over the capture, the weightiest first")?;
+    Id::ALL.iter().try_for_each(|id| page.entry(id.name(), id.meaning().trim()))?;
+    page.blank()?;
+    page.line("Oddities that are counted")?;
+    Anomaly::ALL.iter().try_for_each(|one| page.entry(one.name(), one.meaning().trim()))?;
+    page.blank()?;
+    page.line("Besides: any close code, and keylog")
 }
 
 fn key_log(page: &mut Page<'_, impl Write>) -> io::Result<()> {
@@ -259,6 +282,29 @@ mod tests {
             assert_eq!(lines, 1, "{of}");
         }
         assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+    }
+
+    #[test]
+    fn a_diagnosis_and_an_oddity_are_explained_and_all_are_listed() {
+        let page = |topics: &[&str]| {
+            let topics: Vec<Topic> = topics.iter().map(|topic| topic.parse().unwrap()).collect();
+            let mut out = Vec::new();
+            write_text(&mut out, &topics, 80).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        says(
+            &page(&["idle-limit", "tcp_gap"]),
+            &[
+                "idle-limit (a diagnosis) Meaning It had been silent as long",
+                "tcp_gap (an oddity) Meaning Bytes",
+            ],
+        );
+        let list = page(&["list"]);
+        assert!(list.lines().all(|line| line.chars().count() <= 80), "{list}");
+        let names = Id::ALL.iter().map(|id| id.name()).chain(Anomaly::ALL.iter().map(|one| one.name()));
+        for name in names.chain(WORDS.iter().map(|word| word.word)) {
+            assert!(list.lines().any(|line| line.trim_start().starts_with(name)), "{name}");
+        }
     }
 
     #[test]

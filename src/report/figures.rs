@@ -1,11 +1,12 @@
 //! What the pictures of a report are drawn from: counts over its connections, each from fields of the JSON report.
 //!
-//! All of it is bounded: bins, not values; the rest of many addresses in one sum.
+//! All of it is bounded: bins, not values; the rest of many addresses in one sum. Only reconnects need times, of so many
+//! connections at most.
 
 use super::model::Connection;
 use super::text::words::address;
 use crate::time::Timestamp;
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Bins of a histogram for each power of ten.
 pub const BINS_PER_DECADE: usize = 8;
@@ -19,8 +20,9 @@ const COLUMNS_MAX: i64 = 60;
 const LABELS_MAX: usize = 64;
 /// Addresses told apart, and pairs of them whose reconnects are counted.
 const ADDRESSES_MAX: usize = 65_536;
-/// Ends remembered for each pair: later ones than a connection's opening may be reported first.
-const ENDS_MAX: usize = 4;
+/// Connections whose times are remembered for reconnects, 32 bytes each: an end may be reported long after the
+/// connection that followed on it, so that all are needed.
+const TIMES_MAX: usize = 1 << 20;
 /// Lengths of silence told apart, in tenths of a second, for each server.
 const SILENCES_MAX: usize = 256;
 /// Widths of a column of the timeline, each a multiple of the one before, in milliseconds.
@@ -181,6 +183,14 @@ struct Cut {
     silences: BTreeMap<i64, u64>,
 }
 
+/// When a connection between one pair of addresses was opened, and when it ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Times {
+    pair: u32,
+    opened: Timestamp,
+    ended: Option<Timestamp>,
+}
+
 /// What the pictures are drawn from.
 #[derive(Clone, Debug, Default)]
 pub struct Figures {
@@ -194,11 +204,11 @@ pub struct Figures {
     pub servers: Addresses,
     /// Ends by client address.
     pub clients: Addresses,
-    /// From an end to the same client address opening the next connection to the same server.
-    pub reconnects: Histogram,
     /// Median time from ping to pong of each side that sent answered pings.
     pub round_trips: Histogram,
-    pairs: HashMap<(String, String), VecDeque<Timestamp>>,
+    /// Client address and server, by number.
+    pairs: HashMap<(String, String), u32>,
+    times: Vec<Times>,
     cuts: HashMap<(String, String), Cut>,
 }
 
@@ -220,7 +230,7 @@ impl Figures {
             connection.idle_before_end_s.into_iter().for_each(|seconds| self.silences.add(seconds));
             self.count_cut(connection, &server);
         }
-        self.count_reconnect(connection, (client.clone(), server.clone()), is_open);
+        self.note_times(connection, (client.clone(), server.clone()), is_open);
         self.clients.add(client, &verdict.kind);
         self.servers.add(server, &verdict.kind);
     }
@@ -241,21 +251,35 @@ impl Figures {
         }
     }
 
-    fn count_reconnect(&mut self, connection: &Connection<'_>, pair: (String, String), is_open: bool) {
-        if self.pairs.len() >= ADDRESSES_MAX && !self.pairs.contains_key(&pair) {
+    fn note_times(&mut self, connection: &Connection<'_>, pair: (String, String), is_open: bool) {
+        let is_known = self.pairs.contains_key(&pair);
+        if self.times.len() >= TIMES_MAX || (self.pairs.len() >= ADDRESSES_MAX && !is_known) {
             return;
         }
-        let ends = self.pairs.entry(pair).or_default();
-        let opened = connection.opened_at;
-        if let Some(end) = ends.iter().filter(|end| **end <= opened).max() {
-            self.reconnects.add(opened.seconds_since(*end));
-        }
-        if !is_open {
-            ends.push_back(connection.ended_at);
-            if ends.len() > ENDS_MAX {
-                ends.pop_front();
+        let next = u32::try_from(self.pairs.len()).unwrap_or(u32::MAX);
+        let pair = *self.pairs.entry(pair).or_insert(next);
+        let ended = (!is_open).then_some(connection.ended_at);
+        self.times.push(Times { pair, opened: connection.opened_at, ended });
+    }
+
+    /// For each connection whose client address had one to the same server before: from the latest end of these to its
+    /// opening.
+    #[must_use]
+    pub fn reconnects(&self) -> Histogram {
+        let mut delays = Histogram::default();
+        let numbered = || self.times.iter().enumerate();
+        let mut ends: Vec<(u32, Timestamp, usize)> =
+            numbered().filter_map(|(number, it)| Some((it.pair, it.ended?, number))).collect();
+        ends.sort_unstable();
+        for (number, it) in numbered() {
+            let before = ends.partition_point(|(pair, end, _)| (*pair, *end) <= (it.pair, it.opened));
+            // One that ended as it was opened stands among them itself.
+            let others = ends.get(..before).unwrap_or_default().iter().rev().filter(|end| end.2 != number);
+            if let Some((_, end, _)) = others.take(1).find(|(pair, ..)| *pair == it.pair) {
+                delays.add(it.opened.seconds_since(*end));
             }
         }
+        delays
     }
 
     /// What most abnormal ends share, where it is worth a sentence: how many, by whom at which server, and after how much

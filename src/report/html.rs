@@ -24,11 +24,12 @@ pub use ladder::Rung;
 use super::figures::Figures;
 use super::json::anomalies;
 use super::model::{Connection, Input, Summary};
+use crate::analyzer::ladder::Leg;
 use crate::anomaly::AnomalyCounts;
 use page::Head;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
-use table::Row;
+use table::{Files, Row};
 
 /// Connections that the table lists. Each takes some 4 KB of the page.
 pub const ROWS_MAX: usize = 1_000;
@@ -67,10 +68,11 @@ impl HtmlReport {
         self.rows.keys().take(most).map(|(_, id)| *id)
     }
 
-    /// Shows a connection's last packets beside those that are evidence; `left_out` came before them.
-    pub fn add_rungs(&mut self, id: u64, rungs: Vec<Rung>, left_out: u64) {
+    /// Shows a connection's last packets, with those of its other leg, beside those that are evidence; `left_out` came
+    /// before them. `own`: the leg that is the connection itself.
+    pub fn add_rungs(&mut self, id: u64, rungs: Vec<Rung>, own: Leg, left_out: u64) {
         if let Some((_, row)) = self.rows.iter_mut().find(|((_, of), _)| *of == id) {
-            row.add_rungs(rungs, left_out);
+            row.add_rungs(rungs, own, left_out);
         }
     }
 
@@ -89,11 +91,12 @@ impl HtmlReport {
         let head = Head { inputs, summary, anomalies: &anomalies, figures: &self.figures };
         let pictures = pictures::pictures(&self.figures, summary);
         out.write_all(page::head(&head, &pictures, self.rows.len()).as_bytes())?;
+        let files = Files::new(inputs);
         // The worst are drawn; all are listed in order of time.
         let mut rows: Vec<(usize, &Row)> = self.rows.values().enumerate().collect();
         rows.sort_by_key(|(_, row)| (row.opened_at, row.id));
         for (place, row) in rows {
-            out.write_all(page::row(row, place < DRAWN_MAX).as_bytes())?;
+            out.write_all(page::row(row, place < DRAWN_MAX, &files).as_bytes())?;
         }
         out.write_all(page::foot().as_bytes())
     }

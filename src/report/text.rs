@@ -142,7 +142,7 @@ impl TextReport {
         anomalies: &AnomalyCounts,
     ) -> io::Result<()> {
         self.rows.sort_by(|a, b| a.opened_at.cmp(&b.opened_at));
-        heading::write(out, inputs, summary, &self.style)?;
+        heading::write(out, inputs, summary, self.tally.unopened(), &self.style)?;
         self.tally.write(out, self.style.color)?;
         heading::write_notices(out, inputs, anomalies)?;
         advice::write(out, &summary.findings)?;
@@ -154,13 +154,18 @@ impl TextReport {
         let days = self.rows.iter().any(|row| row.day() != self.rows.first().map_or("", Row::day));
         writeln!(out, "\n{}", table.headings())?;
         let mut day = "";
+        let mut before: Option<&Row> = None;
         for row in &self.rows {
             if days && row.day() != day {
                 day = row.day();
                 writeln!(out, "{day}")?;
             }
             writeln!(out, "{}", table.line(row, self.style.color))?;
-            write_details(out, row)?;
+            match before.and_then(|before| details::likewise(&before.details, &row.details)) {
+                Some(short) => writeln!(out, "    {short}")?,
+                None => write_details(out, row)?,
+            }
+            before = Some(row);
         }
         let dropped = table.dropped();
         if dropped.is_empty() {

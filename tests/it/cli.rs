@@ -204,6 +204,80 @@ fn a_missing_file_is_named_and_the_others_are_read() {
 }
 
 #[test]
+fn where_nothing_could_be_read_people_are_told_that_alone_and_programs_get_their_document() {
+    let folder = Folder::new();
+    let page = folder.path("report.html").to_str().expect("UTF-8").to_owned();
+    for arguments in [
+        &["no-such.pcap"][..],
+        &["analyze", "no-such.pcap"],
+        &["--format", "html", "-o", &page, "no-such.pcap"],
+    ] {
+        let output = run(arguments);
+        assert_eq!((output.status.code(), stdout(&output)), (Some(1), String::new()), "{arguments:?}");
+        assert_eq!(stderr(&output).matches("can't open no-such.pcap").count(), 1, "{}", stderr(&output));
+    }
+    assert!(!folder.path("report.html").exists(), "nothing is overwritten by nothing");
+    let document = run(&["--format", "json", "no-such.pcap"]);
+    let report: Value = serde_json::from_slice(&document.stdout).unwrap();
+    assert_eq!(document.status.code(), Some(1));
+    assert!(report["inputs"][0]["error"]["reason"].as_str().unwrap().contains("can't open"));
+}
+
+#[test]
+fn a_misspelt_command_is_not_taken_for_a_file() {
+    for (arguments, meant) in [
+        (&["anlyze", "a.pcap"][..], "analyze"),
+        (&["liev", "-i", "eth0"], "live"),
+        (&["expain", "1006"], "explain"),
+    ] {
+        if meant == "live" && cfg!(not(feature = "live")) {
+            continue;
+        }
+        let output = run(arguments);
+        assert_eq!((output.status.code(), stdout(&output)), (Some(2), String::new()));
+        assert!(stderr(&output).contains(&format!("did you mean `wsclose {meant}`?")), "{}", stderr(&output));
+    }
+    // A file of that name is one, and a word like no command is a file's name.
+    let folder = Folder::new();
+    folder.capture("anlyze", &closed(1001));
+    let output = program().arg("anlyze").current_dir(folder.0.path()).output().unwrap();
+    assert!(stdout(&output).starts_with("1 WebSocket connection in anlyze"), "{}", stderr(&output));
+    assert!(stderr(&run(&["nothing-like-it"])).contains("can't open nothing-like-it"));
+}
+
+#[test]
+fn what_never_opened_is_not_counted_as_if_it_had() {
+    let folder = Folder::new();
+    let mut asked = Conversation::between("10.0.0.1:40001", "10.0.0.9:8080");
+    asked.connect();
+    asked.client_sends(&wire::request("/ws")).server_acks();
+    let text = stdout(&run(&[&folder.capture("asked.pcap", &asked)]));
+    assert!(text.lines().next().unwrap().ends_with("asked.pcap, which never opened"), "{text}");
+    assert!(text.contains("an Upgrade request that was not answered yet\n"), "{text}");
+    assert!(!stdout(&run(&[&folder.capture("closed.pcap", &closed(1001))])).contains("never opened"));
+}
+
+#[test]
+fn ends_of_the_same_words_are_told_once_with_the_packets_of_each() {
+    let folder = Folder::new();
+    let packets: Vec<TcpPacket> = (0..3_u16)
+        .flat_map(|number| {
+            let mut lost = Conversation::between(&format!("10.0.0.1:{}", 40_000 + number), "10.0.0.9:8080");
+            lost.connect().upgrade("/ws").fin(Side::Server).fin(Side::Client).server_acks();
+            let mut packets = lost.packets();
+            packets.iter_mut().for_each(|packet| packet.at_ns += u64::from(number) * 1_000_000_000);
+            packets
+        })
+        .collect();
+    let path = folder.with("a.pcap", &pcap(&packets));
+    let text = stdout(&run(&[&path]));
+    let table = text.split("STREAM").nth(1).expect("a table");
+    assert_eq!(table.matches("without a Close").count(), 1, "{text}");
+    assert_eq!(table.matches("    likewise, in packet ").count(), 2, "{text}");
+    assert!(!stdout(&run(&["-v", &path])).contains("likewise"), "--verbose tells each in full");
+}
+
+#[test]
 fn an_empty_file_is_no_capture_and_an_empty_capture_is_one() {
     let folder = Folder::new();
     let output = run(&[&folder.with("empty", b"")]);
@@ -493,7 +567,7 @@ fn explain_takes_the_words_of_a_verdict_and_keylog() {
     }
     let text = stdout(&run(&["explain", "keylog"]));
     assert!(text.contains("--ssl-key-log-file") && text.contains("wsclose --keylog"), "{text}");
-    assert!(stderr(&run(&["explain", "closed"])).contains("timeout"));
+    assert!(stderr(&run(&["explain", "timeuot"])).contains("did you mean timeout?"));
 }
 
 #[test]
@@ -516,35 +590,6 @@ fn the_readme_shows_the_program_s_own_report() {
 }
 
 #[test]
-fn show_draws_one_connection_packet_by_packet() {
-    let folder = Folder::new();
-    let mut conn = Conversation::opened();
-    conn.client_sends(&wire::text(Side::Client, "hello")).server_acks();
-    conn.server_sends(&wire::close(Side::Server, 1001, "\u{1b}[31mbye")).client_acks();
-    conn.client_sends(&wire::close(Side::Client, 1001, ""));
-    conn.fin(Side::Server).fin(Side::Client).server_acks();
-    let path = folder.capture("a.pcap", &conn);
-    let text = stdout(&run(&["show", &path, "--stream", "0"]));
-    for part in [
-        "Text of 5 bytes",
-        "client <-- server  ACK, ",
-        "FIN, ACK",
-        "1001, by server",
-        "client was told 1001 (certain)",
-    ] {
-        assert!(text.contains(part), "{part}: {text}");
-    }
-    assert!(!text.contains('\u{1b}'));
-    let last = stdout(&run(&["show", &path, "--stream", "0", "--last", "1"]));
-    assert!(
-        last.contains("packets before these")
-            && last.matches("packet ").count() < text.matches("packet ").count()
-    );
-    let missing = run(&["show", &path, "--stream", "9"]);
-    assert_eq!(missing.status.code(), Some(2));
-}
-
-#[test]
 fn advice_on_an_end_within_tls_goes_to_the_side_that_the_verdict_names() {
     let recorded =
         std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/tls/1.3-aes128-gcm.pcapng");
@@ -553,23 +598,6 @@ fn advice_on_an_end_within_tls_goes_to_the_side_that_the_verdict_names() {
     assert_eq!(lost["verdict"]["closed_by"], "client");
     let text = lost["diagnosis"][0]["text"].as_str().unwrap();
     assert!(text.starts_with("client ended TLS in packet 65 without a Close"), "{text}");
-}
-
-#[test]
-fn show_takes_no_tls_record_for_a_frame_and_finds_the_keys() {
-    let recorded =
-        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/tls/1.3-aes128-gcm.pcapng");
-    let text = stdout(&run(&["show", &recorded.to_string_lossy(), "--stream", "1"]));
-    for part in ["Upgrade request", "status 101", "Close 1001 \"going away\"", "1001, by server"] {
-        assert!(text.contains(part), "{part}: {text}");
-    }
-    assert!(!text.contains("opcode") && !text.contains("more follows"), "{text}");
-    let folder = Folder::new();
-    let keys = folder.with("keys.log", b"nothing\n");
-    let without = run(&["show", &recorded.to_string_lossy(), "--stream", "1", "--keylog", &keys]);
-    assert!(without.status.success() && stderr(&without).contains("no secret of a TLS session in it"));
-    let missing = run(&["show", &recorded.to_string_lossy(), "--stream", "1", "--keylog", "/nowhere"]);
-    assert_eq!(missing.status.code(), Some(2));
 }
 
 #[test]

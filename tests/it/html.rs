@@ -1,137 +1,11 @@
-//! `--format html`: every number is the JSON report's, and strings stay text. `make test-web` opens it in a browser.
+//! `--format html`: what is listed, what opens, and that strings stay text. `make test-web` opens it in a browser.
 
-use crate::support::run;
-use std::collections::BTreeMap;
+use crate::support::page::{between, both, numbers, scenarios};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
-use wsclose::report::figures::{Figures, bin_of, bin_start};
+use wsclose::report::figures::{bin_of, bin_start};
 use wsclose::report::html::{HtmlReport, ROWS_MAX};
-use wsclose::report::model::{Report, Summary};
-
-fn wsclose(format: &str, inputs: &[PathBuf]) -> String {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_wsclose"));
-    let output = command.args(["--format", format]).args(inputs).output().expect("wsclose runs");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).expect("UTF-8")
-}
-
-fn scenarios(names: &[&str]) -> Vec<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/captures");
-    names.iter().flat_map(|name| run::capture_files(&root.join(name))).collect()
-}
-
-/// The page and the JSON report of the same captures.
-fn both(inputs: &[PathBuf]) -> (String, Report<'static>) {
-    let json: serde_json::Value = serde_json::from_str(&wsclose("json", inputs)).unwrap();
-    (wsclose("html", inputs), serde_json::from_value(json).unwrap())
-}
-
-/// What stands between `start` and `end`.
-fn between<'a>(text: &'a str, start: &str, end: &str) -> &'a str {
-    let at = text.find(start).unwrap_or_else(|| panic!("{start} is on the page")) + start.len();
-    let rest = &text[at..];
-    &rest[..rest.find(end).expect("an end")]
-}
-
-/// The numbers under a picture: each row's name, with its cells.
-fn numbers(page: &str, figure: &str) -> Vec<(String, Vec<u64>)> {
-    let table = between(page, &format!("<table data-figure=\"{figure}\">"), "</table>");
-    let body = table.split("<tbody>").nth(1).expect("a body");
-    let row = |row: &str| {
-        let name = between(row, "<th scope=\"row\">", "</th>").to_owned();
-        let cells = row.split("<td>").skip(1).map(|cell| cell.split('<').next().unwrap().parse().unwrap());
-        (name, cells.collect())
-    };
-    body.split("<tr>").skip(1).map(row).collect()
-}
-
-fn list(page: &str, name: &str) -> BTreeMap<String, u64> {
-    let items = between(page, &format!("data-list=\"{name}\">"), "</ul>");
-    let item = |item: &str| {
-        let (name, count) = item.split_once(" <strong>").expect("a count");
-        (name.to_owned(), count.split('<').next().unwrap().parse().unwrap())
-    };
-    items.split("<li>").skip(1).map(item).collect()
-}
-
-#[test]
-fn every_number_drawn_is_the_json_report_s() {
-    let (page, report) = both(&scenarios(&[
-        "router-any",
-        "nginx-idle",
-        "close-codes",
-        "ping-timeout-fin",
-        "reconnect-backoff",
-    ]));
-    let connections = &report.connections;
-    assert!(connections.len() > 40);
-    assert_eq!(list(&page, "by_label"), report.summary.by_label);
-    assert_eq!(list(&page, "by_cause"), report.summary.by_cause);
-    assert_eq!(list(&page, "by_closed_by"), report.summary.by_closed_by);
-    let histogram = |durations: Vec<f64>| {
-        let mut bins: BTreeMap<usize, u64> = BTreeMap::new();
-        durations.into_iter().for_each(|seconds| *bins.entry(bin_of(seconds)).or_default() += 1);
-        bins.into_values().collect::<Vec<u64>>()
-    };
-    let drawn =
-        |figure: &str| numbers(&page, figure).into_iter().map(|(_, cells)| cells[0]).collect::<Vec<u64>>();
-    let ended = || connections.iter().filter(|it| it.verdict.kind != "open");
-    assert_eq!(drawn("lifetimes"), histogram(ended().map(|it| it.duration_s).collect()));
-    let silences = ended().filter(|it| it.verdict.kind == "abnormal").filter_map(|it| it.idle_before_end_s);
-    assert_eq!(drawn("silences"), histogram(silences.collect()));
-    let round_trips = connections.iter().flat_map(|it| {
-        [&it.traffic.client, &it.traffic.server].into_iter().filter_map(|traffic| traffic.ping_round_trip_s)
-    });
-    let round_trips: Vec<f64> = round_trips.collect();
-    assert!(!round_trips.is_empty());
-    assert_eq!(drawn("round-trips"), histogram(round_trips));
-    for (figure, address) in [
-        (
-            "clients",
-            (|it| it.client.address.to_string()) as fn(&wsclose::report::model::Connection<'_>) -> String,
-        ),
-        ("servers", |it| format!("{}:{}", it.server.address, it.server.port)),
-    ] {
-        let mut counts: BTreeMap<String, u64> = BTreeMap::new();
-        connections.iter().for_each(|it| *counts.entry(address(it)).or_default() += 1);
-        let drawn: BTreeMap<_, u64> =
-            numbers(&page, figure).into_iter().map(|(name, cells)| (name, cells.iter().sum())).collect();
-        assert_eq!(drawn, counts, "{figure}");
-    }
-    let ends: u64 = numbers(&page, "ends").iter().flat_map(|(_, cells)| cells).sum();
-    assert_eq!(ends, ended().count() as u64);
-}
-
-#[test]
-fn the_timeline_counts_each_end_in_its_column_by_its_label() {
-    let (page, report) = both(&scenarios(&["close-codes", "reconnect-storm"]));
-    let mut figures = Figures::default();
-    report.connections.iter().for_each(|it| figures.count(it));
-    let width = figures.ends.width_ms() * 1_000_000;
-    let names: Vec<String> = {
-        let table = between(&page, "<table data-figure=\"ends\">", "</thead>");
-        table
-            .split("<th scope=\"col\">")
-            .skip(2)
-            .map(|cell| cell.split('<').next().unwrap().to_owned())
-            .collect()
-    };
-    let rows = numbers(&page, "ends");
-    assert!(!rows.is_empty());
-    for (from, cells) in rows {
-        let start = wsclose::time::Timestamp::parse_rfc3339(&from).unwrap().nanos();
-        for (name, count) in names.iter().zip(cells) {
-            let ended = report.connections.iter().filter(|it| it.verdict.kind != "open");
-            let here = ended.filter(|it| (start..start + width).contains(&it.ended_at.nanos()));
-            let expected = here.filter(|it| {
-                let label = it.verdict.label.as_ref();
-                label == name || (name == "other" && !names.iter().any(|own| own == label))
-            });
-            assert_eq!(count, expected.count() as u64, "{name} from {from}");
-        }
-    }
-}
+use wsclose::report::model::Summary;
 
 #[test]
 fn the_answer_is_one_true_sentence() {
@@ -172,6 +46,50 @@ fn the_worst_are_listed_with_their_last_packets_and_the_rest_is_counted() {
     assert_eq!(page.matches("<tbody id=").count(), ROWS_MAX);
     assert_eq!(page.matches("data-kind=\"abnormal\"").count(), ROWS_MAX / 2 + 250);
     assert!(between(&page, "<p class=\"left-out\">", "</p>").contains("1,000 worst of 1,500 connections"));
+}
+
+#[test]
+fn a_ladder_of_two_legs_has_the_proxy_between_and_each_packet_once() {
+    let capture = scenarios(&["nginx-idle"]);
+    let capture: Vec<PathBuf> =
+        capture.into_iter().filter(|it| it.ends_with("websockets--ws.any.pcap")).collect();
+    let (page, report) = both(&capture);
+    let lost: Vec<_> = report.connections.iter().filter(|it| it.verdict.kind == "abnormal").collect();
+    assert!(lost.len() > 4);
+    for one in lost {
+        let row = between(&page, &format!("<tbody id=\"c{}\"", one.id), "</tbody>");
+        let items: Vec<&str> =
+            row.split("<li>").skip(1).map(|item| item.split("</li>").next().unwrap()).collect();
+        let packets: Vec<u32> =
+            items.iter().map(|item| between(item, " packet ", ",").trim().parse().unwrap()).collect();
+        assert!(packets.is_sorted_by(|a, b| a < b), "each once, in order: {packets:?}");
+        for sender in ["client: ", "server: ", "proxy, to the client: ", "proxy, to the server: "] {
+            assert!(items.iter().any(|item| item.contains(&format!(", {sender}"))), "{sender}: {items:?}");
+        }
+        assert!(items.iter().any(|item| item.contains("Pong of") || item.contains("Text of")), "{items:?}");
+        let drawn = between(row, "<svg class=\"ladder\"", "</svg>");
+        assert_eq!(drawn.matches("class=\"lane\"").count(), 3, "client, proxy, server");
+        assert!(drawn.contains(">proxy</text>") && drawn.matches("<polygon").count() == items.len());
+        for item in &one.evidence {
+            assert!(packets.contains(&item.packet), "#{} in {packets:?}", item.packet);
+        }
+    }
+}
+
+#[test]
+fn ladders_name_the_frames_inside_tls() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
+    let (page, report) =
+        both(&[root.join("tls/1.3-aes128-gcm.pcapng"), root.join("http2/node-tls-closes.pcapng")]);
+    for one in report.connections.iter().filter(|it| it.verdict.kind != "refused") {
+        let row = between(&page, &format!("<tbody id=\"c{}\"", one.id), "</tbody>");
+        let list = between(row, "<ol class=\"packets\">", "</ol>");
+        assert!(list.contains("; Text of "), "{}: {list}", one.carrier);
+        for close in [&one.close.client, &one.close.server].into_iter().flatten() {
+            let item = between(list, &format!(" packet {}", close.packet), "</li>");
+            assert_eq!(item.matches("Close ").count(), 1, "{item}");
+        }
+    }
 }
 
 #[test]

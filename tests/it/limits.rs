@@ -16,8 +16,8 @@ use wsclose::side::Side::{Client, Server};
 fn page() -> String {
     let mut page = "# Limits\n\n\
         Nothing an input does makes wsclose grow without bound. `--limit NAME=VALUE` sets one of these (bytes: `64K`, `16M`, `2G`;\n\
-        times: `500ms`, `10s`, `5m`), as often as needed. `--memory SIZE` divides so much memory among all that can grow with the\n\
-        input, and never raises a limit above its default. Reaching a limit is counted as an anomaly in the report; a connection\n\
+        times: `500ms`, `10s`, `5m`), as often as needed; a few take no 0, and say so. `--memory SIZE` divides so much memory\n\
+        among all that can grow with the input, and never raises a limit above its default. Reaching a limit is counted as an anomaly in the report; a connection\n\
         that is dropped for it gets the verdict `unknown`, with `blind` `evicted`. The longest idle of 64 looked at goes first.\n\n\
         This page is written by a test (`UPDATE=1 cargo test --locked --test it limits`).\n\n\
         | name | default | memory | what it bounds |\n|---|---|---|---|\n"
@@ -51,8 +51,14 @@ fn wsclose(arguments: &[&str]) -> (i32, String, String) {
 fn the_command_lists_sets_and_refuses_limits() {
     let (status, listed, _) = wsclose(&["--limit", "help"]);
     assert_eq!(status, 0);
+    assert!(listed.contains("memory: 1 byte each") && !listed.contains(" 1 bytes"));
     assert!(Limits::ALL.iter().all(|limit| listed.contains(&format!("{}=", limit.name))));
-    for (bad, why) in [("nope=1", "no limit"), ("linger=soon", "takes a time"), ("linger", "NAME=VALUE")] {
+    for (bad, why) in [
+        ("nope=1", "no limit"),
+        ("linger=soon", "takes a time"),
+        ("linger", "NAME=VALUE"),
+        ("connections=0", "1 is the least"),
+    ] {
         let (status, _, error) = wsclose(&["--limit", bad, "x.pcap"]);
         assert_eq!(status, 2);
         assert!(error.contains(why), "{bad}: {error}");

@@ -242,3 +242,44 @@ fn every_command_of_the_page_runs() {
         );
     }
 }
+
+#[cfg(feature = "parquet")]
+#[test]
+fn parquet_holds_the_cells_of_csv() {
+    use parquet::file::reader::{FileReader as _, SerializedFileReader};
+    use parquet::record::Field;
+
+    let shown = |field: &Field| match field {
+        Field::Null => String::new(),
+        Field::Str(text) => text.clone(),
+        Field::Bool(flag) => flag.to_string(),
+        Field::Long(number) => number.to_string(),
+        Field::Double(number) => number.to_string(),
+        other => format!("{other:?}"),
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let capture =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/captures/router-any/ws--websockets.any.pcap");
+    let capture = capture.to_str().unwrap();
+    for (format, name) in [("csv", "a.csv"), ("parquet", "a.parquet")] {
+        text(wsclose(&["--format", format, capture, "-o", name], folder.path()));
+    }
+    let file = std::fs::File::open(folder.path().join("a.parquet")).unwrap();
+    let reader = SerializedFileReader::new(file).unwrap();
+    let mut rows = csv::Reader::from_path(folder.path().join("a.csv")).unwrap();
+    let mut compared = 0;
+    for (cells, row) in rows.records().zip(reader.get_row_iter(None).unwrap()) {
+        let (cells, row) = (cells.unwrap(), row.unwrap());
+        for ((cell, (_, field)), column) in cells.iter().zip(row.get_column_iter()).zip(COLUMNS) {
+            match (column.kind, field) {
+                (Kind::Time, Field::Long(nanos)) => {
+                    assert_eq!(cell, wsclose::time::Timestamp::from_nanos(*nanos).to_rfc3339());
+                }
+                (Kind::Time, other) => panic!("{other:?}"),
+                _ => assert_eq!(cell, shown(field), "{}", column.name),
+            }
+            compared += 1;
+        }
+    }
+    assert_eq!(compared, 4 * COLUMNS.len());
+}

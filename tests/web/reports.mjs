@@ -24,10 +24,10 @@ export const HARM = [
 const run = (wsclose, args) => execFileSync(wsclose, args, { stdio: ["ignore", "pipe", "pipe"], maxBuffer: 1 << 30 });
 
 /** The page and the JSON report of the same captures. */
-export function fixtures(wsclose, root, folder, name, scenarios) {
+export function fixtures(wsclose, root, folder, name, scenarios, only = "") {
   const captures = scenarios.flatMap((scenario) => {
     const place = join(root, "fixtures/captures", scenario);
-    return readdirSync(place).filter((file) => /\.pcap(ng)?$/.test(file)).map((file) => join(place, file));
+    return readdirSync(place).filter((file) => /\.pcap(ng)?$/.test(file) && file.includes(only)).map((file) => join(place, file));
   });
   const [html, json] = [join(folder, `${name}.html`), join(folder, `${name}.json`)];
   run(wsclose, ["--format", "html", "-o", html, ...captures]);

@@ -42,6 +42,8 @@ const test = (name, body) => tests.push({ name, body });
 const { html, report } = fixtures(wsclose, root, folder, "fixtures", SCENARIOS);
 // axe looks at every element in turn: a page with the same parts, but few rows.
 const few = fixtures(wsclose, root, folder, "few", ["router-any", "handshake-refused", "network-drop-ping"]).html;
+// One capture of both legs of a proxy.
+const proxied = fixtures(wsclose, root, folder, "proxied", ["nginx-idle"], "websockets--ws.any.pcap");
 const visible = (page) => page.locator("#table tbody:not([hidden])");
 
 test("counts and pictures equal the JSON report", () => open(html, {}, async (page) => {
@@ -193,12 +195,36 @@ test("screenshots are taken, and nothing is wider than the screen", async () => 
       await page.locator(`#c${lost.id}`).scrollIntoViewIfNeeded();
       await page.screenshot({ path: join(folder, `${name}-ladder.png`) });
     });
+    await open(proxied.html, options, async (page) => {
+      const lost = proxied.report.connections.find((one) => one.verdict.closed_by === "proxy");
+      const row = page.locator(`#c${lost.id}`);
+      await row.locator("summary").click();
+      assert.equal(await row.locator("svg.ladder line.lane").count(), 3, "client, proxy, server");
+      const beyond = await row.locator(".inside").evaluate((it) => it.scrollWidth - it.clientWidth);
+      assert.ok(beyond <= 0, `${name}: what is opened sticks out by ${beyond} pixels`);
+      await row.screenshot({ path: join(folder, `${name}-proxy.png`) });
+    });
   }
-  await open(html, {}, async (page) => {
-    await page.emulateMedia({ media: "print" });
-    await page.screenshot({ path: join(folder, "print-top.png") });
-  });
 });
+
+test("it is printed as it stands open, as a table, in letters that can be read", () => open(few, { viewport: { width: 680, height: 960 }, colorScheme: "dark" }, async (page) => {
+  const opened = page.locator("#table tbody").nth(1);
+  await opened.locator("summary").click();
+  await page.emulateMedia({ media: "print", colorScheme: "dark" });
+  const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+  assert.ok(wide <= 0, `${wide} pixels too wide`);
+  assert.equal(await page.evaluate(() => getComputedStyle(document.body).backgroundColor), "rgb(255, 255, 255)", "dark on white");
+  assert.ok(await page.locator("#table thead").isVisible(), "the columns have names");
+  assert.ok(!await page.locator("#controls").isVisible());
+  assert.equal(await page.locator("svg.ladder").count() > 1 && await page.locator("svg.ladder:visible").count(), 1);
+  const letters = await page.locator("svg.chart").evaluateAll((charts) => charts.map((chart) => 12 * chart.clientWidth / chart.viewBox.baseVal.width));
+  assert.ok(letters.every((pixels) => pixels >= 9), `letters of ${letters} pixels`);
+  const pdf = await page.pdf({ path: join(folder, "print.pdf"), format: "A4", margin: { top: "15mm", bottom: "15mm", left: "15mm", right: "15mm" } });
+  const pages = pdf.toString("latin1").match(/\/Type\s*\/Page\b/g).length;
+  const rows = await page.locator("#table tbody").count();
+  console.log(`    ${rows} connections, one of them open, on ${pages} pages`);
+  assert.ok(pages <= 4 + rows / 8, `${pages} pages for ${rows} connections`);
+}));
 
 let failed = 0;
 for (const { name, body } of tests) {

@@ -10,6 +10,7 @@ use wsclose::capture::secrets::can_look_ahead;
 use wsclose::limits::Limits;
 use wsclose::report::html::{HtmlReport, Rung};
 use wsclose::side::Side;
+use wsclose::tls::keylog::KeyLog;
 
 /// Connections whose packets are read again, and how many of each, the last ones.
 const CONNECTIONS: usize = 50;
@@ -36,23 +37,34 @@ impl Worst {
     }
 
     /// Reads `files` again and hands `report` the packets; files that can't be read twice leave it as it is.
-    pub(crate) fn draw(&mut self, report: &mut HtmlReport, files: &[PathBuf], limits: &Limits) -> Result<()> {
+    pub(crate) fn draw(
+        &mut self,
+        report: &mut HtmlReport,
+        files: &[PathBuf],
+        keys: &KeyLog,
+        limits: &Limits,
+    ) -> Result<()> {
         let worst: BTreeSet<u64> = report.worst(CONNECTIONS).collect();
         let records = std::mem::take(&mut self.records).into_iter().filter(|(id, _)| worst.contains(id));
         if worst.is_empty() || !files.iter().all(|file| can_look_ahead(file)) {
             return Ok(());
         }
-        let mut ladders = Ladders::new(records, PACKETS, limits);
+        let mut ladders = Ladders::new(records, PACKETS, keys, limits);
         each_block_of(files, limits, |block| ladders.handle_block(block))?;
         for (id, ladder) in ladders.into_ladders() {
             let (rungs, left_out) = ladder.rungs();
+            let own_file = ladder.record().opened.file;
+            let name =
+                |file: u16| files.get(usize::from(file)).map(|path| path.to_string_lossy().into_owned());
             let rungs = rungs.map(|rung| Rung {
                 at: rung.at.at,
                 packet: rung.at.packet,
+                file: Some(rung.at.file).filter(|file| *file != own_file).and_then(name),
                 from_client: rung.from == Side::Client,
+                leg: rung.leg,
                 what: rung.what.clone(),
             });
-            report.add_rungs(id, rungs.collect(), left_out);
+            report.add_rungs(id, rungs.collect(), ladder.own_leg(), left_out);
         }
         Ok(())
     }

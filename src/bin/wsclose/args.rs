@@ -64,6 +64,8 @@ Examples:
   wsclose explain 1006          when it appears, and what to do about it
   wsclose explain 1001 1006     side by side
   wsclose explain rst unknown   words of a verdict
+  wsclose explain idle-limit    what a diagnosis says; tcp_gap: an oddity
+  wsclose explain list          all words that reports use
   wsclose explain keylog        how to take a TLS key log";
 
 const INJECT_EXAMPLES: &str = "\
@@ -113,7 +115,7 @@ pub(crate) enum Command {
     /// Show one connection packet by packet, with the verdict under it
     #[command(after_help = SHOW_EXAMPLES)]
     Show(ShowArgs),
-    /// Explain close codes (one alone, or two side by side), words of a verdict, and how to take a TLS key log
+    /// Explain close codes (one alone, or two side by side), words that reports use, and how to take a TLS key log
     #[command(after_help = EXPLAIN_EXAMPLES)]
     Explain(ExplainArgs),
     /// Write a TLS key log into a capture, so that wsclose and Wireshark decrypt it without a second file
@@ -228,7 +230,7 @@ fn parse_limit(text: &str) -> Result<(String, String), String> {
         std::process::exit(0);
     }
     let (name, value) = text.split_once('=').ok_or("not NAME=VALUE; `--limit help` lists the names")?;
-    Limits::default().set(name, value).map_err(|error| format!("{error}; `--limit help` lists them"))?;
+    Limits::default().set(name, value).map_err(|error| format!("{error}; `--limit help` lists them all"))?;
     Ok((name.to_owned(), value.to_owned()))
 }
 
@@ -240,7 +242,8 @@ fn limits_help() -> String {
             limit.about.trim(),
             textwrap::Options::new(100).initial_indent("    ").subsequent_indent("    "),
         );
-        format!("{}={shown}  ({}; memory: {})\n{about}\n", limit.name, limit.unit, limit.memory)
+        let least = if limit.least > 0 { format!("; at least {}", limit.least) } else { String::new() };
+        format!("{}={shown}  ({}{least}; memory: {})\n{about}\n", limit.name, limit.unit, limit.memory)
     };
     Limits::ALL.iter().map(one).collect()
 }
@@ -369,7 +372,8 @@ pub(crate) struct ShowArgs {
 
 #[derive(Args, Debug)]
 pub(crate) struct ExplainArgs {
-    /// Close codes such as 1001 1006, words of a verdict such as rst or unknown, or `keylog`: how to take a TLS key log
+    /// Close codes such as 1001 1006, words of a report such as rst, idle-limit or tcp_gap (`list` has them all), or
+    /// `keylog`: how to take a TLS key log
     #[arg(required = true, value_name = "CODE|WORD")]
     pub(crate) topics: Vec<Topic>,
     /// Output format

@@ -33,7 +33,8 @@ mod top;
 mod top_view;
 
 use args::{Cli, Command};
-use clap::Parser as _;
+use clap::{CommandFactory as _, Parser as _};
+use std::path::Path;
 use std::process::ExitCode;
 
 /// Connections are followed on one thread and dropped on another.
@@ -45,7 +46,12 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const EXIT_USAGE: u8 = 2;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) if cli.command.is_none() && meant_command().is_some() => return no_such_command(),
+        Ok(cli) => cli,
+        Err(error) if error.use_stderr() && meant_command().is_some() => return no_such_command(),
+        Err(error) => error.exit(),
+    };
     let result = match &cli.command {
         None => offline::run(&cli.analyze),
         Some(Command::Analyze(args)) => offline::run(args),
@@ -69,6 +75,31 @@ fn main() -> ExitCode {
             EXIT_USAGE.into()
         }
     }
+}
+
+/// The command that the first argument was meant to be, where it names no file and comes close to one.
+fn meant_command() -> Option<(String, String)> {
+    /// As close as clap takes for a misspelling.
+    const NEAR: f64 = 0.7;
+    let word = std::env::args_os().nth(1)?.into_string().ok()?;
+    let is_word = word.chars().all(|letter| letter.is_ascii_alphabetic() || letter == '-');
+    if !is_word || word.starts_with('-') || Path::new(&word).exists() {
+        return None;
+    }
+    let command = Cli::command();
+    let names = command.get_subcommands().map(|command| command.get_name());
+    let near = names.map(|name| (strsim::jaro(name, &word), name)).filter(|(likeness, _)| *likeness > NEAR);
+    let (_, name) = near.max_by(|a, b| a.0.total_cmp(&b.0)).filter(|(_, name)| *name != word)?;
+    Some((word, name.to_owned()))
+}
+
+fn no_such_command() -> ExitCode {
+    if let Some((word, name)) = meant_command() {
+        anstream::eprintln!(
+            "wsclose: there is no command and no file {word}; did you mean `wsclose {name}`?"
+        );
+    }
+    EXIT_USAGE.into()
 }
 
 /// The error and its causes, escaped; a cause that is told already is not told again.

@@ -1,6 +1,6 @@
 //! `wsclose analyze`: saved captures.
 
-use crate::args::{AnalyzeArgs, CommonArgs};
+use crate::args::{AnalyzeArgs, CommonArgs, Format};
 use crate::keys::KeyLogs;
 use crate::output::{Output, Selection, Totals, is_read_on_terminal};
 use crate::read_ahead::for_each_block;
@@ -41,6 +41,9 @@ pub(crate) fn run(args: &AnalyzeArgs) -> Result<ExitCode> {
     check_output(args)?;
     let mut source = MergedSource::open(&args.files, &options.limits);
     let threads = threads(args);
+    if is_all_unread(args, &source.infos()) {
+        return Ok(tell_unread(&source.infos()));
+    }
     let (mut follower, settler) = halves(options);
     let mut reporter = Reporter { settler, output: Output::open(&args.common, selection, &source.infos())? };
     let mut read = Ok(());
@@ -56,9 +59,12 @@ pub(crate) fn run(args: &AnalyzeArgs) -> Result<ExitCode> {
         hand_over(&mut follower, to)
     })?;
     let infos = source.infos();
+    if is_all_unread(args, &infos) {
+        return Ok(tell_unread(&infos));
+    }
     reporter.settler.finish();
     reporter.drain()?;
-    reporter.output.read_again(&args.files, &limits(&args.common))?;
+    reporter.output.read_again(&args.files, follower.keys(), &limits(&args.common))?;
     finish(&mut reporter, &follower, &infos)?;
     read?;
     let is_whole = warn_of_incomplete(&args.common, &infos) & warn_of_unsupported(&follower);
@@ -67,6 +73,22 @@ pub(crate) fn run(args: &AnalyzeArgs) -> Result<ExitCode> {
         (false, false) => EXIT_INCOMPLETE.into(),
         (true, false) => ExitCode::SUCCESS,
     })
+}
+
+/// Was no input a capture? People are told that alone; programs get their document, which says so too.
+fn is_all_unread(args: &AnalyzeArgs, infos: &[InputInfo]) -> bool {
+    let is_for_programs = matches!(args.common.format, Format::Json | Format::Ndjson);
+    !is_for_programs && infos.iter().all(|info| info.format.is_none() && info.error.is_some())
+}
+
+fn tell_unread(infos: &[InputInfo]) -> ExitCode {
+    infos.iter().for_each(tell_incomplete);
+    EXIT_INCOMPLETE.into()
+}
+
+fn tell_incomplete(info: &InputInfo) {
+    let reason = info.error.as_ref().map_or("not read to its end", |error| error.reason.as_str());
+    anstream::eprintln!("wsclose: {}", named(&info.path, reason));
 }
 
 fn finish(reporter: &mut Reporter, follower: &Follower, infos: &[InputInfo]) -> Result<()> {
@@ -206,10 +228,7 @@ fn warn_of_incomplete(args: &CommonArgs, infos: &[InputInfo]) -> bool {
     let mut incomplete = infos.iter().filter(|info| !info.complete).peekable();
     let is_whole = incomplete.peek().is_none();
     if !is_read_on_terminal(args) {
-        for info in incomplete {
-            let reason = info.error.as_ref().map_or("not read to its end", |error| error.reason.as_str());
-            anstream::eprintln!("wsclose: {}", named(&info.path, reason));
-        }
+        incomplete.for_each(tell_incomplete);
     }
     is_whole
 }

@@ -23,6 +23,7 @@ use wsclose::report::ndjson::NdjsonWriter;
 use wsclose::report::parquet::ParquetWriter;
 use wsclose::report::text::{TextReport, TextStyle};
 use wsclose::time::Timestamp;
+use wsclose::tls::keylog::KeyLog;
 
 /// Which connections are listed.
 #[derive(Default)]
@@ -251,9 +252,9 @@ impl Output {
     }
 
     /// Reads `files` again where the format draws packets.
-    pub(crate) fn read_again(&mut self, files: &[PathBuf], limits: &Limits) -> Result<()> {
+    pub(crate) fn read_again(&mut self, files: &[PathBuf], keys: &KeyLog, limits: &Limits) -> Result<()> {
         match &mut self.writer {
-            Writer::Html(report, _) => self.worst.draw(report, files, limits),
+            Writer::Html(report, _) => self.worst.draw(report, files, keys, limits),
             _ => Ok(()),
         }
     }

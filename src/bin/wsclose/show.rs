@@ -6,8 +6,8 @@ use anyhow::{Result, bail};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use wsclose::analyzer::ladder::{Ladder, Rung};
-use wsclose::analyzer::record::ConnectionRecord;
+use wsclose::analyzer::ladder::{Ladder, Leg, Rung};
+use wsclose::analyzer::record::{Beside, ConnectionRecord};
 use wsclose::analyzer::{Analyzer, Options};
 use wsclose::capture::merge::MergedSource;
 use wsclose::capture::{Block, InputInfo, More, Source as _};
@@ -15,23 +15,24 @@ use wsclose::decode::Decoder;
 use wsclose::limits::Limits;
 use wsclose::report::escape::terminal;
 use wsclose::side::Side;
+use wsclose::tls::keylog::KeyLog;
 use wsclose::verdict::endpoint::Certainty;
 
 pub(crate) fn run(args: &ShowArgs) -> Result<ExitCode> {
-    let records = records(args)?;
+    let mut options = Options { ws_ports: args.ws_port.clone(), encrypted: true, ..Options::default() };
+    KeyLogs::new(&args.keylog).fill(&mut options, std::slice::from_ref(&args.file))?;
+    let mut analyzer = Analyzer::new(options);
+    let records = records(args, &mut analyzer)?;
     let mut out = io::stdout().lock();
     for record in records {
-        let ladder = climb(&args.file, Ladder::new(record, args.last, &Limits::default()))?;
+        let ladder = climb(&args.file, Ladder::new(record, args.last), analyzer.keys())?;
         write(&mut out, &ladder)?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
 /// The connections that Wireshark gives this number; several, where addresses and ports are shared.
-fn records(args: &ShowArgs) -> Result<Vec<ConnectionRecord>> {
-    let mut options = Options { ws_ports: args.ws_port.clone(), encrypted: true, ..Options::default() };
-    KeyLogs::new(&args.keylog).fill(&mut options, std::slice::from_ref(&args.file))?;
-    let mut analyzer = Analyzer::new(options);
+fn records(args: &ShowArgs, analyzer: &mut Analyzer) -> Result<Vec<ConnectionRecord>> {
     each_block(&args.file, |block| analyzer.handle_block(block))?;
     analyzer.finish();
     let mut found = Vec::new();
@@ -51,9 +52,12 @@ fn records(args: &ShowArgs) -> Result<Vec<ConnectionRecord>> {
 }
 
 /// Reads the file again, for the packets of one connection.
-fn climb(file: &Path, mut ladder: Ladder) -> Result<Ladder> {
-    let mut decoder = Decoder::new(&Limits::default(), false);
-    each_block(file, |block| decoder.each_segment(block, |segment| ladder.handle_segment(segment)))?;
+fn climb(file: &Path, mut ladder: Ladder, keys: &KeyLog) -> Result<Ladder> {
+    let limits = Limits::default();
+    let mut decoder = Decoder::new(&limits, false);
+    each_block(file, |block| {
+        decoder.each_segment(block, |segment| ladder.handle_segment(segment, keys, &limits));
+    })?;
     Ok(ladder)
 }
 
@@ -89,7 +93,16 @@ pub(crate) fn each_block_of(
 fn write(out: &mut impl Write, ladder: &Ladder) -> io::Result<()> {
     let record = ladder.record();
     let name = |end: wsclose::decode::segment::Endpoint| std::net::SocketAddr::new(end.address, end.port);
-    writeln!(out, "client {}, server {}\n", name(record.client), name(record.server))?;
+    write!(out, "client {}, server {}", name(record.client), name(record.server))?;
+    match record.beside.as_deref() {
+        None => writeln!(out, "\n")?,
+        Some(Beside { is_back: true, track }) => {
+            writeln!(out, ", which is a proxy: {} to {}\n", name(track.client), name(track.server))?;
+        }
+        Some(Beside { track, .. }) => {
+            writeln!(out, "; the client is a proxy: {} to {}\n", name(track.client), name(track.server))?;
+        }
+    }
     let (rungs, left_out) = ladder.rungs();
     if left_out > 0 {
         writeln!(out, "({left_out} packets before these)")?;
@@ -119,10 +132,15 @@ fn write(out: &mut impl Write, ladder: &Ladder) -> io::Result<()> {
 
 /// `20:14:38.176862  packet 12   client --> server  ACK, 10 bytes; Text of 4 bytes`.
 fn line(rung: &Rung) -> String {
+    let (left, right) = match rung.leg {
+        Leg::Whole => ("client", "server"),
+        Leg::Front => ("client", "proxy"),
+        Leg::Back => ("proxy", "server"),
+    };
     let arrow = match rung.from {
-        Side::Client => "client --> server",
-        Side::Server => "client <-- server",
+        Side::Client => format!("{left} --> {right}"),
+        Side::Server => format!("{left} <-- {right}"),
     };
     let packet = format!("packet {}", rung.at.packet);
-    format!("{}  {packet:<14}{arrow}  {}", rung.at.at.time_of_day(), terminal(&rung.what))
+    format!("{}  {packet:<14}{arrow:<17}  {}", rung.at.at.time_of_day(), terminal(&rung.what))
 }

@@ -1,7 +1,9 @@
 //! `wsclose explain --format json`.
 
 use super::compare::Comparison;
-use super::words::{KEY_LOG_RECIPES, KeyLogRecipe, Topic, Word};
+use super::words::{KEY_LOG_RECIPES, KeyLogRecipe, Topic, WORDS, Word};
+use crate::anomaly::Anomaly;
+use crate::diagnosis::finding::Id;
 use crate::websocket::close_code::{CloseCode, KnownUse};
 use serde::Serialize;
 use std::io::{self, Write};
@@ -14,9 +16,32 @@ struct Document {
     comparison: Option<CodeComparison>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     words: Vec<&'static Word>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    diagnoses: Vec<Name>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    anomalies: Vec<Name>,
     /// How to take a key log, where that was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     key_log: Option<&'static [KeyLogRecipe]>,
+}
+
+/// A name that reports use.
+#[derive(Serialize)]
+struct Name {
+    name: &'static str,
+    meaning: &'static str,
+}
+
+impl From<Id> for Name {
+    fn from(id: Id) -> Name {
+        Name { name: id.name(), meaning: id.meaning().trim() }
+    }
+}
+
+impl From<Anomaly> for Name {
+    fn from(anomaly: Anomaly) -> Name {
+        Name { name: anomaly.name(), meaning: anomaly.meaning().trim() }
+    }
 }
 
 /// One code, with the attributes both as stable names and as text.
@@ -93,13 +118,22 @@ pub fn write_json(out: &mut impl Write, topics: &[Topic]) -> io::Result<()> {
         codes: Vec::new(),
         comparison,
         words: Vec::new(),
+        diagnoses: Vec::new(),
+        anomalies: Vec::new(),
         key_log: None,
     };
     for topic in topics {
         match topic {
             Topic::Code(code) => document.codes.push(Explanation::new(*code)),
             Topic::Word(word) => document.words.push(word),
+            Topic::Diagnosis(id) => document.diagnoses.push((*id).into()),
+            Topic::Anomaly(anomaly) => document.anomalies.push((*anomaly).into()),
             Topic::KeyLog => document.key_log = Some(KEY_LOG_RECIPES),
+            Topic::List => {
+                document.words.extend(WORDS);
+                document.diagnoses.extend(Id::ALL.iter().map(|id| Name::from(*id)));
+                document.anomalies.extend(Anomaly::ALL.iter().map(|one| Name::from(*one)));
+            }
         }
     }
     serde_json::to_writer_pretty(&mut *out, &document)?;
@@ -135,12 +169,15 @@ mod tests {
 
     #[test]
     fn words_and_key_logs_have_fields_of_their_own() {
-        let topics: Vec<Topic> = ["timeout", "keylog"].map(|topic| topic.parse().unwrap()).into();
+        let topics: Vec<Topic> =
+            ["timeout", "keylog", "no-close", "tcp_gap"].map(|topic| topic.parse().unwrap()).into();
         let mut out = Vec::new();
         write_json(&mut out, &topics).unwrap();
         let document: Value = serde_json::from_slice(&out).unwrap();
         assert_eq!(document["codes"], json!([]));
         assert_eq!(document["words"][0]["word"], "timeout");
+        assert_eq!(document["diagnoses"][0]["name"], "no-close");
+        assert!(document["anomalies"][0]["meaning"].as_str().unwrap().starts_with("Bytes that the receiver"));
         assert_eq!(document["key_log"].as_array().unwrap().len(), KEY_LOG_RECIPES.len());
     }
 

@@ -40,6 +40,12 @@ impl<'a, W: Write> Page<'a, W> {
         self.wrapped(text, &first, &next)
     }
 
+    /// A name, and what it means under it.
+    pub(super) fn entry(&mut self, name: &str, meaning: &str) -> io::Result<()> {
+        self.wrapped(name, "  ", "  ")?;
+        self.wrapped(meaning, "      ", "      ")
+    }
+
     /// A line across the columns.
     pub(super) fn rule(&mut self) -> io::Result<()> {
         let column = "-".repeat(self.column());

@@ -1,5 +1,7 @@
 //! The words of a verdict that are no codes, and how to take a key log.
 
+use crate::anomaly::Anomaly;
+use crate::diagnosis::finding::Id;
 use crate::websocket::close_code::CloseCode;
 use serde::Serialize;
 use std::str::FromStr;
@@ -35,29 +37,55 @@ pub enum Topic {
     Code(CloseCode),
     /// A word of a verdict.
     Word(&'static Word),
+    /// What a diagnosis or a finding says.
+    Diagnosis(Id),
+    /// An oddity.
+    Anomaly(Anomaly),
     /// How to take a key log, so that wsclose can read what is encrypted.
     KeyLog,
+    /// All words there are.
+    List,
 }
 
 impl FromStr for Topic {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Topic, String> {
-        if text == "keylog" {
-            return Ok(Topic::KeyLog);
-        }
-        if let Some(word) = WORDS.iter().find(|word| word.word == text) {
-            return Ok(Topic::Word(word));
-        }
-        text.parse().map(Topic::Code).map_err(|_| {
-            let words: Vec<&str> = WORDS.iter().map(|word| word.word).collect();
-            format!(
-                "expected a close code from 0 to 65535, keylog, or a word of a verdict ({})",
-                words.join(", ")
-            )
-        })
+        let named = match text {
+            "keylog" => Some(Topic::KeyLog),
+            "list" => Some(Topic::List),
+            _ => word(text),
+        };
+        named.map_or_else(|| text.parse().map(Topic::Code).map_err(|_| unknown(text)), Ok)
     }
 }
+
+/// A word that reports use.
+fn word(text: &str) -> Option<Topic> {
+    let of_verdict = || WORDS.iter().find(|word| word.word == text).map(Topic::Word);
+    let of_diagnosis = || Id::ALL.iter().find(|id| id.name() == text).map(|id| Topic::Diagnosis(*id));
+    let anomaly = || Anomaly::ALL.iter().find(|one| one.name() == text).map(|one| Topic::Anomaly(*one));
+    of_verdict().or_else(of_diagnosis).or_else(anomaly)
+}
+
+/// Why `text` is no topic, with the word that comes closest where one does.
+fn unknown(text: &str) -> String {
+    let words = WORDS.iter().map(|word| word.word);
+    let names = Id::ALL.iter().map(|id| id.name()).chain(Anomaly::ALL.iter().map(|one| one.name()));
+    let all = words.chain(names).chain(["keylog", "list"]);
+    let near = all.map(|word| (strsim::jaro(word, text), word)).max_by(|a, b| a.0.total_cmp(&b.0));
+    let hint = match near {
+        Some((likeness, word)) if likeness > NEAR => format!("; did you mean {word}?"),
+        _ => String::new(),
+    };
+    format!(
+        "expected a close code from 0 to 65535, a word of a report (rst, idle-limit, tcp_gap, ...) or keylog{hint} \
+         `wsclose explain list` has them all"
+    )
+}
+
+/// Likeness from which a word may have been meant; clap takes the same.
+const NEAR: f64 = 0.7;
 
 /// Every kind, every cause and everything that may hide an end.
 pub static WORDS: &[Word] = &[
@@ -229,7 +257,19 @@ mod tests {
         assert!(matches!("rst".parse(), Ok(Topic::Word(word)) if word.field == "cause"));
         for wrong in ["", "RST", "70000", "-1", "closed"] {
             let error = wrong.parse::<Topic>().unwrap_err();
-            assert!(error.contains("keylog") && error.contains("timeout"), "{wrong}: {error}");
+            assert!(error.contains("keylog") && error.contains("explain list"), "{wrong}: {error}");
+        }
+        let near = "idle_limit".parse::<Topic>().unwrap_err();
+        assert!(near.contains("did you mean idle-limit?"), "{near}");
+    }
+
+    #[test]
+    fn every_name_that_a_report_prints_is_a_topic_of_its_own() {
+        for id in Id::ALL {
+            assert_eq!(id.name().parse(), Ok(Topic::Diagnosis(*id)));
+        }
+        for anomaly in Anomaly::ALL {
+            assert_eq!(anomaly.name().parse(), Ok(Topic::Anomaly(*anomaly)));
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The page around pictures and table.
 
 use super::shown::Shown;
-use super::table::{self, Row, kind_class};
+use super::table::{self, Files, Row, kind_class};
 use crate::report::diagnosis::Finding;
 use crate::report::figures::Figures;
 use crate::report::model::{Input, Summary};
@@ -146,7 +146,7 @@ fn inputs(head: &Head<'_>) -> Markup {
         }
         details {
             summary { (counted(head.inputs.len() as u64, "input")) }
-            ul {
+            ol {
                 @for input in head.inputs {
                     li {
                         (Shown::new(&input.path)) ": " (counted(input.packets, "packet"))
@@ -239,6 +239,6 @@ fn controls() -> Markup {
 }
 
 /// A row, ready to be written.
-pub(super) fn row(row: &Row, is_drawn: bool) -> String {
-    row.render(is_drawn).into_string()
+pub(super) fn row(row: &Row, is_drawn: bool, files: &Files) -> String {
+    row.render(is_drawn, files).into_string()
 }

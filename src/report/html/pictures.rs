@@ -25,7 +25,7 @@ pub(super) fn pictures(figures: &Figures, summary: &Summary) -> Markup {
         (durations("lifetimes", "Lifetimes", "from the first packet to the end, of connections that ended.", &figures.lifetimes))
         (addresses("servers", "Ends by server", "Server", &figures.servers))
         (addresses("clients", "Ends by client", "Client", &figures.clients))
-        (durations("reconnects", "Reconnect delays", "from an end to the same client's next connection to the same server.", &figures.reconnects))
+        (durations("reconnects", "Reconnect delays", "from the latest end of the same client's connections to the same server to its next opening.", &figures.reconnects()))
         (durations("round-trips", "Ping round trips", "from Ping to Pong where the capture was taken: each sender's median.", &figures.round_trips))
     }
 }

@@ -2,12 +2,14 @@
 
 use super::ladder::{self, Rung};
 use super::shown::Shown;
+use crate::analyzer::ladder::Leg;
 use crate::report::diagnosis::Diagnosis;
-use crate::report::model::{Connection, Endpoint};
+use crate::report::model::{Connection, Endpoint, Input};
 use crate::report::text::row::{end, request};
 use crate::report::text::words::{address, counted, duration};
 use crate::time::Timestamp;
 use maud::{Markup, html};
+use std::collections::HashMap;
 
 /// The columns: what stands above them, and whether they are sorted as numbers.
 const COLUMNS: [(&str, bool); 9] = [
@@ -31,6 +33,8 @@ pub(super) struct Row {
     line: Markup,
     /// Why it ended so: what opens it.
     why: Shown,
+    /// The input that holds its first packet.
+    file: String,
     /// What is told beside the ladder.
     details: Markup,
     /// Proxy or network, where that began the end.
@@ -40,6 +44,21 @@ pub(super) struct Row {
     rungs: Vec<Rung>,
     /// Packets that are not among them, where all were read.
     left_out: u64,
+}
+
+/// The inputs' numbers, as verdicts name them; none where there is but one.
+#[derive(Debug, Default)]
+pub(super) struct Files(HashMap<String, usize>);
+
+impl Files {
+    pub(super) fn new(inputs: &[Input]) -> Files {
+        let numbered = inputs.iter().map(|input| input.path.clone()).zip(1..).filter(|_| inputs.len() > 1);
+        Files(numbered.collect())
+    }
+
+    fn number(&self, path: &str) -> Option<usize> {
+        self.0.get(path).copied()
+    }
 }
 
 /// How bad an end is, the worst first: where not all connections find room, these are listed.
@@ -61,7 +80,9 @@ impl Row {
         let rung = |item: &crate::report::model::Evidence<'_>| Rung {
             at: item.at,
             packet: item.packet,
+            file: Some(&item.file).filter(|file| **file != connection.file).map(|file| file.to_string()),
             from_client: item.from == "client",
+            leg: Leg::Whole,
             what: item.what.clone().into_owned(),
         };
         Row {
@@ -69,6 +90,7 @@ impl Row {
             id: connection.id,
             line: line(connection),
             why: Shown::new(&verdict.why),
+            file: connection.file.clone().into_owned(),
             details: details(connection),
             middle: match verdict.closed_by.as_deref() {
                 Some("proxy") => Some("proxy"),
@@ -82,13 +104,14 @@ impl Row {
         }
     }
 
-    /// Shows its last packets, `left_out` others left out, beside those that are evidence.
-    pub(super) fn add_rungs(&mut self, mut rungs: Vec<Rung>, left_out: u64) {
+    /// Shows its last packets, `left_out` others left out, beside those that are evidence, which went over `own`.
+    pub(super) fn add_rungs(&mut self, mut rungs: Vec<Rung>, own: Leg, left_out: u64) {
         let evidence = std::mem::take(&mut self.rungs);
         let known = |rungs: &[Rung], one: &Rung| {
-            rungs.iter().position(|it| (it.packet, it.at) == (one.packet, one.at))
+            rungs.iter().position(|it| (it.leg, it.packet, it.at) == (own, one.packet, one.at))
         };
-        for one in evidence {
+        for mut one in evidence {
+            one.leg = own;
             match known(&rungs, &one).and_then(|place| rungs.get_mut(place)) {
                 Some(rung) => rung.add_evidence(&one.what),
                 None => rungs.push(one),
@@ -99,7 +122,7 @@ impl Row {
     }
 
     /// The row with what it opens into; `is_drawn`: with its picture, and not the list alone.
-    pub(super) fn render(&self, is_drawn: bool) -> Markup {
+    pub(super) fn render(&self, is_drawn: bool, files: &Files) -> Markup {
         html! {
             tbody id=(format!("c{}", self.id)) data-kind=(Shown::new(&self.kind)) data-by=(Shown::new(&self.by)) {
                 (self.line)
@@ -112,7 +135,8 @@ impl Row {
                                     div class="draw" tabindex="0" role="region" aria-label="Ladder diagram" { (ladder::draw(&self.rungs, self.middle)) }
                                 }
                                 div {
-                                    (self.list())
+                                    (self.list(files))
+                                    p { "Capture: " (Shown::new(&self.file)) @if let Some(number) = files.number(&self.file) { " (file " (number) ")" } }
                                     (self.details)
                                 }
                             }
@@ -124,14 +148,18 @@ impl Row {
     }
 
     /// The same packets in words.
-    fn list(&self) -> Markup {
+    fn list(&self, files: &Files) -> Markup {
         let opened = self.rungs.first().map(|rung| rung.at).unwrap_or_default();
         html! {
             ol class="packets" {
                 @for rung in &self.rungs {
                     li {
                         span class="at" { "+" (ladder::offset(rung.at, opened)) }
-                        " packet " (rung.packet) ", " (if rung.from_client { "client" } else { "server" }) ": "
+                        " packet " (rung.packet)
+                        @if let Some(file) = &rung.file {
+                            " of " @match files.number(file) { Some(number) => { "file " (number) } None => { (Shown::new(file)) } }
+                        }
+                        ", " (rung.sender()) ": "
                         (Shown::new(&rung.what))
                     }
                 }
@@ -190,13 +218,11 @@ fn day_and_time(rfc3339: &str) -> String {
 }
 
 fn details(connection: &Connection<'_>) -> Markup {
-    let file = &connection.file;
     html! {
         @if let Some(stream) = connection.tcp_stream {
             p class="filter" { "In Wireshark: " code { "tcp.stream eq " (stream) } }
         }
         dl {
-            dt { "Capture" } dd { (Shown::new(file)) }
             dt { "Client was told" } dd { (told(&connection.endpoints.client)) }
             dt { "Server was told" } dd { (told(&connection.endpoints.server)) }
             @for (name, value) in asked(connection) { dt { (name) } dd { (Shown::new(value)) } }

@@ -14,10 +14,14 @@ pub(super) fn write(out: &mut impl Write, findings: &[Finding]) -> io::Result<()
         return Ok(());
     }
     writeln!(out, "\nWhat to do:")?;
-    for finding in findings.iter().take(SHOWN) {
+    let mut shown = findings.iter().take(SHOWN).peekable();
+    while let Some(finding) = shown.next() {
         let count = counted(finding.count, "connection");
         writeln!(out, "  {count}, {}: {}", finding.confidence, terminal(&finding.text))?;
-        writeln!(out, "      {}", terminal(&finding.advice))?;
+        // One advice for several is given once, under the last of them.
+        if shown.peek().is_none_or(|next| next.advice != finding.advice) {
+            writeln!(out, "      {}", terminal(&finding.advice))?;
+        }
     }
     match findings.len().saturating_sub(SHOWN) {
         0 => Ok(()),

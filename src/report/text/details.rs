@@ -21,6 +21,34 @@ pub(super) fn brief(connection: &Connection<'_>) -> Vec<String> {
     std::iter::once(terminal(why)).chain(probable).collect()
 }
 
+/// What stands under a connection that ended as the one listed before it did: in the same words, in other packets.
+pub(super) fn likewise(before: &[String], now: &[String]) -> Option<String> {
+    let ([before], [now]) = (before, now) else { return None };
+    let ((before, _), (now, packets)) = (without_packets(before), without_packets(now));
+    if before != now {
+        return None;
+    }
+    Some(match packets.split_last() {
+        None => "likewise".to_owned(),
+        Some((only, [])) => format!("likewise, in packet {only}"),
+        Some((last, others)) => format!("likewise, in packets {} and {last}", others.join(", ")),
+    })
+}
+
+/// `text` without its packets' numbers, and these.
+fn without_packets(text: &str) -> (String, Vec<&str>) {
+    const PACKET: &str = "packet ";
+    let mut pieces = text.split(PACKET);
+    let (mut rest, mut packets) = (pieces.next().unwrap_or_default().to_owned(), Vec::new());
+    for piece in pieces {
+        let digits = piece.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(piece.len());
+        let (number, behind) = piece.split_at_checked(digits).unwrap_or((piece, ""));
+        packets.extend((!number.is_empty()).then_some(number));
+        rest += &format!("{PACKET}{behind}");
+    }
+    (rest, packets)
+}
+
 /// The lines under a connection: why, what each application was told, what was agreed on, what was sent, the causes
 /// with their advice, and the packets that prove it.
 pub(super) fn of(connection: &Connection<'_>, files: &FileNames) -> Vec<String> {
@@ -117,4 +145,27 @@ fn evidence(item: &Evidence<'_>, files: &FileNames) -> String {
         item.from,
         terminal(&item.what)
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_same_words_in_other_packets_are_likewise() {
+        let short = |before: &str, now: &str| likewise(&[before.to_owned()], &[now.to_owned()]);
+        assert_eq!(
+            short("FIN by server in packet 7; none before", "FIN by server in packet 19; none before")
+                .as_deref(),
+            Some("likewise, in packet 19")
+        );
+        assert_eq!(
+            short("packet 1, packet 2 and packet 3", "packet 4, packet 5 and packet 6").as_deref(),
+            Some("likewise, in packets 4, 5 and 6")
+        );
+        assert_eq!(short("no packet shows it", "no packet shows it").as_deref(), Some("likewise"));
+        assert_eq!(short("FIN by server in packet 7", "FIN by client in packet 7"), None);
+        assert_eq!(short("after 3 s, packet 7", "after 4 s, packet 8"), None);
+        assert_eq!(likewise(&[], &[]), None);
+    }
 }

@@ -7,17 +7,19 @@ use crate::report::escape::{named, terminal};
 use crate::report::model::{Input, Summary};
 use std::io::{self, Write};
 
-/// Writes how many connections there are, and in what.
+/// Writes how many connections there are, `unopened` of which became no WebSocket, and in what.
 pub(super) fn write(
     out: &mut impl Write,
     inputs: &[Input],
     summary: &Summary,
+    unopened: u64,
     style: &TextStyle,
 ) -> io::Result<()> {
     let narrowed = style.narrowed;
     let noun = if narrowed { "matching WebSocket connection" } else { "WebSocket connection" };
     let packets: u64 = inputs.iter().map(|input| input.packets).fold(0, u64::saturating_add);
-    writeln!(out, "{} {}", counted(summary.connections, noun), place(inputs))?;
+    let failed = failed(summary.connections, unopened);
+    writeln!(out, "{} {}{failed}", counted(summary.connections, noun), place(inputs))?;
     if let Some(span) = span(inputs) {
         write!(out, "{span}, ")?;
     }
@@ -38,11 +40,17 @@ pub(super) fn write(
             )?;
         }
     }
-    if summary.connections == 0 && summary.other_tcp_connections > summary.encrypted_connections && !narrowed
-    {
-        writeln!(out, "A WebSocket inside HTTP/2 is not recognised: it is not supported yet.")?;
-    }
     Ok(())
+}
+
+/// What is to be said of those that never were a WebSocket.
+fn failed(all: u64, unopened: u64) -> String {
+    match unopened {
+        0 => String::new(),
+        1 if all == 1 => ", which never opened".to_owned(),
+        _ if unopened == all => ", none of which opened".to_owned(),
+        _ => format!(", {} of which never opened", grouped(unopened)),
+    }
 }
 
 fn place(inputs: &[Input]) -> String {

@@ -12,6 +12,7 @@ use unicode_width::UnicodeWidthStr as _;
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     counts: BTreeMap<(usize, String), BTreeMap<String, u64>>,
+    unopened: u64,
 }
 
 /// The kinds in the order of the summary, with their meaning.
@@ -25,19 +26,29 @@ const KINDS: [(&str, &str); 5] = [
 
 impl Tally {
     pub(super) fn count(&mut self, connection: &Connection<'_>) {
-        *self.place(&connection.verdict, connection.handshake.status) += 1;
+        let is_unanswered = connection.handshake.seen == "request";
+        let verdict = &connection.verdict;
+        let never_opened = verdict.kind == "refused" || (verdict.kind == "open" && is_unanswered);
+        self.unopened += u64::from(never_opened);
+        *self.place(verdict, connection.handshake.status, is_unanswered) += 1;
+    }
+
+    /// Those that did not become a WebSocket: refused, or not answered when the capture ended.
+    pub(super) fn unopened(&self) -> u64 {
+        self.unopened
     }
 
     /// Takes back what [`Tally::count`] counted of a connection that was not refused.
     pub(super) fn uncount(&mut self, verdict: &Verdict<'_>) {
-        let count = self.place(verdict, None);
+        let count = self.place(verdict, None, false);
         *count = count.saturating_sub(1);
     }
 
-    fn place(&mut self, verdict: &Verdict<'_>, status: Option<u16>) -> &mut u64 {
+    fn place(&mut self, verdict: &Verdict<'_>, status: Option<u16>, is_unanswered: bool) -> &mut u64 {
         let order = KINDS.iter().position(|(kind, _)| *kind == verdict.kind).unwrap_or(KINDS.len());
         let by = verdict.closed_by.as_deref().unwrap_or_default().to_owned();
-        let counts = self.counts.entry((order, detail(verdict, status))).or_default();
+        let detail = detail(verdict, status, is_unanswered);
+        let counts = self.counts.entry((order, detail)).or_default();
         counts.entry(by).or_default()
     }
 
@@ -59,7 +70,8 @@ impl Tally {
             for ((_, detail), by) in of_kind.into_iter().filter(told) {
                 let count = grouped(by.values().sum());
                 let fill = width.saturating_sub(detail.width());
-                writeln!(out, "{count:>13}  {detail}{:fill$}  {}", "", who(by))?;
+                let line = format!("{count:>13}  {detail}{:fill$}  {}", "", who(by));
+                writeln!(out, "{}", line.trim_end())?;
             }
         }
         Ok(())
@@ -67,13 +79,13 @@ impl Tally {
 }
 
 fn who(by: &BTreeMap<String, u64>) -> String {
-    let mut who: Vec<_> = by.iter().filter(|(_, count)| **count > 0).collect();
+    let mut who: Vec<_> = by.iter().filter(|(who, count)| **count > 0 && !who.is_empty()).collect();
     who.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
     who.iter().map(|(who, count)| format!("{who} {}", grouped(**count))).collect::<Vec<_>>().join(", ")
 }
 
 /// What tells ends of one kind apart.
-fn detail(verdict: &Verdict<'_>, status: Option<u16>) -> String {
+fn detail(verdict: &Verdict<'_>, status: Option<u16>, is_unanswered: bool) -> String {
     match (verdict.kind.as_ref(), &verdict.cause, &verdict.blind) {
         ("coded", ..) => code(&verdict.label),
         ("abnormal", Some(cause), _) => format!("{cause}: {}", cause_meaning(cause)),
@@ -82,6 +94,7 @@ fn detail(verdict: &Verdict<'_>, status: Option<u16>) -> String {
             Some(status) => format!("status {status}"),
             None => "no answer".to_owned(),
         },
+        ("open", ..) if is_unanswered => "an Upgrade request that was not answered yet".to_owned(),
         _ => String::new(),
     }
 }

@@ -23,6 +23,7 @@ pub mod capture_file;
 pub mod fixture;
 pub mod http2_wire;
 pub mod packet;
+pub mod page;
 pub mod pcapng;
 pub mod packaging;
 pub mod rewrite;
