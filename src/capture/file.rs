@@ -21,8 +21,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Bytes asked for in one read. Larger reads gain nothing measurable, and leave the processor's second-level cache.
-pub(super) const READ_BYTES: usize = 256 << 10;
+/// Bytes asked for in one read. Larger ones cost memory, and push what the analysis needs out of the second-level cache.
+pub(super) const READ_BYTES: usize = 64 << 10;
 
 /// A capture file, or a pipe that one is written into.
 pub struct FileSource {
