@@ -5,6 +5,7 @@ use crate::capture::{Block, PacketRef};
 use crate::decode::Decoder;
 use crate::decode::segment::{Decoded, EncapsulationId, Endpoint};
 use crate::limits::Limits;
+use crate::seq::SeqNum;
 use std::collections::{BTreeMap, HashMap};
 
 /// Both ends of a connection, the lesser first, and the VLANs and tunnels it is in.
@@ -14,9 +15,35 @@ type Key = (Endpoint, Endpoint, EncapsulationId);
 #[derive(Debug)]
 pub struct Members {
     decoder: Decoder,
-    /// First and last packet of each connection between the same ends.
-    connections: HashMap<Key, BTreeMap<u32, u32>>,
+    /// The connections between the same ends, by the number of their first packet.
+    connections: HashMap<Key, BTreeMap<u32, Span>>,
     packets: PacketSet,
+}
+
+/// Which packets are a connection's, from its first on.
+#[derive(Clone, Copy, Debug)]
+struct Span {
+    /// The last one that the verdict knows of.
+    last: u32,
+    /// Of HTTP/2: what TCP carries behind a stream's end is kept, too, up to the SYN of another connection.
+    goes_on: bool,
+    /// The client's initial sequence number: a SYN with another one is another connection's.
+    initial: Option<SeqNum>,
+}
+
+impl Span {
+    fn of(record: &ConnectionRecord) -> Span {
+        let goes_on = record.teardown.stream.is_some();
+        Span { last: record.last.packet, goes_on, initial: record.initial_seq.client }
+    }
+
+    /// Is this packet behind its first one its own?
+    fn takes(&mut self, number: u32, opens: Option<SeqNum>) -> bool {
+        if number > self.last && opens.is_some() && opens != self.initial {
+            self.goes_on = false;
+        }
+        number <= self.last || self.goes_on
+    }
 }
 
 /// Packet numbers. Takes a bit for each packet up to the largest number, which is little beside the packets themselves.
@@ -60,7 +87,10 @@ impl Members {
     /// Searches for the packets of `record`, too.
     pub fn add(&mut self, record: &ConnectionRecord) {
         let key = key(record.client, record.server, record.encapsulation);
-        self.connections.entry(key).or_default().insert(record.opened.packet, record.last.packet);
+        let span = Span::of(record);
+        let spans = self.connections.entry(key).or_default();
+        let known = spans.entry(record.tcp_opened().packet).or_insert(span);
+        known.last = known.last.max(span.last);
     }
 
     /// Takes all packets of `block`, which must be those of the file from its start on.
@@ -71,15 +101,18 @@ impl Members {
     fn handle_packet(&mut self, packet: &PacketRef, bytes: &[u8]) {
         let decoded =
             self.decoder.decode(packet.at, packet.link_type, packet.fcs_len, bytes, packet.original_len);
-        let key = match decoded {
-            Decoded::Segment(segment) => key(segment.source, segment.destination, segment.encapsulation),
+        let (key, opens) = match decoded {
+            Decoded::Segment(segment) => {
+                let opens = (segment.flags.syn() && !segment.flags.ack()).then_some(segment.seq);
+                (key(segment.source, segment.destination, segment.encapsulation), opens)
+            }
             // A router's error about one of its packets.
-            Decoded::Icmp(error) => key(error.source, error.destination, error.encapsulation),
+            Decoded::Icmp(error) => (key(error.source, error.destination, error.encapsulation), None),
             Decoded::Nothing => return,
         };
         let number = packet.at.packet;
-        let Some(spans) = self.connections.get(&key) else { return };
-        if spans.range(..=number).next_back().is_some_and(|(_, last)| number <= *last) {
+        let Some(spans) = self.connections.get_mut(&key) else { return };
+        if spans.range_mut(..=number).next_back().is_some_and(|(_, span)| span.takes(number, opens)) {
             self.packets.insert(number);
             self.decoder.fragments().iter().for_each(|fragment| self.packets.insert(*fragment));
         }

@@ -99,6 +99,12 @@ impl ConnectionRecord {
     pub fn identity(&self) -> Identity {
         Identity { serial: self.serial, stream: self.teardown.stream.as_ref().map(|stream| stream.id) }
     }
+
+    /// The first packet of its TCP connection, which is that of all its streams where it is HTTP/2.
+    #[must_use]
+    pub fn tcp_opened(&self) -> Moment {
+        self.teardown.stream.as_ref().map_or(self.opened, |stream| stream.tcp_opened)
+    }
 }
 
 /// The other leg of a connection through a proxy, whatever its end tells.

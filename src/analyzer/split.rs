@@ -121,6 +121,7 @@ impl Conversation {
         let ends = ends(&stream, goaway);
         let facts = StreamFacts {
             id: stream.id,
+            tcp_opened: self.tcp.opened,
             ends: ends.map(|end| end.map(|end| (end.at, end.how))),
             goaway: goaway.map(|left| left.map(|left| (left.at, left.goaway.error))),
             blocked,

@@ -50,10 +50,12 @@ pub struct Teardown {
 }
 
 /// What HTTP/2 tells of the end of one of its streams.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StreamFacts {
     /// Its number.
     pub id: StreamId,
+    /// The first packet of its TCP connection: TLS, the preface and HPACK's state lie ahead of the stream.
+    pub tcp_opened: Moment,
     /// The frame with which each side ended it, or the connection with it.
     pub ends: PerSide<Option<(Moment, StreamEnd)>>,
     /// Each side's GOAWAY, whether it ended the stream or not.

@@ -4,10 +4,13 @@ use crate::support::capture_file::{Pcap, Pcapng, all_forms};
 use crate::support::conversation::Conversation;
 use crate::support::fixture;
 use crate::support::packaging::{FragmentOrder, Packaging};
+use crate::support::run::Answer;
 use crate::support::{run, wire};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use wsclose::analyzer::record::ConnectionRecord;
+use wsclose::decode::segment::Endpoint;
 use wsclose::side::Side::{Client, Server};
 
 fn annotate(input: &Path, output: &Path, more: &[&str]) -> Output {
@@ -158,6 +161,62 @@ fn only_keeps_the_packets_of_those_connections_alone_fragments_included() {
             run::analyze_path(&output).connections.iter().map(|c| c.verdict.label.to_string()).collect();
         assert_eq!(answers, ["1006"]);
     }
+}
+
+/// The streams of HTTP/2 that are kept, each with its answer.
+fn streams(outcome: &run::Outcome, kept: impl Fn(&Answer) -> bool) -> Vec<(u64, u32, Answer)> {
+    let of = |(connection, record): (&_, &ConnectionRecord)| {
+        let answer = Answer::of(connection);
+        Some((u64::from(record.client.port), connection.h2_stream?, answer)).filter(|it| kept(&it.2))
+    };
+    let mut found: Vec<_> = outcome.connections.iter().zip(&outcome.records).filter_map(of).collect();
+    found.sort();
+    found
+}
+
+#[test]
+fn a_stream_of_http2_keeps_all_packets_of_its_tcp_connection() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = folder.path().join("out.pcapng");
+    let all = run::capture_files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/http2"));
+    let mut seen = 0;
+    for file in all {
+        let outcome = annotate(&file, &output, &["--only", "abnormal"]);
+        assert!(outcome.status.success(), "{}: {}", file.display(), stderr(&outcome));
+        let (before, after) = (run::analyze_path(&file), run::analyze_path(&output));
+        let abnormal = |answer: &Answer| answer.is("abnormal");
+        let expected = streams(&before, abnormal);
+        assert!(!expected.is_empty(), "{}", file.display());
+        assert_eq!(streams(&after, abnormal), expected, "{}", file.display());
+        // Streams that end well share the packets.
+        let ports: BTreeSet<u64> = expected.iter().map(|(port, ..)| *port).collect();
+        let beside = streams(&before, |_| true).into_iter().filter(|(port, ..)| ports.contains(port));
+        assert_eq!(streams(&after, |_| true), beside.collect::<Vec<_>>(), "{}", file.display());
+        seen += expected.len();
+    }
+    assert!(seen > 30, "{seen}");
+}
+
+#[test]
+fn a_later_connection_between_the_same_ports_is_none_of_an_http2_connections_packets() {
+    let folder = tempfile::tempdir().unwrap();
+    let (input, output) = (folder.path().join("in.pcap"), folder.path().join("out.pcapng"));
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/http2/node-h2c-client-killed.pcapng");
+    let mut packets = crate::support::capture_file::read(&std::fs::read(&fixture).unwrap()).unwrap();
+    let own = packets.len();
+    let first = run::analyze_path(&fixture).records[0].clone();
+    let (client, server) = (first.client, first.server);
+    let end = |it: Endpoint| format!("{}:{}", it.address, it.port);
+    let mut later = Conversation::between(&end(client), &end(server));
+    later.connect().client_sends(b"GET / HTTP/1.1\r\n\r\n").fin(Client).fin(Server);
+    let mut later = Packaging::default().apply(&later.packets());
+    let begin = packets[own - 1].at_ns + 60_000_000_000;
+    later.iter_mut().enumerate().for_each(|(index, packet)| packet.at_ns = begin + index as u64 * 1_000);
+    packets.extend(later);
+    std::fs::write(&input, Pcap { nanoseconds: true, ..Pcap::default() }.write(&packets)).unwrap();
+    let outcome = annotate(&input, &output, &["--only", "abnormal"]);
+    assert!(outcome.status.success(), "{}", stderr(&outcome));
+    assert_eq!(bytes(&output), bytes(&input)[..own]);
 }
 
 #[test]
