@@ -183,7 +183,8 @@ limits! {
     gap_patience: Duration = Duration::from_secs(5), Time, Nothing;
     /// How long a connection whose TCP has ended is kept for its stragglers.
     linger: Duration = Duration::from_secs(10), Time, Nothing;
-    /// Sendings of the same bytes, or keepalive probes, without any answer, that prove a dead peer.
+    /// Sendings of the same bytes, or keepalive probes, without any answer, that prove a dead peer; one more where all
+    /// came within a second.
     unanswered_sendings: u32 = 3, Count, Nothing, least 1;
     /// Longest delay between two copies of one packet in a capture, where the IP identification shows it.
     copy_window: Duration = Duration::from_millis(500), Time, Nothing;

@@ -169,7 +169,7 @@ impl Contents {
         let (at, mut rest, wire) = match event {
             StreamEvent::Data { at, bytes, wire, .. } => (at, bytes, wire),
             StreamEvent::Gap(gap) => {
-                self.http.gap(side, gap.len);
+                self.http.gap(side, gap);
                 *self.frames.get_mut(side) = Framing::lost();
                 return;
             }

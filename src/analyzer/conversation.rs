@@ -12,6 +12,7 @@ use crate::diagnosis::stack;
 use crate::http::http2::frame::StreamId;
 use crate::limits::Limits;
 use crate::moment::Moment;
+use crate::seq::SeqNum;
 use crate::side::{PerSide, Side};
 use crate::tcp::connection::Connection;
 use crate::tcp::reset::ResetValidity;
@@ -200,6 +201,15 @@ impl Conversation {
         }
     }
 
+    /// Does `segment`, a SYN,ACK, belong to another connection? It names other initial sequence numbers for both sides.
+    pub(super) fn is_other_syn_ack(&self, segment: &Segment<'_>) -> bool {
+        let side = self.side_of(segment);
+        let (own, peer) = (&self.tcp.halves[side], &self.tcp.halves[side.other()]);
+        let acked = segment.ack.map(|ack| SeqNum(ack.0.wrapping_sub(1)));
+        own.initial_seq().is_some_and(|initial| initial != segment.seq)
+            && peer.initial_seq().is_some_and(|initial| acked.is_some_and(|acked| initial != acked))
+    }
+
     /// May the next packet change its memory?
     pub(super) fn may_grow(&self) -> bool {
         !self.upper.has_settled()
@@ -243,10 +253,11 @@ impl Conversation {
     /// Since when its peer has not answered, where that proves it dead (see `Teardown::timed_out`).
     pub(super) fn dead_since(&self, limits: &Limits) -> Option<Timestamp> {
         let halves = &self.tcp.halves;
-        let limit = limits.unanswered_sendings.max(1);
         let is_dead = |side: &Side| {
             let silent = &halves[side.other()];
-            halves[*side].unanswered.sendings >= limit && silent.fin.is_none() && silent.reset.is_none()
+            halves[*side].unanswered.proves_death(limits.unanswered_sendings)
+                && silent.fin.is_none()
+                && silent.reset.is_none()
         };
         Side::BOTH.into_iter().find(is_dead).map(|side| halves[side].unanswered.first.at)
     }

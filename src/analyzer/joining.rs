@@ -4,7 +4,7 @@ use super::multiplexed::Multiplexed;
 use crate::limits::Limits;
 use crate::moment::Moment;
 use crate::side::{PerSide, Side};
-use crate::tcp::stream_event::{StreamEvent, Wire};
+use crate::tcp::stream_event::{Gap, StreamEvent, Wire};
 use crate::websocket::plausible;
 use crate::websocket::session::Session;
 
@@ -22,6 +22,8 @@ pub(super) struct Joining {
     /// A segment that is a frame's header and nothing else, as senders write it that hand header and payload to TCP one
     /// by one: looked at together with the segment behind it.
     header: PerSide<Option<HeaderAlone>>,
+    /// The first hole of each side.
+    pub holes: PerSide<Option<Gap>>,
     /// The same bytes read as HTTP/2, once they look like that.
     pub http2: Option<Box<Multiplexed>>,
 }
@@ -62,6 +64,7 @@ impl Joining {
             segments: PerSide::default(),
             unframed: PerSide::default(),
             header: PerSide::default(),
+            holes: PerSide::default(),
             http2: None,
         }
     }
@@ -80,8 +83,12 @@ impl Joining {
     /// Takes what `side` sent.
     pub(super) fn stream(&mut self, side: Side, event: StreamEvent<'_>, limits: &Limits) -> Trial {
         let header = self.header.get_mut(side).take();
-        let StreamEvent::Data { at, offset, bytes, wire } = event else {
-            return self.take(side, event, limits);
+        let (at, offset, bytes, wire) = match event {
+            StreamEvent::Data { at, offset, bytes, wire } => (at, offset, bytes, wire),
+            StreamEvent::Gap(gap) => {
+                self.holes.get_mut(side).get_or_insert(gap);
+                return self.take(side, event, limits);
+            }
         };
         if let Some(header) = header.filter(|header| header.wire.end == offset) {
             let joined = [header.bytes.as_slice(), bytes].concat();

@@ -266,7 +266,8 @@ impl Tracker {
         let found = found.filter(|id| self.table.get(*id).is_some()).or_else(|| self.table.find(*hash, key));
         let is_syn = segment.flags.syn() && !segment.flags.ack();
         if let Some(id) = found {
-            if !is_syn {
+            let may_begin = is_syn || segment.flags.syn() && self.begins_anew(id, segment);
+            if !may_begin {
                 return Some(id);
             }
             let stream = self.numbers.number(segment, &self.options.limits);
@@ -279,6 +280,11 @@ impl Tracker {
         }
         let stream = self.numbers.number(segment, &self.options.limits);
         Some(self.begin(*key, segment, stream))
+    }
+
+    /// Does a SYN,ACK answer a SYN that the capture lacks?
+    fn begins_anew(&mut self, id: FlowId, segment: &Segment<'_>) -> bool {
+        self.table.get(id).is_some_and(|conversation| conversation.is_other_syn_ack(segment))
     }
 
     fn begin(&mut self, key: FlowKey, segment: &Segment<'_>, stream: Option<u32>) -> FlowId {

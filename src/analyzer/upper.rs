@@ -232,7 +232,7 @@ impl Upper {
                         Some(HttpEvent::Http2(seen)) if !self.is_agreed_otherwise() => {
                             self.begin_http2(seen, options);
                         }
-                        Some(event) => side = self.http_event(side, event),
+                        Some(event) => side = self.http_event(side, event, limits),
                         None => {}
                     }
                 }
@@ -249,19 +249,30 @@ impl Upper {
     }
 
     /// Takes an event of HTTP before any Upgrade; gives the side whose bytes are in hand.
-    fn http_event(&mut self, side: Side, event: HttpEvent) -> Side {
+    fn http_event(&mut self, side: Side, event: HttpEvent, limits: &Limits) -> Side {
         match event {
             HttpEvent::Request(request) => {
                 self.is_websocket = true;
                 *self.handshake = Handshake::default();
                 self.note_head(request.has_control_characters);
+                let at = request.at;
                 self.handshake.set_request(request);
-                let Phase::Http(http) = std::mem::replace(&mut self.phase, Phase::Ignored) else {
+                let Phase::Http(mut http) = std::mem::replace(&mut self.phase, Phase::Ignored) else {
                     return side;
                 };
+                let answer = http.take_early_answer(at);
                 let mut session = Box::<Session>::default();
                 session.rsv1_allowed = true;
-                self.phase = Phase::Upgrading(Box::new(Upgrading { http, session, answer_lost: false }));
+                // The answer is out of sight, too, if the server went so before it was asked.
+                let hole = http.hole(Side::Server);
+                if let Some(hole) = hole {
+                    session.stream(Side::Server, StreamEvent::Gap(hole), limits);
+                }
+                self.phase =
+                    Phase::Upgrading(Box::new(Upgrading { http, session, answer_lost: hole.is_some() }));
+                if let Some(answer) = answer {
+                    self.answer(answer);
+                }
             }
             HttpEvent::Response(response) => {
                 // A 101 to a request that the capture lacks.
@@ -365,8 +376,8 @@ impl Upper {
             return Some(if self.reversed == was_reversed { side } else { side.other() });
         }
         let is_head = Side::BOTH.into_iter().any(|role| looks_like_head(role, run.bytes));
-        if is_head {
-            self.phase = Phase::Http(Box::default());
+        if is_head && let Phase::Joining(joining) = &self.phase {
+            self.phase = Phase::Http(Box::new(Http1::behind(joining.holes)));
             return Some(side);
         }
         match self.joins_http2(side, run.event(), options) {
@@ -400,7 +411,7 @@ impl Upper {
     }
 
     fn gap(&mut self, side: Side, gap: Gap, limits: &Limits) {
-        if side == Side::Server && gap.cause == GapCause::Truncated && self.take_cut_answer(gap.at) {
+        if side == Side::Server && gap.cause == GapCause::Truncated && self.take_cut_answer(gap, limits) {
             return;
         }
         // Outside of frames and heads a last byte that was not seen is taken for the FIN.
@@ -420,14 +431,14 @@ impl Upper {
                 let in_frames = side == Side::Client || upgrading.answer_lost;
                 if in_frames {
                     upgrading.session.stream(side, StreamEvent::Gap(gap), limits);
-                } else if !upgrading.http.gap(side, gap.len) {
+                } else if !upgrading.http.gap(side, gap) {
                     upgrading.answer_lost = true;
                     upgrading.session.stream(side, StreamEvent::Gap(gap), limits);
                 }
             }
             Phase::Http(http) => {
                 // The request, or the answer to one, may stand in the hole: frames may follow.
-                if !http.gap(side, gap.len) && self.may_join {
+                if !http.gap(side, gap) && self.may_join && !http.has_early_answer() {
                     let mut joining = Joining::new();
                     joining.stream(side, StreamEvent::Gap(gap), limits);
                     self.phase = Phase::Joining(Box::new(joining));
@@ -437,8 +448,9 @@ impl Upper {
         }
     }
 
-    /// A `101` whose headers the snaplen cut is an answer all the same: frames follow with the next segments.
-    fn take_cut_answer(&mut self, at: Moment) -> bool {
+    /// A `101` whose headers the snaplen cut is an answer all the same: frames follow with the next segments, and may
+    /// stand in what is cut off.
+    fn take_cut_answer(&mut self, gap: Gap, limits: &Limits) -> bool {
         let http = match &self.phase {
             Phase::Http(http) => http,
             Phase::Upgrading(upgrading) => &upgrading.http,
@@ -449,12 +461,17 @@ impl Upper {
             | Phase::Stream(_)
             | Phase::Ignored => return false,
         };
-        let Some(response) = http.cut_answer(at).filter(|response| response.status == 101) else {
+        let Some(response) = http.cut_answer(gap.at).filter(|response| response.status == 101) else {
             return false;
         };
         self.is_websocket = true;
         self.handshake.set_response(response);
-        self.phase = Phase::Open(Box::new(Session::joined()));
+        let mut session = match std::mem::replace(&mut self.phase, Phase::Ignored) {
+            Phase::Upgrading(upgrading) => upgrading.session,
+            _ => Box::new(Session::joined()),
+        };
+        session.stream(Side::Server, StreamEvent::Gap(gap), limits);
+        self.phase = Phase::Open(session);
         true
     }
 
@@ -488,7 +505,7 @@ impl Phase {
 
     fn is_before_http(&self) -> bool {
         match self {
-            Phase::Http(http) => http.requests() == 0,
+            Phase::Http(http) => http.requests() == 0 && http.hole(Side::Client).is_none(),
             Phase::Tls(secured) => !secured.is_opaque() && secured.inner.is_before_http(),
             Phase::Joining(_)
             | Phase::Upgrading(_)

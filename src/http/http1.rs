@@ -7,6 +7,7 @@ use super::upgrade::{Request, Response, ResponseHead};
 use crate::limits::Limits;
 use crate::moment::Moment;
 use crate::side::{PerSide, Side};
+use crate::tcp::stream_event::Gap;
 use crate::work;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -64,6 +65,8 @@ struct Half {
     buffer: Vec<u8>,
     /// Is the first line of the head in `buffer` whole?
     has_line: bool,
+    /// Where a head may have passed unseen, until the next one is found.
+    hole: Option<Gap>,
 }
 
 /// The HTTP messages of one connection, both directions.
@@ -75,13 +78,27 @@ pub struct Http1 {
     requests: u32,
     /// The server has switched to something else than a WebSocket.
     switched: bool,
+    /// The server's latest answer to a request that has not come to light, as where bytes before it are missing.
+    early: Option<Box<Response>>,
 }
 
 impl Http1 {
+    /// A connection in its middle, with holes in what was looked at before.
+    #[must_use]
+    pub fn behind(holes: PerSide<Option<Gap>>) -> Http1 {
+        Http1 { halves: holes.map(|hole| Half { hole, ..Half::default() }), ..Http1::default() }
+    }
+
     /// Request heads seen whole.
     #[must_use]
     pub fn requests(&self) -> u32 {
         self.requests
+    }
+
+    /// The hole in which a head of `side` may have passed, if no other was found since.
+    #[must_use]
+    pub fn hole(&self, side: Side) -> Option<Gap> {
+        self.halves[side].hole
     }
 
     /// Was anything read?
@@ -162,11 +179,14 @@ impl Http1 {
         Some(Response { at, status, head: Arc::new(head), is_cut: true, ..Response::default() })
     }
 
-    /// `side` lost `len` bytes. False: its next message boundary is unknown.
-    pub fn gap(&mut self, side: Side, len: u64) -> bool {
+    /// `side` lost bytes. False: its next message boundary is unknown.
+    pub fn gap(&mut self, side: Side, gap: Gap) -> bool {
         let half = self.halves.get_mut(side);
-        let after = if let State::Body(body) = half.state { body.skip_gap(len) } else { None };
+        let after = if let State::Body(body) = half.state { body.skip_gap(gap.len) } else { None };
         half.buffer.clear();
+        if after.is_none() {
+            half.hole.get_or_insert(gap);
+        }
         half.state = match after {
             Some(Some(body)) => State::Body(body),
             Some(None) => State::Head,
@@ -277,6 +297,7 @@ impl Http1 {
             return (0, event);
         }
         self.messages = self.messages.saturating_add(1);
+        self.halves.get_mut(side).hole = None;
         let too_many = event.is_none() && self.messages > limits.http_messages;
         (blank + used, if too_many { Some(HttpEvent::NotHttp) } else { event })
     }
@@ -315,7 +336,24 @@ impl Http1 {
             // A tunnel is a fresh connection inside this one (RFC 9110 §9.3.6).
             self.halves = PerSide::default();
         }
+        if !is_switch && asked.is_none() {
+            self.early = Some(Box::new(response));
+            return None;
+        }
         (is_switch || asked == Some(Asked::Upgrade)).then_some(HttpEvent::Response(response))
+    }
+
+    /// Has the server answered what has not come to light?
+    #[must_use]
+    pub fn has_early_answer(&self) -> bool {
+        self.early.is_some()
+    }
+
+    /// The answer to the Upgrade request just taken, of packet `at`, if that came to light only behind its answer.
+    pub fn take_early_answer(&mut self, at: Moment) -> Option<Response> {
+        let answer = self.early.take().filter(|answer| answer.at > at)?;
+        self.asked.pop_back();
+        Some(*answer)
     }
 }
 

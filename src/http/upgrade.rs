@@ -239,7 +239,7 @@ impl Handshake {
     }
 
     /// Does `Sec-WebSocket-Accept` answer the request's key (RFC 6455 §4.2.2)? `None` unless both heads are seen,
-    /// and the answer is a `101`.
+    /// and the answer is a `101` of which nothing is cut off.
     #[must_use]
     pub fn accept_valid(&self) -> Option<bool> {
         self.accept_valid
@@ -247,8 +247,9 @@ impl Handshake {
 
     fn check_accept(&self) -> Option<bool> {
         let (request, response) = (self.request.as_ref()?, self.response.as_ref()?);
-        if response.status != 101 {
-            return None; // RFC 8441 has no such header, and other answers open nothing
+        // RFC 8441 has no such header, and other answers open nothing.
+        if response.status != 101 || response.is_cut {
+            return None;
         }
         let key = request.key.as_deref().unwrap_or_default();
         let digest = Sha1::new().chain_update(key.trim_ascii()).chain_update(GUID).finalize();

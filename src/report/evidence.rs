@@ -82,7 +82,7 @@ fn ending(teardown: &Teardown, side: Side, items: &mut Vec<Item>) {
         }
     }
     let unanswered = teardown.unanswered[side];
-    if unanswered.sendings >= teardown.unanswered_limit {
+    if unanswered.proves_death(teardown.unanswered_limit) {
         items.push((unanswered.first, side, "bytes that were never answered".into()));
         items.push((unanswered.last, side, format!("sent for the {}th time", unanswered.sendings).into()));
     }

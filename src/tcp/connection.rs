@@ -249,7 +249,8 @@ impl Connection {
             self.anomalies.insert(Anomaly::TcpOutOfWindow);
             return;
         }
-        let end = u64::try_from(offset).unwrap_or(0).saturating_add(len);
+        // What stands before the first packet seen has no place here.
+        let end = u64::try_from(offset.saturating_add_unsigned(len)).unwrap_or(0);
         if u64::try_from(offset) == Ok(half.next) {
             half.settled = Some(segment.at);
         }

@@ -1,6 +1,10 @@
 //! Does the peer still answer? Counts sendings of the same bytes that draw nothing.
 
 use crate::moment::Moment;
+use std::time::Duration;
+
+/// Below it an implementation of RFC 6298 should not set its retransmission timer; many do.
+const LEAST_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Sendings of the same bytes since the other side's last packet.
 ///
@@ -79,6 +83,15 @@ impl Unanswered {
         let has_doubled = self.wait != 0 && doubled.contains(&wait);
         self.doublings = if has_doubled { self.doublings.saturating_add(1) } else { 0 };
         self.wait = wait;
+    }
+
+    /// Do they prove the peer dead: at least `limit` of them, and one more where all came within a second, the least
+    /// retransmission timeout (RFC 6298 §2.4)? A short outage draws several quick ones.
+    #[must_use]
+    pub fn proves_death(&self, limit: u32) -> bool {
+        let limit = limit.max(1);
+        let is_brief = !self.last.at.has_passed(LEAST_TIMEOUT, self.first.at);
+        self.sendings > limit || (self.sendings == limit && !is_brief)
     }
 
     /// The other side sent something: it lives.

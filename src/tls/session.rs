@@ -194,7 +194,7 @@ impl Session {
         true
     }
 
-    fn data<S: StreamSink>(&mut self, side: Side, mut run: Run<'_>, call: &mut Call<'_, S>) {
+    fn data<S: StreamSink>(&mut self, mut side: Side, mut run: Run<'_>, call: &mut Call<'_, S>) {
         while !run.bytes.is_empty() {
             let direction = self.directions.get_mut(side);
             if direction.skip > 0 {
@@ -215,7 +215,12 @@ impl Session {
                 let direction = self.directions.get_mut(side);
                 match direction.deframer.next(&mut run) {
                     None => return,
-                    Some(Ok(record)) => self.record(side, record, call),
+                    Some(Ok(record)) => {
+                        let was_reversed = self.reversed;
+                        self.record(side, record, call);
+                        // The rest of the segment is the other side's, too.
+                        side = if self.reversed == was_reversed { side } else { side.other() };
+                    }
                     Some(Err(_)) => {
                         self.anomalies.insert(Anomaly::TlsRecordMalformed);
                         let (at, offset) = (run.at, direction.deframer.offset());

@@ -9,6 +9,7 @@ use super::vantage::VantageEstimate;
 use super::verdict::{Kind, packet, sentence};
 use super::why::{close_text, end_text, lost_text};
 use crate::side::{PerSide, Side};
+use crate::tcp::reset::ResetValidity;
 use crate::websocket::close::{CloseBody, CloseFrame};
 use crate::websocket::close_code::CloseCode;
 
@@ -218,8 +219,10 @@ fn without_close(teardown: &Teardown, side: Side) -> EndpointCode {
 fn without_close_certainty(teardown: &Teardown, side: Side, end: &TcpEnd) -> Certainty {
     let peer = side.other();
     let spoke = teardown.last[peer].is_some_and(|last| last > end.at);
+    let is_guess = teardown.reset[end.by].is_some_and(|reset| reset.validity == ResetValidity::Ahead);
     match end.kind {
         TcpEndKind::Fin if end.by == side && !spoke => Certainty::Likely,
+        TcpEndKind::Rst if is_guess => Certainty::Likely,
         TcpEndKind::Fin | TcpEndKind::Rst => Certainty::Certain,
     }
 }
@@ -243,8 +246,10 @@ fn unanswered(teardown: &Teardown, side: Side, own: &CloseFrame) -> EndpointCode
         };
     };
     let spoke = teardown.last[peer].is_some_and(|last| last > own.at);
-    // After a reset no Close can be accepted any more.
-    let final_end = end.by == peer || end.kind == TcpEndKind::Rst;
+    // After a reset no Close can be accepted any more. But one that answers a segment which the capture lacks may answer
+    // the Close.
+    let is_drawn = teardown.reset[side].is_none_or(|reset| reset.provoked);
+    let final_end = end.by == peer || (end.kind == TcpEndKind::Rst && is_drawn);
     let certainty = if spoke || final_end { Certainty::Certain } else { Certainty::Likely };
     abnormal(certainty, sentence(format_args!("{sent}; then {}", end_text(&end))))
 }

@@ -104,11 +104,15 @@ fn judge_unanswered(teardown: &Teardown) -> Verdict {
             None => return verdict(Kind::Open, None, why::waiting(teardown)),
         },
     };
-    if let (Some(end), Sight::Lost(lost), None) = (end, teardown.sight.server, timed_out)
+    // The answer itself may be what the capture lacks; or frames of the client, which had seen it.
+    let lost = Side::BOTH.into_iter().rev().find_map(|side| match teardown.sight[side] {
+        Sight::Lost(lost) => Some((side, lost)),
+        Sight::Full => None,
+    });
+    if let (Some(end), Some((side, lost)), None) = (end, lost, timed_out)
         && teardown.opening.request.is_some()
     {
-        // The answer itself may be what the capture lacks.
-        return unknown(lost.blind, why::blind_opening(&end, &lost));
+        return unknown(lost.blind, why::blind_opening(&end, side, &lost));
     }
     verdict(Kind::Refused, Some(closed_by), why::refused_without_answer(teardown, end, timed_out))
 }
@@ -167,9 +171,14 @@ fn origin_of(teardown: &Teardown, end: &TcpEnd) -> Option<ResetOrigin> {
 /// Who ended TCP. One packet may show that both FINs were sent, but not in which order.
 fn ended_by(teardown: &Teardown, end: &TcpEnd, origin: Option<ResetOrigin>) -> ClosedBy {
     // Who says good-bye in TLS ends the connection, whoever then drops TCP first.
-    let tls_end = teardown.tls.as_deref().and_then(Secrecy::end).filter(|(_, at)| *at <= end.at);
+    // A packet that acknowledges a FIN comes behind that FIN.
+    let precedes = |by: Side, at| at < end.at || (at == end.at && (end.is_seen || by == end.by));
+    let tls_end = teardown.tls.as_deref().and_then(Secrecy::end).filter(|(by, at)| precedes(*by, *at));
     match (origin, tls_end) {
-        (None | Some(ResetOrigin::Endpoint | ResetOrigin::NoSuchConnection), Some((side, _))) => side.into(),
+        (None | Some(ResetOrigin::Endpoint | ResetOrigin::NoSuchConnection), Some((side, at))) => {
+            let may_be_second = teardown.tls.as_deref().is_some_and(|tls| tls.may_precede(side.other(), at));
+            if may_be_second { ClosedBy::Unknown } else { side.into() }
+        }
         (None | Some(ResetOrigin::Endpoint), None) => {
             let both = !end.is_seen && teardown.unseen_fin[end.by] == teardown.unseen_fin[end.by.other()];
             if both { ClosedBy::Unknown } else { end.by.into() }

@@ -75,10 +75,13 @@ pub fn are_legs(front: &Leg<'_>, back: &Leg<'_>) -> bool {
         (Some(inner), Some(outer)) => inner.at <= outer.at,
         _ => true,
     };
+    // A proxy asks before it answers, and while its client is there.
+    let asked_in_time = outer.response.is_none_or(|outer| forwarded <= outer.at)
+        && front.teardown.tcp_end().is_none_or(|end| forwarded <= end.at);
     let same_frames = Side::BOTH
         .into_iter()
         .all(|side| front.traffic[side].messages.abs_diff(back.traffic[side].messages) <= IN_FLIGHT);
-    !same_tcp && answered_inside && same_frames && (0.0..=FORWARDED_WITHIN).contains(&delay)
+    !same_tcp && answered_inside && asked_in_time && same_frames && (0.0..=FORWARDED_WITHIN).contains(&delay)
 }
 
 /// The event that began a leg's end: who, with which Close, when.

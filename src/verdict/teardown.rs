@@ -112,6 +112,12 @@ impl Secrecy {
         alerts.filter(|(_, alert)| alert.is_fatal).min_by_key(|(_, alert)| alert.at)
     }
 
+    /// Had `side` sent an alert by `at` that can't be read: a `close_notify`, most likely?
+    #[must_use]
+    pub fn may_precede(&self, side: Side, at: Moment) -> bool {
+        self.alert[side].is_some_and(|alert| alert.description.is_none() && alert.at <= at)
+    }
+
     /// Who ended TLS, by a `close_notify` or a fatal alert, and when.
     #[must_use]
     pub fn end(&self) -> Option<(Side, Moment)> {
@@ -320,7 +326,7 @@ impl Teardown {
             let unanswered = self.unanswered[side];
             let silent = side.other();
             let has_closed = self.fin[silent].is_some() || self.reset[silent].is_some();
-            (unanswered.sendings >= self.unanswered_limit.max(1) && !has_closed).then_some((side, unanswered))
+            (unanswered.proves_death(self.unanswered_limit) && !has_closed).then_some((side, unanswered))
         })
     }
 

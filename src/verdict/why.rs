@@ -249,11 +249,11 @@ pub(super) fn refused_by_icmp(teardown: &Teardown, error: &IcmpError) -> String 
     sentence(format_args!("{stage}: {} sent an ICMP error about it in {}", error.reporter, packet(error.at)))
 }
 
-pub(super) fn blind_opening(end: &TcpEnd, lost: &Lost) -> String {
+pub(super) fn blind_opening(end: &TcpEnd, side: Side, lost: &Lost) -> String {
     sentence(format_args!(
         "no answer to the Upgrade request was seen before {}, but {}",
         end_text(end),
-        lost_text(Side::Server, lost)
+        lost_text(side, lost)
     ))
 }
 

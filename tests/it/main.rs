@@ -31,6 +31,7 @@ mod limits;
 mod manual;
 mod live;
 mod metamorphic;
+mod partial;
 mod properties;
 mod scenarios;
 mod schema;

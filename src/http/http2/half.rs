@@ -343,7 +343,8 @@ impl Half {
         let missing = usize::try_from(len).unwrap_or(usize::MAX);
         match self.state {
             State::Header if may_be_fin && self.held.is_empty() => Hit::Nothing,
-            State::Lost => Hit::Nothing,
+            State::Lost if may_be_fin => Hit::Nothing,
+            State::Lost => Hit::Boundary,
             State::Data { header, left, padding } if missing <= left + padding => {
                 let content = missing.min(left);
                 let (left, padding) = (left - content, padding - (missing - content));

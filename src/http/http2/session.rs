@@ -138,6 +138,8 @@ pub struct Session {
     is_whole: bool,
     /// Streams whose requests may have been missed.
     unseen: Range<u32>,
+    /// Where a side has gone out of sight, until its frames are found again.
+    holes: PerSide<Option<Gap>>,
     /// Are the roles only guessed?
     seeks_roles: bool,
     /// Oddities.
@@ -165,6 +167,7 @@ impl Session {
             windows: Windows::default(),
             is_whole: true,
             unseen: 0..0,
+            holes: PerSide::default(),
             seeks_roles: false,
             anomalies: AnomalySet::default(),
         }
@@ -253,8 +256,10 @@ impl Session {
 
     fn data<S: Http2Sink>(&mut self, mut run: Run<'_>, call: &mut Call<'_, S>) {
         if self.halves.get_mut(call.side).is_lost_before(run.bytes) {
+            self.skip(&run, call);
             return;
         }
+        *self.holes.get_mut(call.side) = None;
         let (at, wire) = (run.at, run.wire);
         while let Some(piece) = self.halves.get_mut(call.side).next(&mut run, call.limits) {
             match piece {
@@ -284,12 +289,37 @@ impl Session {
         }
     }
 
+    /// Bytes pass of which nobody knows where frames begin.
+    fn skip<S: Http2Sink>(&mut self, run: &Run<'_>, call: &mut Call<'_, S>) {
+        if self.holes[call.side].is_none() && !run.bytes.is_empty() {
+            let (at, offset) = (run.at, run.offset);
+            self.hide(Gap { at, offset, len: UNKNOWN_LEN, cause: GapCause::Lost, unsent_at: None }, call);
+        }
+    }
+
+    /// The sender is out of sight from here on: for the streams that are followed, and for those that begin meanwhile.
+    fn hide<S: Http2Sink>(&mut self, gap: Gap, call: &mut Call<'_, S>) {
+        let gap = Gap { len: UNKNOWN_LEN, ..gap };
+        *self.holes.get_mut(call.side) = Some(gap);
+        call.send(Http2Event::Lost(gap));
+    }
+
+    /// Tells of a stream that begins, and that a side is out of sight.
+    fn begin<S: Http2Sink>(&self, stream: StreamId, event: Http2Event<'_>, call: &mut Call<'_, S>) {
+        call.send(event);
+        for side in Side::BOTH {
+            if let Some(gap) = self.holes[side] {
+                call.sink.http2(side, Http2Event::Content { stream, event: StreamEvent::Gap(gap) });
+            }
+        }
+    }
+
     fn data_begins<S: Http2Sink>(&mut self, header: FrameHeader, at: Moment, call: &mut Call<'_, S>) {
         self.check(header, call.side);
         self.windows.connection.get_mut(call.side).sent(header.length, at);
         let stream = header.stream;
         if self.unseen.contains(&stream.0) && stream.is_of_client() && !call.sink.is_followed(stream) {
-            call.send(Http2Event::Unannounced { stream, at });
+            self.begin(stream, Http2Event::Unannounced { stream, at }, call);
         }
         if call.sink.is_followed(header.stream) {
             call.send(Http2Event::Sent { stream: header.stream, length: header.length, at });
@@ -421,7 +451,7 @@ impl Session {
         }
         if call.side == Side::Server && stream.is_of_client() {
             if stream > self.latest && !call.sink.is_followed(stream) {
-                call.send(Http2Event::Early { stream, at });
+                self.begin(stream, Http2Event::Early { stream, at }, call);
             }
             self.answered = self.answered.max(stream);
         }
@@ -494,7 +524,8 @@ impl Session {
         let is_late = stream <= self.answered;
         self.note_unknown();
         let windows = self.is_whole.then(|| self.windows.of_new_stream());
-        call.send(Http2Event::Request { stream, request: self.head.request(at), windows, is_sure, is_late });
+        let request = self.head.request(at);
+        self.begin(stream, Http2Event::Request { stream, request, windows, is_sure, is_late }, call);
     }
 
     fn response<S: Http2Sink>(
@@ -573,7 +604,7 @@ impl Session {
 
     fn lost_boundary<S: Http2Sink>(&mut self, gap: Gap, call: &mut Call<'_, S>) {
         self.lose_tables(call.side);
-        call.send(Http2Event::Lost(Gap { len: UNKNOWN_LEN, ..gap }));
+        self.hide(gap, call);
     }
 }
 

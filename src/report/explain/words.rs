@@ -150,7 +150,7 @@ pub static WORDS: &[Word] = &[
         field: "cause",
         meaning: "One end, or the path to it, had stopped answering: a cable pulled, a host asleep, a NAT or \
                   firewall that forgot the connection. What the other end did then is only how it gave up.",
-        evidence: "the same bytes sent at least three times, or three keepalive probes, without any answer",
+        evidence: "the same bytes sent at least three times over a second or more, or four times, or as many keepalive probes, without any answer",
         fix: "send WebSocket pings more often than the shortest idle limit on the path, and reconnect when a pong \
               stays out",
     },

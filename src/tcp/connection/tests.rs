@@ -74,6 +74,17 @@ fn segments_out_of_order_are_delivered_in_order_once() {
 }
 
 #[test]
+fn bytes_from_before_the_first_packet_seen_are_not_counted_behind_it() {
+    let tcp = Connection::new(Moment::default());
+    let mut script = Script { tcp, bytes: Bytes::default(), limits: Limits::default() };
+    script.send(SERVER, ACK, 500, Some(100), b"");
+    script.send(SERVER, ACK, 400, Some(100), &[b'o'; 100]); // sent again from before the capture
+    script.send(SERVER, ACK, 450, Some(100), &[b'n'; 60]); // only its end is new
+    script.send(SERVER, ACK, 510, Some(100), b"abc");
+    assert_eq!(script.sent(SERVER), "nnnnnnnnnnabc");
+}
+
+#[test]
 fn many_holes_before_a_large_segment_do_not_lift_the_cap() {
     let limits = Limits { out_of_order_bytes: 2_000, ..Limits::default() };
     let mut script = Script::established();

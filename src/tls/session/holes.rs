@@ -51,6 +51,9 @@ impl Session {
             }
         };
         let len = if content.1 { content.0 as u64 } else { UNKNOWN_LEN };
+        if hit.header.content_type == ContentType::ALERT {
+            self.facts.note_hidden_alert(side, gap.at);
+        }
         // A record of nothing leaves no hole.
         if hit.header.content_type == ContentType::APPLICATION_DATA && len > 0 {
             let gap = Gap { offset: hit.offset, len, ..gap };

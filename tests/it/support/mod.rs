@@ -24,6 +24,7 @@ pub mod fixture;
 pub mod http2_wire;
 pub mod packet;
 pub mod page;
+pub mod partial;
 pub mod pcapng;
 pub mod packaging;
 pub mod rewrite;
