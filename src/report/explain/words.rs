@@ -93,21 +93,23 @@ pub static WORDS: &[Word] = &[
         word: "coded",
         field: "kind",
         meaning: "A Close frame was on the wire; the label is the code of the first one.",
-        evidence: "a Close frame that its sender sent before it had received the other side's FIN or RST",
+        evidence: "a Close frame that its sender sent before it had received the other side's FIN or RST (over HTTP/2 \
+                   END_STREAM or RST_STREAM)",
         fix: "explain the code itself",
     },
     Word {
         word: "abnormal",
         field: "kind",
         meaning: "The connection was open, it ended, and no Close was sent: applications report 1006.",
-        evidence: "the end of TCP, and all bytes of both sides before it",
+        evidence: "the end of TCP or of the HTTP/2 stream, and all bytes of both sides before it",
         fix: "explain its cause: fin, rst or timeout",
     },
     Word {
         word: "refused",
         field: "kind",
         meaning: "The opening handshake failed: there never was a WebSocket. Browsers report it as 1006.",
-        evidence: "an answer other than a valid 101, an end of TCP before the answer, or a SYN refused or unanswered",
+        evidence: "an answer other than a valid 101 (over HTTP/2: 2xx), an end of TCP or of the HTTP/2 stream before the \
+                   answer, or a SYN refused or unanswered",
         fix: "read the status: 401 and 403 are authentication or Origin, 404 the path, 400 and 426 a proxy that drops \
               the Upgrade header, 502 to 504 the server behind it; without an answer, see that the server listens \
               and that no firewall stands between",
@@ -116,7 +118,7 @@ pub static WORDS: &[Word] = &[
         word: "open",
         field: "kind",
         meaning: "The capture ended, and the connection had not.",
-        evidence: "no Close, no FIN, no reset, and no side that had stopped answering",
+        evidence: "no Close, no FIN, no reset, no end of the HTTP/2 stream, and no side that had stopped answering",
         fix: "capture longer",
     },
     Word {
@@ -131,17 +133,19 @@ pub static WORDS: &[Word] = &[
         word: "fin",
         field: "cause",
         meaning: "One end closed TCP in order but without a closing handshake: the program closed the socket, \
-                  exited, crashed or was killed. On the wire these look alike.",
-        evidence: "a FIN, and no Close before it",
-        fix: "look at the end that sent the FIN, at that time: process exit, exception, deployment, idle timeout of \
+                  exited, crashed or was killed. On the wire these look alike. Over HTTP/2: it ended the stream \
+                  (END_STREAM), or gave up the connection with all its streams (GOAWAY).",
+        evidence: "a FIN, END_STREAM or GOAWAY, and no Close before it",
+        fix: "look at the end that sent it, at that time: process exit, exception, deployment, idle timeout of \
               a proxy. Close with a code, and on shutdown send 1001 or 1012 to every client",
     },
     Word {
         word: "rst",
         field: "cause",
         meaning: "TCP was reset: a program aborted, or closed or died with data unread, or something between the \
-                  ends cut the connection.",
-        evidence: "a reset that its receiver must accept",
+                  ends cut the connection. Over HTTP/2: an end cut the stream off (RST_STREAM), as browsers do \
+                  when a page is left.",
+        evidence: "a reset that its receiver must accept, or RST_STREAM, and no Close before it",
         fix: "see who sent it: verdict.closed_by is network where it came from neither end, and then a firewall, \
               NAT or load balancer is to be asked; else look at the process that sent it",
     },
