@@ -1,6 +1,6 @@
 //! `--format html`: what is listed, what opens, and that strings stay text. `make test-web` opens it in a browser.
 
-use crate::support::page::{between, both, numbers, scenarios};
+use crate::support::page::{between, both, numbers, scenarios, wsclose};
 use std::fs;
 use std::path::{Path, PathBuf};
 use wsclose::report::figures::{bin_of, bin_start};
@@ -9,16 +9,30 @@ use wsclose::report::model::Summary;
 
 #[test]
 fn the_answer_is_one_true_sentence() {
-    let (page, report) = both(&scenarios(&["nginx-idle"]));
-    let lost = report.summary.by_kind["abnormal"];
-    let answer = between(&page, "<p class=\"answer\">", "</p>");
-    assert!(
-        answer.starts_with(&format!("{lost} of {} WebSockets ended abnormally; ", report.connections.len())),
-        "{answer}"
-    );
-    assert!(answer.ends_with(" of silence.") && answer.contains(":9001"), "{answer}");
-    let (page, _) = both(&scenarios(&["close-crossed"]));
-    assert!(between(&page, "<p class=\"answer\">", "</p>").starts_with("None of "));
+    let proxy = "cut by a proxy between client and server";
+    let cases = [
+        // Both legs, and each by itself.
+        ("nginx-idle", "any", format!("8 of 12 WebSockets ended abnormally; all of them {proxy} after 3.0 s of silence.")),
+        ("nginx-idle", "client", "4 of 6 WebSockets ended abnormally; all of them cut by 10.60.1.1:9001 after 3.0 s of silence.".to_owned()),
+        ("nginx-idle", "server", "4 of 6 WebSockets ended abnormally; all of them cut by clients of 10.60.2.2:9001 after 3.0 s of silence.".to_owned()),
+        ("haproxy-killed", "any", format!("8 of 8 WebSockets ended abnormally; all of them {proxy}.")),
+        ("sigkill-busy", "client", "The one WebSocket ended abnormally, cut by 10.60.2.2:9001.".to_owned()),
+        ("reordered", "client", "1 of 2 WebSockets ended abnormally, cut by a client of 10.60.2.2:9001.".to_owned()),
+        ("network-drop-tcp-keepalive", "client", "The one WebSocket ended abnormally, timed out: an end, or the path to 10.60.2.2:9001, had stopped answering.".to_owned()),
+        ("network-reset", "client", "The one WebSocket ended abnormally, reset by something between the ends on the way to 10.60.2.2:9001.".to_owned()),
+        ("close-crossed", "client", "The one WebSocket is not known to have ended abnormally.".to_owned()),
+        ("connect-unanswered", "client", "None of 2 WebSockets is known to have ended abnormally; 1 was refused.".to_owned()),
+        ("still-open", "server", "None of 2 WebSockets is known to have ended abnormally; 2 were still open.".to_owned()),
+    ];
+    for (scenario, place, expected) in cases {
+        let is_wanted = |file: &PathBuf| {
+            let name = file.file_name().unwrap().to_string_lossy().into_owned();
+            name.contains(&format!(".{place}."))
+        };
+        let capture = scenarios(&[scenario]).into_iter().find(is_wanted).expect(scenario);
+        let page = wsclose("html", &[capture]);
+        assert_eq!(between(&page, "<p class=\"answer\">", "</p>"), expected, "{scenario} {place}");
+    }
 }
 
 #[test]
