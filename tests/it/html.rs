@@ -63,6 +63,28 @@ fn the_worst_are_listed_with_their_last_packets_and_the_rest_is_counted() {
 }
 
 #[test]
+fn a_finding_links_only_to_rows_that_are_on_the_page() {
+    let (_, report) = both(&scenarios(&["nginx-idle"]));
+    let mut html = HtmlReport::default();
+    html.count(&report.connections[0]);
+    report.connections[1..].iter().for_each(|one| html.add(one));
+    let summary = &report.summary;
+    let left_out = report.connections[0].id;
+    assert_eq!(summary.findings[0].connections[0], left_out);
+    let mut page = Vec::new();
+    html.write(&mut page, &[], summary, &wsclose::anomaly::AnomalyCounts::default()).unwrap();
+    let page = String::from_utf8(page).unwrap();
+    let findings = between(&page, "<ol class=\"findings\">", "</ol>");
+    assert!(findings.contains(&format!("Connections {left_out} <a href=")), "{findings}");
+    let links: Vec<&str> =
+        page.split("href=\"#").skip(1).map(|link| link.split('"').next().unwrap()).collect();
+    assert!(links.len() > 10);
+    for link in links {
+        assert!(page.contains(&format!("id=\"{link}\"")), "#{link} leads nowhere");
+    }
+}
+
+#[test]
 fn a_ladder_of_two_legs_has_the_proxy_between_and_each_packet_once() {
     let capture = scenarios(&["nginx-idle"]);
     let capture: Vec<PathBuf> =

@@ -2,7 +2,6 @@
 
 use super::shown::Shown;
 use super::table::{self, Files, Row, kind_class};
-use crate::report::diagnosis::Finding;
 use crate::report::figures::{Cutter, Figures, SharedEnd};
 use crate::report::model::{Input, Summary};
 use crate::report::text::words::{counted, duration, grouped};
@@ -10,7 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sha2::{Digest as _, Sha256};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
@@ -31,10 +30,12 @@ pub(super) struct Head<'a> {
     pub(super) summary: &'a Summary,
     pub(super) anomalies: &'a BTreeMap<String, u64>,
     pub(super) figures: &'a Figures,
+    /// The numbers of the connections that the table lists.
+    pub(super) listed: BTreeSet<u64>,
 }
 
-/// The page up to the first row of the table; `shown` connections are listed.
-pub(super) fn head(head: &Head<'_>, pictures: &Markup, shown: usize) -> String {
+/// The page up to the first row of the table.
+pub(super) fn head(head: &Head<'_>, pictures: &Markup) -> String {
     let answer = answer(head.summary, head.figures);
     let page = html! {
         (DOCTYPE)
@@ -58,10 +59,10 @@ pub(super) fn head(head: &Head<'_>, pictures: &Markup, shown: usize) -> String {
                 main {
                     section aria-labelledby="h-kinds" { h2 id="h-kinds" { "In short" } (kinds(head.summary)) }
                     section aria-labelledby="h-pictures" { h2 id="h-pictures" { "Pictures" } div class="pictures" { (pictures) } }
-                    section aria-labelledby="h-findings" { h2 id="h-findings" { "What to do" } (findings(&head.summary.findings)) }
+                    section aria-labelledby="h-findings" { h2 id="h-findings" { "What to do" } (findings(head)) }
                     (PreEscaped("<section aria-labelledby=\"connections\">"))
                     h2 id="connections" { "Connections" }
-                    (left_out(head.summary.connections, shown))
+                    (left_out(head.summary.connections, head.listed.len()))
                     (controls())
                     (PreEscaped("<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Table of connections\"><table id=\"table\">"))
                     (table::head())
@@ -215,7 +216,8 @@ fn kinds(summary: &Summary) -> Markup {
     }
 }
 
-fn findings(findings: &[Finding]) -> Markup {
+fn findings(head: &Head<'_>) -> Markup {
+    let findings = &head.summary.findings;
     html! {
         @if findings.is_empty() { p { "Nothing was found that calls for advice." } }
         ol class="findings" {
@@ -226,7 +228,7 @@ fn findings(findings: &[Finding]) -> Markup {
                     @if !finding.connections.is_empty() {
                         p class="where" {
                             "Connections "
-                            @for id in finding.connections.iter().take(FINDING_CONNECTIONS) { a href=(format!("#c{id}")) { (id) } " " }
+                            @for id in finding.connections.iter().take(FINDING_CONNECTIONS) { (link(*id, &head.listed)) " " }
                             @if finding.connections.len() > FINDING_CONNECTIONS { "…" }
                         }
                     }
@@ -234,6 +236,11 @@ fn findings(findings: &[Finding]) -> Markup {
             }
         }
     }
+}
+
+/// A connection's number, which leads to its row where it has one.
+fn link(id: u64, listed: &BTreeSet<u64>) -> Markup {
+    html! { @if listed.contains(&id) { a href=(format!("#c{id}")) { (id) } } @else { (id) } }
 }
 
 fn left_out(connections: u64, shown: usize) -> Markup {
