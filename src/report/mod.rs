@@ -4,7 +4,7 @@ pub mod explain;
 pub mod diagnosis;
 pub mod model;
 mod evidence;
-mod probable;
+pub mod probable;
 mod tls;
 mod endpoints;
 pub mod build;

@@ -27,7 +27,7 @@ mod table;
 mod tally;
 pub(super) mod words;
 
-pub use words::counted;
+pub use words::{counted, untold};
 
 use super::model::{Address, Connection, Input, Summary, Verdict};
 use crate::anomaly::AnomalyCounts;

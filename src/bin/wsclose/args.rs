@@ -1,5 +1,6 @@
 //! The command line. `clap` stops at this file.
 
+use crate::show::StreamName;
 #[cfg(feature = "live")]
 use crate::sink::Rotation;
 use clap::builder::PossibleValuesParser;
@@ -356,9 +357,9 @@ pub(crate) struct ShowArgs {
     /// The capture
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
-    /// Which connection: Wireshark's tcp.stream, as reports give it
+    /// Which connection: Wireshark's tcp.stream, as reports give it; 7/11 is stream 11 of HTTP/2 on it
     #[arg(long, value_name = "N")]
-    pub(crate) stream: u32,
+    pub(crate) stream: StreamName,
     /// Show its last so many packets
     #[arg(long, value_name = "N", default_value_t = 40)]
     pub(crate) last: usize,

@@ -1,7 +1,7 @@
 //! What stands under a connection's line: why it was lost; with `--verbose`, everything that is known.
 
 use super::files::FileNames;
-use super::words::{counted, duration, time_of_day};
+use super::words::{counted, duration, stream_filter, time_of_day, untold};
 use crate::report::diagnosis::Diagnosis;
 use crate::report::escape::{cell, terminal};
 use crate::report::model::{Connection, Endpoint, Evidence, Handshake, Probable, Traffic};
@@ -59,8 +59,12 @@ pub(super) fn of(connection: &Connection<'_>, files: &FileNames) -> Vec<String> 
     }
     if connection.verdict.kind != "open" {
         let told = [("client", &connection.endpoints.client), ("server", &connection.endpoints.server)];
-        lines.push(told.map(|(side, endpoint)| format!("{side} was told {}", code(endpoint))).join("; "));
+        let kind = &connection.verdict.kind;
+        lines.push(
+            told.map(|(side, endpoint)| format!("{side} was told {}", code(endpoint, kind))).join("; "),
+        );
     }
+    lines.extend(stream_filter(connection).map(|filter| format!("HTTP/2 stream; in Wireshark: {filter}")));
     lines.extend(connection.diagnosis.iter().map(cause));
     lines.extend(agreed(&connection.handshake));
     let traffic = &connection.traffic;
@@ -84,14 +88,13 @@ fn likeness(probable: &Probable<'_>) -> String {
 }
 
 /// `1006 (certain)`, `1001 or 1006 (ambiguous)`; with what its library makes of it.
-fn code(endpoint: &Endpoint) -> String {
+fn code(endpoint: &Endpoint, kind: &str) -> String {
     let one = |code: Option<u16>, alternatives: &[u16], certainty: &str| match code {
         Some(code) => {
             let codes: Vec<String> = std::iter::once(&code).chain(alternatives).map(u16::to_string).collect();
             format!("{} ({certainty})", codes.join(" or "))
         }
-        None if certainty == "unknown" => "a code that the packets do not tell".to_owned(),
-        None => "no code".to_owned(),
+        None => untold(kind, certainty).to_owned(),
     };
     let rfc = one(endpoint.code, &endpoint.alternatives, &endpoint.certainty);
     match &endpoint.reported_as {
