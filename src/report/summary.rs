@@ -2,6 +2,8 @@
 
 use super::diagnosis::Finding;
 use super::model::{Connection, Summary, Verdict};
+use crate::analyzer::record::{Beside, ConnectionRecord};
+use crate::analyzer::track::Track;
 use std::collections::BTreeMap;
 
 impl Summary {
@@ -26,6 +28,7 @@ impl Summary {
     /// no longer there.
     pub fn merge(&mut self, other: Summary, renumber: impl Fn(u64) -> u64) {
         self.other_tcp_connections = self.other_tcp_connections.saturating_add(other.other_tcp_connections);
+        self.proxied_pairs = self.proxied_pairs.saturating_add(other.proxied_pairs);
         self.encrypted_connections = self.encrypted_connections.saturating_add(other.encrypted_connections);
         for mut finding in other.findings {
             finding.connections.iter_mut().for_each(|id| *id = renumber(*id));
@@ -54,6 +57,27 @@ impl Summary {
         }
         if let Some(by) = &verdict.closed_by {
             decrement(&mut self.by_closed_by, by);
+        }
+    }
+}
+
+/// Finds pairs of legs among the connections that are listed. Legs leave the analyzer one behind the other.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Legs {
+    /// The leg before a proxy that was listed last.
+    front: Option<Track>,
+}
+
+impl Legs {
+    /// Is the listed `record` the leg behind the proxy of one that was listed before it?
+    pub fn is_second(&mut self, record: &ConnectionRecord) -> bool {
+        match record.beside.as_deref() {
+            Some(Beside { is_back: true, .. }) => {
+                self.front = Some(Track::of(record));
+                false
+            }
+            Some(Beside { track, .. }) => self.front.take() == Some(*track),
+            None => false,
         }
     }
 }

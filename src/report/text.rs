@@ -21,7 +21,7 @@
 mod advice;
 mod details;
 mod files;
-mod heading;
+pub(super) mod heading;
 pub(super) mod row;
 mod table;
 mod tally;

@@ -629,3 +629,26 @@ fn the_report_is_the_same_on_one_thread_and_on_two() {
         assert_eq!(report("1"), report("2"), "--format {format}");
     }
 }
+
+#[test]
+fn two_legs_of_one_websocket_are_said_to_be_one() {
+    let captures = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/captures/nginx-idle");
+    let at = |place: &str| format!("{captures}/websockets--ws.{place}.pcap");
+    let says =
+        |pairs: &str| format!("{pairs} of them are one WebSocket each: its legs before and behind a proxy");
+    let any = at("any");
+    assert!(stdout(&run(&[&any])).contains(&format!("\n{}\n", says("6 pairs"))));
+    assert!(stdout(&run(&[&any, "--only", "abnormal"])).contains(&format!("\n{}\n", says("4 pairs"))));
+    assert!(stdout(&run(&[&any, "--format", "html"])).contains(&format!(", {}", says("6 pairs"))));
+    assert!(!stdout(&run(&[&at("client")])).contains("pair"));
+    let json: serde_json::Value = serde_json::from_str(&stdout(&run(&[&any, "--format", "json"]))).unwrap();
+    assert_eq!(
+        (json["summary"]["connections"].as_u64(), json["summary"]["proxied_pairs"].as_u64()),
+        (Some(12), Some(6))
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let report = folder.path().join("one.json");
+    std::fs::write(&report, json.to_string()).unwrap();
+    let report = report.to_str().unwrap();
+    assert!(stdout(&run(&["merge", report, report])).contains(&says("12 pairs")));
+}

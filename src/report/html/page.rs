@@ -4,6 +4,7 @@ use super::shown::Shown;
 use super::table::{self, Files, Row, kind_class};
 use crate::report::figures::{Cutter, Figures, SharedEnd};
 use crate::report::model::{Input, Summary};
+use crate::report::text::heading::legs;
 use crate::report::text::words::{counted, duration, grouped};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -169,6 +170,7 @@ fn inputs(head: &Head<'_>) -> Markup {
         p class="inputs" {
             @if let (Some(first), Some(last)) = (first, last) { (moment(first)) " to " (moment(last)) " UTC, " }
             (counted(packets, "packet")) ", " (counted(head.summary.other_tcp_connections, "other TCP connection"))
+            @if let Some(legs) = legs(head.summary.proxied_pairs) { ", " (legs) }
             @if head.summary.encrypted_connections > 0 { ", " (counted(head.summary.encrypted_connections, "TLS connection")) " not decrypted" }
         }
         details {
