@@ -3,6 +3,7 @@
 pub mod explain;
 pub mod diagnosis;
 pub mod model;
+pub mod numbers;
 mod evidence;
 pub mod probable;
 mod tls;

@@ -2,6 +2,7 @@
 
 use super::diagnosis::Finding;
 use super::model::{Connection, Summary, Verdict};
+use super::numbers::{renamed, with_files};
 use crate::analyzer::record::{Beside, ConnectionRecord};
 use crate::analyzer::track::Track;
 use std::collections::BTreeMap;
@@ -24,7 +25,7 @@ impl Summary {
     /// Adds what another report's `other` says beside its connections, which are counted in one by one and have been
     /// renumbered by `renumber`.
     ///
-    /// Findings of the same words become one; those of different numbers stay apart, since what they are drawn from is
+    /// Findings of the same words, whatever file their packets are of, become one; those of different numbers stay apart, since what they are drawn from is
     /// no longer there.
     pub fn merge(&mut self, other: Summary, renumber: impl Fn(u64) -> u64) {
         self.other_tcp_connections = self.other_tcp_connections.saturating_add(other.other_tcp_connections);
@@ -32,7 +33,9 @@ impl Summary {
         self.encrypted_connections = self.encrypted_connections.saturating_add(other.encrypted_connections);
         for mut finding in other.findings {
             finding.connections.iter_mut().for_each(|id| *id = renumber(*id));
-            let same = |known: &&mut Finding| known.id == finding.id && known.text == finding.text;
+            let bare = |text: &str| renamed(text, |named| format!("packet {}", named.packet));
+            let words = bare(&finding.text);
+            let same = |known: &&mut Finding| known.id == finding.id && bare(&known.text) == words;
             match self.findings.iter_mut().find(same) {
                 Some(known) => {
                     known.count = known.count.saturating_add(finding.count);
@@ -47,6 +50,11 @@ impl Summary {
 }
 
 impl Summary {
+    /// Gives each packet that its findings name its file, `before` of which come ahead of the report's own.
+    pub fn name_files(&mut self, before: usize) {
+        self.findings.iter_mut().for_each(|one| one.text = with_files(&one.text, before));
+    }
+
     /// Takes back what [`Summary::count`] counted of a connection with this verdict.
     pub fn uncount(&mut self, verdict: &Verdict<'_>) {
         self.connections = self.connections.saturating_sub(1);

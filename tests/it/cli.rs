@@ -652,3 +652,37 @@ fn two_legs_of_one_websocket_are_said_to_be_one() {
     let report = report.to_str().unwrap();
     assert!(stdout(&run(&["merge", report, report])).contains(&says("12 pairs")));
 }
+
+#[test]
+fn of_several_files_each_packet_is_named_with_its_file() {
+    let captures = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/captures");
+    let [one, two] = ["reset-by-server", "fin-by-client"]
+        .map(|name| format!("{captures}/{name}/ws--websockets.server.pcap"));
+    let folder = tempfile::tempdir().unwrap();
+    let report = |name: &str, inputs: &[&str]| {
+        let path = folder.path().join(name).to_string_lossy().into_owned();
+        assert_eq!(status(&[inputs, &["--format", "json", "-o", &path]].concat()), Some(0));
+        path
+    };
+    let unnamed = |text: &str| {
+        let digits = |rest: &&str| rest.starts_with(|first: char| first.is_ascii_digit());
+        let named = |rest: &str| {
+            rest.trim_start_matches(|letter: char| letter.is_ascii_digit()).starts_with(" of file ")
+        };
+        text.split("packet ").skip(1).filter(digits).find(|rest| !named(rest)).map(str::to_owned)
+    };
+    let parts = [report("one.json", &[&one]), report("two.json", &[&two, &one])];
+    let merged = [&["merge", &parts[0], &parts[1]][..], &["merge", &parts[0], &parts[1], "--format", "html"]];
+    let read = [&[&*one, &*two][..], &[&*one, &*two, "--verbose"], &[&*one, &*two, "--format", "json"]];
+    for arguments in read.iter().chain(&merged) {
+        let text = stdout(&run(arguments));
+        let found = unnamed(text.split("<ol class=\"packets\">").next().unwrap());
+        assert_eq!(found, None, "{arguments:?}");
+    }
+    // The second report's own second file is the third of the merged one.
+    let text = stdout(&run(merged[0]));
+    for file in 1..=3 {
+        assert!(text.contains(&format!(" of file {file}")), "{file}: {text}");
+    }
+    assert!(stdout(&run(&[&one])).contains(" in packet ") && unnamed(&stdout(&run(&[&one]))).is_some());
+}

@@ -5,6 +5,7 @@ use super::words::{counted, duration, stream_filter, time_of_day, untold};
 use crate::report::diagnosis::Diagnosis;
 use crate::report::escape::{cell, terminal};
 use crate::report::model::{Connection, Endpoint, Evidence, Handshake, Probable, Traffic};
+use crate::report::numbers::renamed;
 
 /// Columns of one header's value.
 const VALUE_WIDTH: usize = 100;
@@ -35,17 +36,14 @@ pub(super) fn likewise(before: &[String], now: &[String]) -> Option<String> {
     })
 }
 
-/// `text` without its packets' numbers, and these.
-fn without_packets(text: &str) -> (String, Vec<&str>) {
-    const PACKET: &str = "packet ";
-    let mut pieces = text.split(PACKET);
-    let (mut rest, mut packets) = (pieces.next().unwrap_or_default().to_owned(), Vec::new());
-    for piece in pieces {
-        let digits = piece.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(piece.len());
-        let (number, behind) = piece.split_at_checked(digits).unwrap_or((piece, ""));
-        packets.extend((!number.is_empty()).then_some(number));
-        rest += &format!("{PACKET}{behind}");
-    }
+/// `text` without its packets' numbers, and these, with their files.
+fn without_packets(text: &str) -> (String, Vec<String>) {
+    let mut packets = Vec::new();
+    let rest = renamed(text, |named| {
+        let file = named.file.map(|file| format!(" of file {file}")).unwrap_or_default();
+        packets.push(format!("{}{file}", named.packet));
+        "packet ".to_owned()
+    });
     (rest, packets)
 }
 
@@ -165,6 +163,10 @@ mod tests {
         assert_eq!(
             short("packet 1, packet 2 and packet 3", "packet 4, packet 5 and packet 6").as_deref(),
             Some("likewise, in packets 4, 5 and 6")
+        );
+        assert_eq!(
+            short("FIN by server in packet 7 of file 1", "FIN by server in packet 7 of file 2").as_deref(),
+            Some("likewise, in packet 7 of file 2")
         );
         assert_eq!(short("no packet shows it", "no packet shows it").as_deref(), Some("likewise"));
         assert_eq!(short("FIN by server in packet 7", "FIN by client in packet 7"), None);
