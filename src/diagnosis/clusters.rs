@@ -34,6 +34,13 @@ impl Ended {
         }
     }
 
+    const fn how(self) -> &'static str {
+        match self {
+            Ended::By(_, How::Rst) => "were reset",
+            Ended::By(..) | Ended::ByProxy => "ended",
+        }
+    }
+
     const fn whose_limit(self) -> &'static str {
         match self {
             Ended::By(..) => "the server or the proxy before it",
@@ -145,8 +152,9 @@ fn idle_finding(server: Endpoint, by: Ended, agreeing: &[(f64, &Trace)], limits:
         id: Id::IdleLimit,
         confidence: Confidence::Likely,
         text: format!(
-            "{} ended, by {}, each {} after its last frame: one {what}{known}",
+            "{} {}, by {}, each {} after its last frame: one {what}{known}",
             which(server, by, agreeing),
+            by.how(),
             by.who(),
             duration(time)
         ),
@@ -180,8 +188,9 @@ fn lifetime_finding(
         id: Id::LifetimeLimit,
         confidence: if products.is_empty() { Confidence::Possible } else { Confidence::Likely },
         text: format!(
-            "{} ended, by {}, each {} after the handshake, idle or not: one lifetime limit{known}",
+            "{} {}, by {}, each {} after the handshake, idle or not: one lifetime limit{known}",
             which(server, by, agreeing),
+            by.how(),
             by.who(),
             duration(time)
         ),
