@@ -285,6 +285,13 @@ mod tests {
     }
 
     #[test]
+    fn every_word_of_who_began_it_that_is_no_end_is_explained() {
+        for by in ["network", "proxy", "both", "unknown"] {
+            assert!(matches!(by.parse(), Ok(Topic::Word(_))), "{by}");
+        }
+    }
+
+    #[test]
     fn a_diagnosis_and_an_oddity_are_explained_and_all_are_listed() {
         let page = |topics: &[&str]| {
             let topics: Vec<Topic> = topics.iter().map(|topic| topic.parse().unwrap()).collect();

@@ -292,11 +292,13 @@ fn an_empty_file_is_no_capture_and_an_empty_capture_is_one() {
 #[test]
 fn an_unsupported_link_type_is_named() {
     let folder = Folder::new();
-    let packet = RawPacket::new(0, 147, vec![0; 60]);
-    let output = run(&[&folder.with("user0.pcap", &Pcap::default().write(&[packet]))]);
-    assert_eq!(output.status.code(), Some(1));
-    let message = "wsclose: link type LINKTYPE_147 is not supported: 1 packet not looked at\n";
-    assert_eq!(stderr(&output), message);
+    for (number, name) in [(147, "LINKTYPE_147"), (249, "USBPCAP"), (230, "IEEE802_15_4_NOFCS")] {
+        let packet = RawPacket::new(0, number, vec![0; 60]);
+        let output = run(&[&folder.with("other.pcap", &Pcap::default().write(&[packet]))]);
+        assert_eq!(output.status.code(), Some(1));
+        let message = format!("wsclose: link type {name} is not supported: 1 packet not looked at\n");
+        assert_eq!(stderr(&output), message);
+    }
 }
 
 #[test]

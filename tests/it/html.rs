@@ -113,6 +113,23 @@ fn a_ladder_of_two_legs_has_the_proxy_between_and_each_packet_once() {
 }
 
 #[test]
+fn times_of_a_ladder_count_from_the_connection_s_opening() {
+    // Its evidence alone is listed where files can't be read again, as in a merged report; the SYN is none.
+    let (_, report) = both(&scenarios(&["nginx-idle"]));
+    let one = report.connections.iter().find(|one| one.verdict.kind == "abnormal").expect("one was lost");
+    let first = &one.evidence[0];
+    assert!(first.at > one.opened_at, "{first:?}");
+    let mut html = HtmlReport::default();
+    html.add(one);
+    let mut page = Vec::new();
+    html.write(&mut page, &[], &report.summary, &wsclose::anomaly::AnomalyCounts::default()).unwrap();
+    let page = String::from_utf8(page).unwrap();
+    let list = between(&page, "<ol class=\"packets\">", "</ol>");
+    let since = format!("<span class=\"at\">+{:.3} s</span>", first.at.seconds_since(one.opened_at));
+    assert!(list.starts_with(&format!("<li>{since} packet {}", first.packet)), "{since}: {list}");
+}
+
+#[test]
 fn ladders_name_the_frames_inside_tls() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
     let (page, report) =

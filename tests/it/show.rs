@@ -257,3 +257,23 @@ fn show_says_what_is_probable_of_an_encrypted_connection() {
     let shown = stdout(&run(&["show", keyless, "--stream", &one["tcp_stream"].to_string()]));
     assert!(shown.contains(&format!("\n{probable}\n")), "{probable}: {shown}");
 }
+
+#[test]
+fn a_damaged_capture_is_shown_as_far_as_it_is_sound_with_status_1() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("cut.pcap");
+    let mut conn = Conversation::opened();
+    conn.client_sends(&wire::text(Side::Client, "hello")).server_acks().fin(Side::Client).server_acks();
+    let mut file = Pcap::default().write(&Packaging::default().apply(&conn.packets()));
+    file.truncate(file.len() - 3);
+    std::fs::write(&path, file).unwrap();
+    let path = path.to_str().unwrap();
+    let shown = run(&["show", path, "--stream", "0"]);
+    assert_eq!(shown.status.code(), run(&[path]).status.code());
+    assert_eq!(shown.status.code(), Some(1));
+    assert!(
+        stdout(&shown).contains("Text of 5 bytes") && stderr(&shown).contains(path),
+        "{}",
+        stderr(&shown)
+    );
+}

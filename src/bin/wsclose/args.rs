@@ -53,12 +53,22 @@ const ANNOTATE_EXAMPLES: &str = "\
 Examples:
   wsclose annotate server.pcap -o annotated.pcapng
   wsclose annotate server.pcap --only abnormal -o evidence.pcapng   their packets alone, to hand on
-  tshark -r annotated.pcapng -Y frame.comment -T fields -e frame.number -e frame.comment";
+  tshark -r annotated.pcapng -Y frame.comment -T fields -e frame.number -e frame.comment
+
+Exit status:
+  0  done
+  1  the capture could not be read whole; what was read is written
+  2  wrong usage, a file that is no capture, one without such a connection, or an output that can't be written";
 
 const SHOW_EXAMPLES: &str = "\
 Examples:
   wsclose show server.pcap --stream 7              the number that reports and Wireshark give it
-  wsclose show server.pcap --stream 7 --last 200   its last 200 packets";
+  wsclose show server.pcap --stream 7 --last 200   its last 200 packets
+
+Exit status:
+  0  done
+  1  the capture could not be read whole; what was read is shown
+  2  wrong usage, a file that is no capture, or one without that connection";
 
 const EXPLAIN_EXAMPLES: &str = "\
 Examples:
@@ -89,7 +99,12 @@ Examples:
   wsclose merge monday.json tuesday.ndjson              one summary, one table
   wsclose merge --format csv server-*.json -o all.csv   a row a connection
 
-Findings of the same words become one; others stand side by side, each with its count.";
+Findings of the same words become one; others stand side by side, each with its count.
+
+Exit status:
+  0  done
+  1  a report was cut short; what it holds is in the sum
+  2  wrong usage, a file that is no report, or an output that can't be written";
 
 /// Who closed this WebSocket, with what code, and why? Answers from packet captures alone.
 #[derive(Debug, Parser)]

@@ -2,6 +2,7 @@
 
 use crate::args::ShowArgs;
 use crate::keys::KeyLogs;
+use crate::offline::EXIT_INCOMPLETE;
 use anyhow::{Result, bail};
 use std::fmt;
 use std::io::{self, Write};
@@ -16,7 +17,7 @@ use wsclose::capture::merge::MergedSource;
 use wsclose::capture::{Block, InputInfo, More, Source as _};
 use wsclose::decode::Decoder;
 use wsclose::limits::Limits;
-use wsclose::report::escape::terminal;
+use wsclose::report::escape::{named, terminal};
 use wsclose::report::probable;
 use wsclose::report::text::untold;
 use wsclose::side::Side;
@@ -26,18 +27,22 @@ pub(crate) fn run(args: &ShowArgs) -> Result<ExitCode> {
     let mut options = Options { ws_ports: args.ws_port.clone(), encrypted: true, ..Options::default() };
     KeyLogs::new(&args.keylog).fill(&mut options, std::slice::from_ref(&args.file))?;
     let mut analyzer = Analyzer::new(options);
-    let records = records(args, &mut analyzer)?;
+    let (records, is_whole) = records(args, &mut analyzer)?;
     let mut out = io::stdout().lock();
     for record in records {
         let ladder = climb(&args.file, Ladder::new(record, args.last), analyzer.keys())?;
         write(&mut out, &ladder)?;
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(if is_whole { ExitCode::SUCCESS } else { EXIT_INCOMPLETE.into() })
 }
 
-/// The connections that Wireshark gives this number; several, where addresses and ports are shared.
-fn records(args: &ShowArgs, analyzer: &mut Analyzer) -> Result<Vec<ConnectionRecord>> {
-    each_block(&args.file, |block| analyzer.handle_block(block))?;
+/// The connections that Wireshark gives this number; several, where addresses and ports are shared. And
+/// whether the file was read whole.
+fn records(args: &ShowArgs, analyzer: &mut Analyzer) -> Result<(Vec<ConnectionRecord>, bool)> {
+    let info = each_block(&args.file, |block| analyzer.handle_block(block))?;
+    if let Some(error) = &info.error {
+        anstream::eprintln!("wsclose: {}", named(&info.path, &error.reason));
+    }
     analyzer.finish();
     let mut found = Vec::new();
     while let Some(record) = analyzer.poll_record() {
@@ -48,7 +53,7 @@ fn records(args: &ShowArgs, analyzer: &mut Analyzer) -> Result<Vec<ConnectionRec
     if found.is_empty() {
         bail!("{} holds no WebSocket with {}", terminal(&args.file.to_string_lossy()), args.stream);
     }
-    Ok(found)
+    Ok((found, info.complete))
 }
 
 /// Reads the file again, for the packets of one connection.

@@ -6,12 +6,12 @@ use crate::websocket::close_code::CloseCode;
 use serde::Serialize;
 use std::str::FromStr;
 
-/// A word of a verdict: a kind, a cause, or what hid the end.
+/// A word of a verdict: a kind, a cause, who began it, or what hid the end.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub struct Word {
     /// The word as reports have it.
     pub word: &'static str,
-    /// What it is a word for: `kind`, `cause` or `blind`.
+    /// What it is a word for: `kind`, `cause`, `closed_by` or `blind`.
     pub field: &'static str,
     /// What it means.
     pub meaning: &'static str,
@@ -87,7 +87,7 @@ fn unknown(text: &str) -> String {
 /// Likeness from which a word may have been meant; clap takes the same.
 const NEAR: f64 = 0.7;
 
-/// Every kind, every cause and everything that may hide an end.
+/// Every kind, every cause, who began it beside the two ends, and everything that may hide an end.
 pub static WORDS: &[Word] = &[
     Word {
         word: "coded",
@@ -157,6 +157,30 @@ pub static WORDS: &[Word] = &[
         evidence: "the same bytes sent at least three times, or three keepalive probes, without any answer",
         fix: "send WebSocket pings more often than the shortest idle limit on the path, and reconnect when a pong \
               stays out",
+    },
+    Word {
+        word: "network",
+        field: "closed_by",
+        meaning: "Neither end began the end: a path or an end that stopped answering, or a reset that neither end sent.",
+        evidence: "bytes sent again and again without an answer; or a reset that came over another way than its \
+                   sender's packets, or whose sender went on sending",
+        fix: "explain the cause, timeout or rst; ask who runs the firewalls, NATs and load balancers on the path",
+    },
+    Word {
+        word: "proxy",
+        field: "closed_by",
+        meaning: "A proxy began the end: it ended the connections on both of its sides, and neither client nor server \
+                  had begun to.",
+        evidence: "both legs in one capture, the one before it ended by its server's side, the one behind it by its \
+                   client's",
+        fix: "see the proxy's log at that time: an idle limit, a reload, a restart",
+    },
+    Word {
+        word: "both",
+        field: "closed_by",
+        meaning: "Both ends began at once: their Close frames crossed.",
+        evidence: "two Close frames, each sent before its sender had received the other",
+        fix: "nothing; each application is told the code that the other one sent",
     },
     Word {
         word: "gap",
@@ -251,7 +275,12 @@ mod tests {
         assert!(filter::KINDS.iter().all(|word| listed("kind").contains(word)));
         assert!(filter::CAUSES.iter().all(|word| listed("cause").contains(word)));
         assert!(filter::BLINDS.iter().all(|word| listed("blind").contains(word)));
-        assert_eq!(WORDS.len(), filter::KINDS.len() + filter::CAUSES.len() + filter::BLINDS.len());
+        // The two ends need no word, and `unknown` has one.
+        let explained = ["client", "server", "unknown"];
+        let middle = || filter::CLOSED_BY.iter().filter(|word| !explained.contains(*word));
+        assert!(middle().all(|word| listed("closed_by").contains(word)));
+        let others = filter::KINDS.len() + filter::CAUSES.len() + filter::BLINDS.len();
+        assert_eq!(WORDS.len(), others + middle().count());
     }
 
     #[test]

@@ -132,7 +132,7 @@ impl Row {
                             summary { (self.why) }
                             div class="inside" {
                                 @if is_drawn && !self.rungs.is_empty() {
-                                    div class="draw" tabindex="0" role="region" aria-label="Ladder diagram" { (ladder::draw(&self.rungs, self.middle)) }
+                                    div class="draw" tabindex="0" role="region" aria-label="Ladder diagram" { (ladder::draw(&self.rungs, self.begun(), self.middle)) }
                                 }
                                 div {
                                     (self.list(files))
@@ -147,9 +147,14 @@ impl Row {
         }
     }
 
+    /// When it was opened, or its other leg was, if that came before: packets' times count from there.
+    fn begun(&self) -> Timestamp {
+        self.rungs.first().map_or(self.opened_at, |rung| rung.at.min(self.opened_at))
+    }
+
     /// The same packets in words.
     fn list(&self, files: &Files) -> Markup {
-        let opened = self.rungs.first().map(|rung| rung.at).unwrap_or_default();
+        let opened = self.begun();
         html! {
             ol class="packets" {
                 @for rung in &self.rungs {
