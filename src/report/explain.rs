@@ -61,7 +61,7 @@ fn one_name(page: &mut Page<'_, impl Write>, name: &str, of: &str, meaning: &str
 }
 
 fn list(page: &mut Page<'_, impl Write>) -> io::Result<()> {
-    page.line("Words of a verdict: its kind, its cause, what hid the end")?;
+    page.line("Words of a verdict: its kind, its cause, who began it, what hid the end")?;
     WORDS.iter().try_for_each(|word| page.entry(word.word, word.meaning))?;
     page.blank()?;
     page.line("Diagnoses of a connection and findings over the capture, the weightiest first")?;
