@@ -71,8 +71,37 @@ impl PacketSet {
         self.words.get(word).is_some_and(|word| word & bit != 0)
     }
 
+    /// What number each packet has in a file of these alone.
+    #[must_use]
+    pub fn renumbered(&self) -> Renumbered<'_> {
+        let before = |sum: &mut u32, word: &u64| {
+            let before = *sum;
+            *sum = sum.saturating_add(word.count_ones());
+            Some(before)
+        };
+        Renumbered { set: self, before: self.words.iter().scan(0, before).collect() }
+    }
+
     fn place(number: u32) -> (usize, u64) {
         (number as usize / 64, 1 << (number % 64))
+    }
+}
+
+/// The numbers that packets have in a file of some of them alone.
+#[derive(Clone, Debug)]
+pub struct Renumbered<'a> {
+    set: &'a PacketSet,
+    /// How many are in the words before each.
+    before: Vec<u32>,
+}
+
+impl Renumbered<'_> {
+    /// The new number of packet `number`; `None`: it is not there.
+    #[must_use]
+    pub fn get(&self, number: u32) -> Option<u32> {
+        let (place, bit) = PacketSet::place(number);
+        let (word, before) = (self.set.words.get(place)?, self.before.get(place)?);
+        (word & bit != 0).then(|| before + (word & (bit - 1)).count_ones() + 1)
     }
 }
 

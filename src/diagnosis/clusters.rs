@@ -30,7 +30,36 @@ impl Ended {
     const fn who(self) -> &'static str {
         match self {
             Ended::By(side, _) => side.name(),
-            Ended::ByProxy => "the proxy there",
+            Ended::ByProxy => "that proxy",
+        }
+    }
+
+    const fn how(self) -> &'static str {
+        match self {
+            Ended::By(_, How::Rst) => "were reset",
+            Ended::By(..) | Ended::ByProxy => "ended",
+        }
+    }
+
+    const fn whose_limit(self) -> &'static str {
+        match self {
+            Ended::By(..) => "the server or the proxy before it",
+            Ended::ByProxy => "the proxy",
+        }
+    }
+}
+
+/// Which connections these are: `3 connections to 10.0.0.1:80`; of a proxy those on both of its sides.
+fn which(server: Endpoint, by: Ended, agreeing: &[(f64, &Trace)]) -> String {
+    let all = counted(agreeing.len() as u64, "connection");
+    let place = format!("{}:{}", server.address, server.port);
+    match by {
+        Ended::By(..) => format!("{all} to {place}"),
+        Ended::ByProxy => {
+            let is_front = |trace: &Trace| trace.other_leg.is_some_and(|leg| leg.is_back);
+            let front = agreeing.iter().filter(|(_, trace)| is_front(trace)).count();
+            let back = agreeing.len() - front;
+            format!("{all} at the proxy {place} ({front} to it, {back} from it)")
         }
     }
 }
@@ -123,17 +152,17 @@ fn idle_finding(server: Endpoint, by: Ended, agreeing: &[(f64, &Trace)], limits:
         id: Id::IdleLimit,
         confidence: Confidence::Likely,
         text: format!(
-            "{} to {}:{} ended, by {}, each {} after its last frame: one {what}{known}",
-            counted(count, "connection"),
-            server.address,
-            server.port,
+            "{} {}, by {}, each {} after its last frame: one {what}{known}",
+            which(server, by, agreeing),
+            by.how(),
             by.who(),
             duration(time)
         ),
         advice: format!(
-            "send pings at least every {}, or raise the limit of {} at the server or the proxy before it",
+            "send pings at least every {}, or raise the limit of {} at {}",
             duration(time / 2.0),
-            duration(time)
+            duration(time),
+            by.whose_limit()
         ),
         count,
         connections: ids(agreeing, limits),
@@ -159,10 +188,9 @@ fn lifetime_finding(
         id: Id::LifetimeLimit,
         confidence: if products.is_empty() { Confidence::Possible } else { Confidence::Likely },
         text: format!(
-            "{} to {}:{} ended, by {}, each {} after the handshake, idle or not: one lifetime limit{known}",
-            counted(count, "connection"),
-            server.address,
-            server.port,
+            "{} {}, by {}, each {} after the handshake, idle or not: one lifetime limit{known}",
+            which(server, by, agreeing),
+            by.how(),
             by.who(),
             duration(time)
         ),

@@ -76,16 +76,20 @@ pub(super) fn no_close(facts: &Facts<'_>, out: &mut Vec<Diagnosis>) {
         return;
     }
     let frame = facts.teardown.tcp_end().and_then(|end| end.frame);
-    let closed = match (end.is_tls, frame) {
-        (true, _) => "ended TLS",
-        (false, Some(_)) => "ended the stream",
-        (false, None) => "closed TCP",
+    let stream_end = frame.filter(|_| !end.is_tls);
+    let closed = match (end.is_tls, stream_end) {
+        (true, _) => "ended TLS".to_owned(),
+        (false, Some(frame)) => format!("ended the stream by {frame}"),
+        (false, None) => "closed TCP".to_owned(),
     };
     let side = end.by;
-    let suspects = if *facts.is_proxy.get(side) {
-        "it was stopped, a limit of its own ran out, or whoever stands behind it dropped the connection"
-    } else {
-        "its process ended or was killed, or it (or a proxy in its place) drops connections"
+    let suspects = match (*facts.is_proxy.get(side), stream_end) {
+        (true, _) => {
+            "it was stopped, a limit of its own ran out, or whoever stands behind it dropped the connection"
+        }
+        // Only a program that runs sends the frame: one that is killed leaves its end to TCP.
+        (false, Some(_)) => "its program, or a proxy in its place, ended the stream and kept its connection",
+        (false, None) => "its process ended or was killed, or it (or a proxy in its place) drops connections",
     };
     out.push(Diagnosis {
         id: Id::NoClose,

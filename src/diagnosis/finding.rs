@@ -76,9 +76,9 @@ ids! {
     ReservedCode = "reserved-code",
     /// The opening handshake failed.
     HandshakeFailed = "handshake-failed",
-    /// An end aborted TCP.
+    /// An end aborted TCP by a reset, or its HTTP/2 stream.
     Abort = "abort",
-    /// An end closed TCP without a Close.
+    /// An end closed TCP, or ended its HTTP/2 stream, without a Close.
     NoClose = "no-close",
     /// An application protocol announced the end.
     Farewell = "farewell",

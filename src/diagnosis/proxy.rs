@@ -21,15 +21,13 @@ pub(super) fn diagnose(facts: &Facts<'_>, out: &mut Vec<Diagnosis>) {
         Story::Relayed => return,
         Story::ProxyEnded => proxy_ended(facts, &other, &format!("the proxy at {address}")),
         Story::CloseSwallowed(side) => (
-            format!(
-                "{side}'s Close did not pass the proxy at {address}: it only dropped TCP of the other leg"
-            ),
+            format!("{side}'s Close did not pass the proxy at {address}: it ended the other leg without one"),
             "let the proxy pass Close frames on, or see why it dropped the connection first".to_owned(),
             format!("lost their Close at the proxy at {address}"),
         ),
         Story::CloseInvented(side, code) => (
             format!(
-                "{side} dropped TCP without a Close, and the proxy at {address} made a Close {} of it",
+                "{side} left without a Close, and the proxy at {address} made a Close {} of it",
                 code.map_or("without a code".to_owned(), |code| code.0.to_string())
             ),
             format!("do not trust the code behind the proxy: see why {side} dropped the connection"),

@@ -194,8 +194,10 @@ fn against_advice(traces: &[Trace], returns: &[Return], limits: &Limits) -> Opti
         id: Id::ReconnectIgnoresCode,
         confidence: Confidence::Certain,
         text: format!(
-            "client {} came back {} after Close {}, which {asked}{}",
+            "client {} came back to {}:{} {} after Close {}, which {asked}{}",
             next.client.address,
+            next.server.address,
+            next.server.port,
             duration(first.delay),
             code.0,
             times(count)
@@ -236,8 +238,10 @@ fn graded(traces: &[Trace], returns: &[Return], limits: &Limits) -> Option<Findi
         id: Id::NoBackoff,
         confidence: Confidence::Likely,
         text: format!(
-            "client {} came back after {}, {} times: {what}",
+            "client {} came back to {}:{} after {}, {} times: {what}",
             first.client.address,
+            first.server.address,
+            first.server.port,
             duration(median),
             delays.len()
         ),

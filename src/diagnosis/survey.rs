@@ -7,6 +7,7 @@ use super::words::counted;
 use super::{clusters, many, path, reconnect, shared};
 use crate::limits::Limits;
 use crate::moment::Moment;
+use crate::verdict::verdict::packet;
 use std::collections::BTreeMap;
 
 /// Gathers connections, then says what they show together.
@@ -105,7 +106,22 @@ impl Survey {
         found.sort_by_key(|finding| {
             (std::cmp::Reverse(finding.count), std::cmp::Reverse(finding.confidence), finding.id)
         });
+        tell_apart(&mut found);
         found
+    }
+}
+
+/// Two findings of the same words are two: each says where it begins.
+fn tell_apart(found: &mut [Finding]) {
+    let mut seen: BTreeMap<String, u64> = BTreeMap::new();
+    for finding in found.iter() {
+        *seen.entry(finding.text.clone()).or_default() += 1;
+    }
+    for finding in found.iter_mut().filter(|finding| seen.get(&finding.text).is_some_and(|count| *count > 1))
+    {
+        if let Some(first) = finding.packets.iter().min() {
+            finding.text += &format!(", first in {}", packet(*first));
+        }
     }
 }
 

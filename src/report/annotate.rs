@@ -10,6 +10,7 @@
 use super::diagnosis::{Finding, PacketRef};
 use super::escape::terminal;
 use super::model::{Close, Connection, Evidence};
+use super::numbers::{Named, renamed};
 use crate::analyzer::members::PacketSet;
 use crate::capture::rewrite::PacketChanges;
 use std::collections::{BTreeMap, BTreeSet};
@@ -41,7 +42,16 @@ impl Annotations {
     /// Keeps only `packets`.
     pub fn keep_only(&mut self, packets: PacketSet) {
         self.comments.retain(|number, _| packets.contains(*number));
+        let numbers = packets.renumbered();
+        self.renumber(|packet| numbers.get(packet.packet));
         self.kept = Some(packets);
+    }
+
+    /// The packets will stand in a file where they have other numbers: their comments name them by these.
+    pub fn renumber(&mut self, number: impl Fn(Named) -> Option<u32>) {
+        for text in self.comments.values_mut().flatten() {
+            *text = renumbered(text, &number);
+        }
     }
 
     /// Comments on the packets that prove the verdict on `connection`, the last packet of which is `last`.
@@ -145,6 +155,15 @@ fn turning_point(connection: &Connection<'_>) -> Option<u32> {
         _ => connection.teardown.packet,
     };
     by_kind.or_else(|| connection.evidence.last().map(|item| item.packet))
+}
+
+/// `text` with the new numbers of the packets it names; those that have none keep the old.
+#[must_use]
+pub fn renumbered(text: &str, number: impl Fn(Named) -> Option<u32>) -> String {
+    renamed(text, |packet| match number(packet) {
+        Some(new) => format!("packet {new}"),
+        None => format!("packet {} of the capture this was taken from", packet.packet),
+    })
 }
 
 fn named(role: &str, of: &BTreeSet<IpAddr>, others: &BTreeSet<IpAddr>) -> Vec<(IpAddr, String)> {

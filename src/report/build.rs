@@ -3,6 +3,7 @@
 use super::endpoints;
 use super::evidence;
 use super::model;
+use super::numbers;
 use super::probable;
 use super::tls;
 use crate::analyzer::record::ConnectionRecord;
@@ -30,6 +31,11 @@ pub struct Context<'a> {
 }
 
 impl<'a> Context<'a> {
+    /// `text` with the file of each packet it names, where there are several.
+    pub(super) fn sentence(&self, text: String) -> String {
+        if self.files.len() > 1 { numbers::with_files(&text, 0) } else { text }
+    }
+
     /// The path of input `file`.
     #[must_use]
     pub fn file(&self, file: u16) -> Cow<'a, str> {
@@ -43,7 +49,7 @@ pub fn connection<'a>(id: u64, record: &'a ConnectionRecord, context: Context<'a
     let end = record.teardown.tcp_end();
     let ended = end.map_or(record.last, |end| end.at);
     let idle = record.idle_since.map(|since| ended.at.seconds_since(since.at).max(0.0));
-    model::Connection {
+    let mut built = model::Connection {
         id,
         file: context.file(record.opened.file),
         tcp_stream: record.tcp_stream,
@@ -78,7 +84,11 @@ pub fn connection<'a>(id: u64, record: &'a ConnectionRecord, context: Context<'a
         evidence: evidence::of(record, context),
         diagnosis: Vec::new(),
         anomalies: record.anomalies.iter().map(|anomaly| anomaly.name().into()).collect(),
+    };
+    if context.files.len() > 1 {
+        numbers::name_files(&mut built, 0);
     }
+    built
 }
 
 fn traffic(record: &ConnectionRecord, side: Side) -> model::Traffic {

@@ -69,6 +69,7 @@ columns! {
     "id" Integer "id": |c| c.id;
     "file" Text "file": |c| text(&c.file);
     "tcp_stream" Integer "tcp_stream": |c| c.tcp_stream.map(u64::from);
+    "h2_stream" Integer "h2_stream": |c| c.h2_stream.map(u64::from);
     "client_address" Text "client.address": |c| owned(c.client.address.to_string());
     "client_port" Integer "client.port": |c| u64::from(c.client.port);
     "server_address" Text "server.address": |c| owned(c.server.address.to_string());

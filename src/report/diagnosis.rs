@@ -83,7 +83,7 @@ impl Diagnoser {
         let shown = |one: finding::Diagnosis| Diagnosis {
             id: one.id.name().to_owned(),
             confidence: one.confidence.name().to_owned(),
-            text: one.text,
+            text: context.sentence(one.text),
             advice: one.advice,
             packets: packets(&one.packets, context),
         };
@@ -106,7 +106,7 @@ impl Diagnoser {
         let shown = |one: finding::Finding| Finding {
             id: one.id.name().to_owned(),
             confidence: one.confidence.name().to_owned(),
-            text: one.text,
+            text: context.sentence(one.text),
             advice: one.advice,
             count: one.count,
             connections: one.connections,

@@ -8,7 +8,7 @@ use crate::moment::Moment;
 use crate::side::{PerSide, Side};
 use crate::tcp::reset::Reset;
 use crate::tls::shape::Probable;
-use crate::verdict::teardown::{Sight, StreamEnd, Teardown};
+use crate::verdict::teardown::{Sight, Teardown};
 use crate::websocket::close::{CloseBody, CloseFrame};
 use std::borrow::Cow;
 
@@ -107,12 +107,7 @@ fn frames(teardown: &Teardown, side: Side, items: &mut Vec<Item>) -> Option<Mome
         items.push((at, side, format!("GOAWAY ({error})").into()));
     }
     let (at, how) = end?;
-    let text = match how {
-        StreamEnd::EndStream => "END_STREAM".into(),
-        StreamEnd::RstStream(error) => format!("RST_STREAM ({error})").into(),
-        StreamEnd::GoAway(error) => format!("GOAWAY ({error})").into(),
-    };
-    items.push((at, side, text));
+    items.push((at, side, how.to_string().into()));
     Some(at)
 }
 

@@ -61,7 +61,7 @@ fn one_name(page: &mut Page<'_, impl Write>, name: &str, of: &str, meaning: &str
 }
 
 fn list(page: &mut Page<'_, impl Write>) -> io::Result<()> {
-    page.line("Words of a verdict: its kind, its cause, what hid the end")?;
+    page.line("Words of a verdict: its kind, its cause, who began it, what hid the end")?;
     WORDS.iter().try_for_each(|word| page.entry(word.word, word.meaning))?;
     page.blank()?;
     page.line("Diagnoses of a connection and findings over the capture, the weightiest first")?;
@@ -282,6 +282,13 @@ mod tests {
             assert_eq!(lines, 1, "{of}");
         }
         assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+    }
+
+    #[test]
+    fn every_word_of_who_began_it_that_is_no_end_is_explained() {
+        for by in ["network", "proxy", "both", "unknown"] {
+            assert!(matches!(by.parse(), Ok(Topic::Word(_))), "{by}");
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! All of it is bounded: bins, not values; the rest of many addresses in one sum. Only reconnects need times, of so many
 //! connections at most.
 
-use super::model::Connection;
+use super::model::{Connection, Verdict};
 use super::text::words::address;
 use crate::time::Timestamp;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -175,7 +175,51 @@ impl Addresses {
     }
 }
 
-/// Abnormal ends that one server's connections share: who began them, and after how much silence.
+/// What cut connections short, as far as a sentence about many tells it apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Cutter {
+    /// Their server.
+    Server,
+    /// Their clients.
+    Client,
+    /// A proxy, each of whose two legs has a server of its own.
+    Proxy,
+    /// A reset that neither end sent.
+    Between,
+    /// An end, or the path to it, stopped answering.
+    Timeout,
+    /// The packets do not tell.
+    Unclear,
+}
+
+impl Cutter {
+    fn of(verdict: &Verdict<'_>) -> Cutter {
+        match (verdict.closed_by.as_deref(), verdict.cause.as_deref()) {
+            (_, Some("timeout")) => Cutter::Timeout,
+            (Some("server"), _) => Cutter::Server,
+            (Some("client"), _) => Cutter::Client,
+            (Some("proxy"), _) => Cutter::Proxy,
+            (Some("network"), _) => Cutter::Between,
+            _ => Cutter::Unclear,
+        }
+    }
+}
+
+/// Abnormal ends that many connections share.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SharedEnd<'a> {
+    /// How many connections share it.
+    pub count: u64,
+    /// Their server; `None` where a proxy cut them.
+    pub server: Option<&'a str>,
+    /// What cut them.
+    pub by: Cutter,
+    /// The silence before their ends that they share, in seconds. `None` of a timeout: its silence is how long the other
+    /// end went on trying.
+    pub silence_s: Option<f64>,
+}
+
+/// Abnormal ends that one server's connections share, or those that proxies ended.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Cut {
     count: u64,
@@ -209,7 +253,7 @@ pub struct Figures {
     /// Client address and server, by number.
     pairs: HashMap<(String, String), u32>,
     times: Vec<Times>,
-    cuts: HashMap<(String, String), Cut>,
+    cuts: HashMap<(Cutter, Option<String>), Cut>,
 }
 
 impl Figures {
@@ -236,8 +280,8 @@ impl Figures {
     }
 
     fn count_cut(&mut self, connection: &Connection<'_>, server: &str) {
-        let by = connection.verdict.closed_by.as_deref().unwrap_or("unknown");
-        let key = (server.to_owned(), by.to_owned());
+        let by = Cutter::of(&connection.verdict);
+        let key = (by, (by != Cutter::Proxy).then(|| server.to_owned()));
         if self.cuts.len() >= ADDRESSES_MAX && !self.cuts.contains_key(&key) {
             return;
         }
@@ -282,23 +326,29 @@ impl Figures {
         delays
     }
 
-    /// What most abnormal ends share, where it is worth a sentence: how many, by whom at which server, and after how much
-    /// silence, in seconds.
+    /// What most abnormal ends share, where it is worth a sentence.
     #[must_use]
-    pub fn worst_cut(&self) -> Option<(u64, &str, &str, Option<f64>)> {
-        let worst =
-            self.cuts.iter().max_by_key(|((server, by), cut)| (cut.count, std::cmp::Reverse((server, by))));
-        let ((server, by), cut) = worst?;
+    pub fn worst_cut(&self) -> Option<SharedEnd<'_>> {
+        let worst = self.cuts.iter().max_by_key(|(key, cut)| (cut.count, std::cmp::Reverse(*key)));
+        let ((by, server), cut) = worst?;
+        let (by, silence_s) = (*by, cut.shared_silence_s().filter(|_| *by != Cutter::Timeout));
+        Some(SharedEnd { count: cut.count, server: server.as_deref(), by, silence_s })
+    }
+}
+
+impl Cut {
+    /// The silence that four in five ends have within half a second of each other, unless it is a mere pause between two
+    /// frames.
+    fn shared_silence_s(&self) -> Option<f64> {
         let (tenths, _) =
-            cut.silences.iter().max_by_key(|(tenths, count)| (**count, std::cmp::Reverse(**tenths)))?;
-        let near: u64 = cut
+            self.silences.iter().max_by_key(|(tenths, count)| (**count, std::cmp::Reverse(**tenths)))?;
+        let near: u64 = self
             .silences
             .range(tenths.saturating_sub(5)..=tenths.saturating_add(5))
             .map(|(_, count)| count)
             .sum();
-        // Four in five within half a second of each other, and no mere pause between two frames.
-        let is_shared = *tenths >= 20 && near.saturating_mul(5) >= cut.count.saturating_mul(4);
-        Some((cut.count, server, by, is_shared.then_some(*tenths as f64 / 10.0)))
+        let is_shared = *tenths >= 20 && near.saturating_mul(5) >= self.count.saturating_mul(4);
+        is_shared.then_some(*tenths as f64 / 10.0)
     }
 }
 

@@ -88,9 +88,10 @@ impl HtmlReport {
         counts: &AnomalyCounts,
     ) -> io::Result<()> {
         let anomalies = anomalies(counts);
-        let head = Head { inputs, summary, anomalies: &anomalies, figures: &self.figures };
+        let listed = self.rows.keys().map(|(_, id)| *id).collect();
+        let head = Head { inputs, summary, anomalies: &anomalies, figures: &self.figures, listed };
         let pictures = pictures::pictures(&self.figures, summary);
-        out.write_all(page::head(&head, &pictures, self.rows.len()).as_bytes())?;
+        out.write_all(page::head(&head, &pictures).as_bytes())?;
         let files = Files::new(inputs);
         // The worst are drawn; all are listed in order of time.
         let mut rows: Vec<(usize, &Row)> = self.rows.values().enumerate().collect();

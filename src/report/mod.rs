@@ -3,8 +3,9 @@
 pub mod explain;
 pub mod diagnosis;
 pub mod model;
+pub mod numbers;
 mod evidence;
-mod probable;
+pub mod probable;
 mod tls;
 mod endpoints;
 pub mod build;

@@ -90,6 +90,9 @@ pub struct Summary {
     pub by_cause: BTreeMap<String, u64>,
     /// By `verdict.closed_by`.
     pub by_closed_by: BTreeMap<String, u64>,
+    /// Pairs of them that are one WebSocket each: its two legs, before and behind a proxy.
+    #[serde(default)]
+    pub proxied_pairs: u64,
     /// TCP connections that are not listed.
     pub other_tcp_connections: u64,
     /// TLS connections of which nothing could be decrypted, listed or not.

@@ -36,7 +36,8 @@ fn packets(sides: &crate::side::PerSide<Option<crate::moment::Moment>>) -> model
 }
 
 /// `probable closing handshake, server first, with a reason of about 12 bytes (high)`.
-fn text(probable: &Probable) -> String {
+#[must_use]
+pub fn text(probable: &Probable) -> String {
     let what = match probable.ending {
         Ending::ClosingHandshake { first, body } => {
             format!("probable closing handshake, {first} first{}", body_text(body))

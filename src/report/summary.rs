@@ -2,6 +2,9 @@
 
 use super::diagnosis::Finding;
 use super::model::{Connection, Summary, Verdict};
+use super::numbers::{renamed, with_files};
+use crate::analyzer::record::{Beside, ConnectionRecord};
+use crate::analyzer::track::Track;
 use std::collections::BTreeMap;
 
 impl Summary {
@@ -22,14 +25,17 @@ impl Summary {
     /// Adds what another report's `other` says beside its connections, which are counted in one by one and have been
     /// renumbered by `renumber`.
     ///
-    /// Findings of the same words become one; those of different numbers stay apart, since what they are drawn from is
+    /// Findings of the same words, whatever file their packets are of, become one; those of different numbers stay apart, since what they are drawn from is
     /// no longer there.
     pub fn merge(&mut self, other: Summary, renumber: impl Fn(u64) -> u64) {
         self.other_tcp_connections = self.other_tcp_connections.saturating_add(other.other_tcp_connections);
+        self.proxied_pairs = self.proxied_pairs.saturating_add(other.proxied_pairs);
         self.encrypted_connections = self.encrypted_connections.saturating_add(other.encrypted_connections);
         for mut finding in other.findings {
             finding.connections.iter_mut().for_each(|id| *id = renumber(*id));
-            let same = |known: &&mut Finding| known.id == finding.id && known.text == finding.text;
+            let bare = |text: &str| renamed(text, |named| format!("packet {}", named.packet));
+            let words = bare(&finding.text);
+            let same = |known: &&mut Finding| known.id == finding.id && bare(&known.text) == words;
             match self.findings.iter_mut().find(same) {
                 Some(known) => {
                     known.count = known.count.saturating_add(finding.count);
@@ -44,6 +50,11 @@ impl Summary {
 }
 
 impl Summary {
+    /// Gives each packet that its findings name its file, `before` of which come ahead of the report's own.
+    pub fn name_files(&mut self, before: usize) {
+        self.findings.iter_mut().for_each(|one| one.text = with_files(&one.text, before));
+    }
+
     /// Takes back what [`Summary::count`] counted of a connection with this verdict.
     pub fn uncount(&mut self, verdict: &Verdict<'_>) {
         self.connections = self.connections.saturating_sub(1);
@@ -54,6 +65,27 @@ impl Summary {
         }
         if let Some(by) = &verdict.closed_by {
             decrement(&mut self.by_closed_by, by);
+        }
+    }
+}
+
+/// Finds pairs of legs among the connections that are listed. Legs leave the analyzer one behind the other.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Legs {
+    /// The leg before a proxy that was listed last.
+    front: Option<Track>,
+}
+
+impl Legs {
+    /// Is the listed `record` the leg behind the proxy of one that was listed before it?
+    pub fn is_second(&mut self, record: &ConnectionRecord) -> bool {
+        match record.beside.as_deref() {
+            Some(Beside { is_back: true, .. }) => {
+                self.front = Some(Track::of(record));
+                false
+            }
+            Some(Beside { track, .. }) => self.front.take() == Some(*track),
+            None => false,
         }
     }
 }

@@ -21,13 +21,13 @@
 mod advice;
 mod details;
 mod files;
-mod heading;
+pub(super) mod heading;
 pub(super) mod row;
 mod table;
 mod tally;
 pub(super) mod words;
 
-pub use words::counted;
+pub use words::{counted, untold};
 
 use super::model::{Address, Connection, Input, Summary, Verdict};
 use crate::anomaly::AnomalyCounts;

@@ -202,7 +202,10 @@ fn without_close(teardown: &Teardown, side: Side) -> EndpointCode {
         return EndpointCode::new(CloseCode::ABNORMAL, Certainty::Likely, Course::Silent, why);
     }
     let Some(end) = teardown.tcp_end() else {
-        return EndpointCode::unknown("neither a Close nor the end of TCP was seen".to_owned());
+        let carrier = teardown.carrier();
+        return EndpointCode::unknown(sentence(format_args!(
+            "neither a Close nor the end of {carrier} was seen"
+        )));
     };
     let course = match (end.by == side, end.kind) {
         (true, TcpEndKind::Rst) if own_reset(teardown, side).is_none() => Course::Reset,

@@ -93,29 +93,53 @@ fn left_before(teardown: &Teardown, side: Side, close: &CloseFrame) -> bool {
 impl Reach {
     /// A clause on it.
     pub(super) fn text(self, teardown: &Teardown, side: Side) -> String {
-        let reset =
-            own_reset(teardown, side).map_or_else(String::new, |reset| format!(" in {}", packet(reset.at)));
+        let abort = || abort_text(teardown, side);
         match self {
             Reach::Answered(at) => format!("{side} answered it in {}", packet(at)),
-            Reach::AcknowledgedThenFin(at) => {
-                format!("{side} had received it when it closed TCP in {}", packet(at))
-            }
+            Reach::AcknowledgedThenFin(at) => match teardown.stream_end(side, at) {
+                Some(frame) => format!("{side} had received it when it sent {frame} in {}", packet(at)),
+                None => format!("{side} had received it when it closed TCP in {}", packet(at)),
+            },
             Reach::Acknowledged => format!("{side}'s TCP acknowledged it"),
-            Reach::ReadAfterOwnFin => {
-                format!("it came after {side}'s FIN, but {side}'s socket still took it")
-            }
+            Reach::ReadAfterOwnFin => read_after_own_end(teardown, side),
             Reach::Arrived => {
                 format!("it was captured at {side}, before anything ended the connection there")
             }
-            Reach::Unread => {
-                format!("{side} aborted the connection{reset}, perhaps before it had read it")
-            }
-            Reach::SocketGone => format!("{side} had left: a reset{reset} says that its socket was gone"),
-            Reach::AbortedBefore => {
-                format!("{side} aborted the connection{reset} before it had received it")
-            }
+            Reach::Unread => format!("{side} aborted {}, perhaps before it had read it", abort()),
+            Reach::SocketGone => socket_gone(teardown, side),
+            Reach::AbortedBefore => format!("{side} aborted {} before it had received it", abort()),
             Reach::Undelivered(at) => format!("{side} did not answer up to {}", packet(at)),
             Reach::OnlySent => format!("no packet of {side} shows that it arrived"),
+        }
+    }
+}
+
+/// An end that has sent END_STREAM may still receive, as one that has sent a FIN may (RFC 9113 §5.1, RFC 8441 §5).
+fn read_after_own_end(teardown: &Teardown, side: Side) -> String {
+    match teardown.fin[side].and_then(|fin| teardown.stream_end(side, fin.at)) {
+        Some(frame) => format!("it came after {side}'s {frame}, but {side}'s TCP still took it"),
+        None => format!("it came after {side}'s FIN, but {side}'s socket still took it"),
+    }
+}
+
+/// `the connection in packet 12`, `the stream by RST_STREAM (CANCEL) in packet 12`.
+fn abort_text(teardown: &Teardown, side: Side) -> String {
+    let Some(reset) = own_reset(teardown, side) else { return "the connection".to_owned() };
+    match teardown.stream_end(side, reset.at) {
+        Some(frame) => format!("the stream by {frame} in {}", packet(reset.at)),
+        None => format!("the connection in {}", packet(reset.at)),
+    }
+}
+
+/// A reset that answers the Close.
+fn socket_gone(teardown: &Teardown, side: Side) -> String {
+    let Some(reset) = own_reset(teardown, side) else { return format!("{side} had left") };
+    match teardown.stream_end(side, reset.at) {
+        Some(frame) => {
+            format!("{side} had left: {frame} in {} says that its stream was gone", packet(reset.at))
+        }
+        None => {
+            format!("{side} had left: a reset in {} says that its socket was gone", packet(reset.at))
         }
     }
 }

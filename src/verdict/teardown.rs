@@ -10,6 +10,7 @@ use crate::tcp::liveness::Unanswered;
 use crate::tcp::reset::Reset;
 use crate::tls::facts::{Alert, CloseNotify, Decryption, Facts};
 use crate::websocket::close::CloseFrame;
+use std::fmt;
 
 /// The evidence about one connection's end: what [`judge`](super::judge::judge) judges.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -259,6 +260,16 @@ pub enum TcpEndKind {
     Rst,
 }
 
+impl fmt::Display for StreamEnd {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StreamEnd::EndStream => out.write_str("END_STREAM"),
+            StreamEnd::RstStream(error) => write!(out, "RST_STREAM ({error})"),
+            StreamEnd::GoAway(error) => write!(out, "GOAWAY ({error})"),
+        }
+    }
+}
+
 impl Teardown {
     /// The first event that ended TCP.
     #[must_use]
@@ -284,8 +295,13 @@ impl Teardown {
         first
     }
 
+    /// What carries the WebSocket and ends with it: `the stream` of HTTP/2, else `TCP`.
+    pub(super) const fn carrier(&self) -> &'static str {
+        if self.stream.is_some() { "the stream" } else { "TCP" }
+    }
+
     /// The frame with which `side` ended its stream of HTTP/2 at that moment.
-    fn stream_end(&self, side: Side, at: Moment) -> Option<StreamEnd> {
+    pub(super) fn stream_end(&self, side: Side, at: Moment) -> Option<StreamEnd> {
         let (ended, how) = self.stream.as_deref()?.ends[side]?;
         (ended == at).then_some(how)
     }

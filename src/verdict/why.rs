@@ -1,7 +1,7 @@
 //! The reasons of a verdict, in one sentence each, with packet numbers.
 
 use super::reset_origin::{ResetOrigin, Sign};
-use super::teardown::{Answer, Blind, Lost, StreamEnd, TcpEnd, TcpEndKind, Teardown};
+use super::teardown::{Answer, Blind, Lost, TcpEnd, TcpEndKind, Teardown};
 use super::verdict::{SENTENCE, packet, sentence};
 use crate::decode::segment::IcmpError;
 use crate::moment::Moment;
@@ -42,9 +42,7 @@ pub(super) fn end_text(end: &TcpEnd) -> EndText<'_> {
 impl fmt::Display for EndText<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.0.frame, self.0.kind) {
-            (Some(StreamEnd::EndStream), _) => out.write_str("END_STREAM by ")?,
-            (Some(StreamEnd::RstStream(error)), _) => write!(out, "RST_STREAM ({error}) by ")?,
-            (Some(StreamEnd::GoAway(error)), _) => write!(out, "GOAWAY ({error}) by ")?,
+            (Some(frame), _) => write!(out, "{frame} by ")?,
             (None, TcpEndKind::Fin) => out.write_str("FIN by ")?,
             (None, TcpEndKind::Rst) => out.write_str("RST by ")?,
         }
@@ -89,7 +87,7 @@ fn write_coded(
             write!(why, "; before that came {}", end_text(&end))?;
         }
         Some(end) => write!(why, "; then {}", end_text(&end))?,
-        None => write!(why, "; TCP had not ended when the capture did")?,
+        None => write!(why, "; {} had not ended when the capture did", teardown.carrier())?,
     }
     if answered_at.is_some() {
         for side in Side::BOTH.into_iter().filter(|side| !teardown.close_delivered(*side)) {
@@ -293,8 +291,14 @@ pub(super) fn close_without_its_code(side: Side, close: &CloseFrame) -> String {
 }
 
 pub(super) fn blind(teardown: &Teardown, side: Side, lost: &Lost) -> String {
-    let end = teardown.tcp_end().map_or_else(|| "no end of TCP".to_owned(), |end| end_text(&end).to_string());
+    let end = end_or_none(teardown);
     sentence(format_args!("{end} and no Close was seen, but {}", lost_text(side, lost)))
+}
+
+/// The end in words, or that there was none.
+fn end_or_none(teardown: &Teardown) -> String {
+    let none = || sentence(format_args!("no end of {}", teardown.carrier()));
+    teardown.tcp_end().map_or_else(none, |end| end_text(&end).to_string())
 }
 
 pub(super) fn lost_text(side: Side, lost: &Lost) -> String {
@@ -314,7 +318,7 @@ pub(super) fn lost_text(side: Side, lost: &Lost) -> String {
 }
 
 pub(super) fn encrypted(teardown: &Teardown, decryption: Decryption) -> String {
-    let end = teardown.tcp_end().map_or_else(|| "no end of TCP".to_owned(), |end| end_text(&end).to_string());
+    let end = end_or_none(teardown);
     sentence(format_args!("{end}, but the connection is encrypted: {}", decryption.reason()))
 }
 
@@ -323,7 +327,8 @@ pub(super) fn open(teardown: &Teardown, is_hidden: bool) -> String {
     let last = Side::BOTH.into_iter().filter_map(|side| teardown.last[side]).max();
     last.map_or_else(String::new, |at| match is_hidden {
         true => sentence(format_args!(
-            "TCP had not ended by its last packet, {}; a Close may have passed unseen",
+            "{} had not ended by its last packet, {}; a Close may have passed unseen",
+            teardown.carrier(),
             packet(at)
         )),
         false => sentence(format_args!("nothing ended it up to its last packet, {}", packet(at))),

@@ -273,3 +273,21 @@ fn a_damaged_capture_is_annotated_as_far_as_it_is_sound() {
         assert_eq!(run::analyze_path(&output).connections.len(), 2);
     }
 }
+
+#[test]
+fn comments_of_packets_that_are_kept_alone_name_them_by_their_new_numbers() {
+    let folder = tempfile::tempdir().unwrap();
+    let (input, output) = (folder.path().join("in.pcap"), folder.path().join("out.pcapng"));
+    let raw = Packaging::default().apply(&two_connections());
+    std::fs::write(&input, Pcap::default().write(&raw)).unwrap();
+    let outcome = annotate(&input, &output, &["--only", "abnormal"]);
+    assert!(outcome.status.success(), "{}", stderr(&outcome));
+    let file = std::fs::read(&output).unwrap();
+    let text = String::from_utf8_lossy(&file);
+    let [_, comment] = text.split("1006 rst, closed by server: ").collect::<Vec<_>>()[..] else {
+        panic!("one verdict")
+    };
+    let why = run::analyze_path(&output).connections[0].verdict.why.to_string();
+    assert!(comment.starts_with(&why), "{why}: {}", comment.get(..80).unwrap());
+    assert_ne!(run::analyze_path(&input).connections[0].verdict.why, why, "it had another number before");
+}

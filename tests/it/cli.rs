@@ -292,11 +292,13 @@ fn an_empty_file_is_no_capture_and_an_empty_capture_is_one() {
 #[test]
 fn an_unsupported_link_type_is_named() {
     let folder = Folder::new();
-    let packet = RawPacket::new(0, 147, vec![0; 60]);
-    let output = run(&[&folder.with("user0.pcap", &Pcap::default().write(&[packet]))]);
-    assert_eq!(output.status.code(), Some(1));
-    let message = "wsclose: link type LINKTYPE_147 is not supported: 1 packet not looked at\n";
-    assert_eq!(stderr(&output), message);
+    for (number, name) in [(147, "LINKTYPE_147"), (249, "USBPCAP"), (230, "IEEE802_15_4_NOFCS")] {
+        let packet = RawPacket::new(0, number, vec![0; 60]);
+        let output = run(&[&folder.with("other.pcap", &Pcap::default().write(&[packet]))]);
+        assert_eq!(output.status.code(), Some(1));
+        let message = format!("wsclose: link type {name} is not supported: 1 packet not looked at\n");
+        assert_eq!(stderr(&output), message);
+    }
 }
 
 #[test]
@@ -628,4 +630,61 @@ fn the_report_is_the_same_on_one_thread_and_on_two() {
         assert!(report("1").len() > 10_000);
         assert_eq!(report("1"), report("2"), "--format {format}");
     }
+}
+
+#[test]
+fn two_legs_of_one_websocket_are_said_to_be_one() {
+    let captures = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/captures/nginx-idle");
+    let at = |place: &str| format!("{captures}/websockets--ws.{place}.pcap");
+    let says =
+        |pairs: &str| format!("{pairs} of them are one WebSocket each: its legs before and behind a proxy");
+    let any = at("any");
+    assert!(stdout(&run(&[&any])).contains(&format!("\n{}\n", says("6 pairs"))));
+    assert!(stdout(&run(&[&any, "--only", "abnormal"])).contains(&format!("\n{}\n", says("4 pairs"))));
+    assert!(stdout(&run(&[&any, "--format", "html"])).contains(&format!(", {}", says("6 pairs"))));
+    assert!(!stdout(&run(&[&at("client")])).contains("pair"));
+    let json: serde_json::Value = serde_json::from_str(&stdout(&run(&[&any, "--format", "json"]))).unwrap();
+    assert_eq!(
+        (json["summary"]["connections"].as_u64(), json["summary"]["proxied_pairs"].as_u64()),
+        (Some(12), Some(6))
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let report = folder.path().join("one.json");
+    std::fs::write(&report, json.to_string()).unwrap();
+    let report = report.to_str().unwrap();
+    assert!(stdout(&run(&["merge", report, report])).contains(&says("12 pairs")));
+}
+
+#[test]
+fn of_several_files_each_packet_is_named_with_its_file() {
+    let captures = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/captures");
+    let [one, two] = ["reset-by-server", "fin-by-client"]
+        .map(|name| format!("{captures}/{name}/ws--websockets.server.pcap"));
+    let folder = tempfile::tempdir().unwrap();
+    let report = |name: &str, inputs: &[&str]| {
+        let path = folder.path().join(name).to_string_lossy().into_owned();
+        assert_eq!(status(&[inputs, &["--format", "json", "-o", &path]].concat()), Some(0));
+        path
+    };
+    let unnamed = |text: &str| {
+        let digits = |rest: &&str| rest.starts_with(|first: char| first.is_ascii_digit());
+        let named = |rest: &str| {
+            rest.trim_start_matches(|letter: char| letter.is_ascii_digit()).starts_with(" of file ")
+        };
+        text.split("packet ").skip(1).filter(digits).find(|rest| !named(rest)).map(str::to_owned)
+    };
+    let parts = [report("one.json", &[&one]), report("two.json", &[&two, &one])];
+    let merged = [&["merge", &parts[0], &parts[1]][..], &["merge", &parts[0], &parts[1], "--format", "html"]];
+    let read = [&[&*one, &*two][..], &[&*one, &*two, "--verbose"], &[&*one, &*two, "--format", "json"]];
+    for arguments in read.iter().chain(&merged) {
+        let text = stdout(&run(arguments));
+        let found = unnamed(text.split("<ol class=\"packets\">").next().unwrap());
+        assert_eq!(found, None, "{arguments:?}");
+    }
+    // The second report's own second file is the third of the merged one.
+    let text = stdout(&run(merged[0]));
+    for file in 1..=3 {
+        assert!(text.contains(&format!(" of file {file}")), "{file}: {text}");
+    }
+    assert!(stdout(&run(&[&one])).contains(" in packet ") && unnamed(&stdout(&run(&[&one]))).is_some());
 }

@@ -554,7 +554,7 @@ fn coming_back_at_once_again_and_again_lacks_backoff() {
         drop_by(conn, Side::Server);
     });
     let finding = outcome.finding("reconnect-without-backoff").expect("no backoff");
-    assert!(finding.text.contains("came back after 20 ms, 5 times"), "{}", finding.text);
+    assert!(finding.text.contains("came back to 10.77.2.2:9001 after 20 ms, 5 times"), "{}", finding.text);
 }
 
 #[test]
@@ -740,4 +740,40 @@ fn a_failed_handshake_is_advised_by_how_far_it_came() {
         let given = said.advice.as_deref().unwrap();
         assert!(given.contains(advice) && !given.contains("firewall"), "{given}");
     }
+}
+
+#[test]
+fn two_findings_of_one_kind_never_have_the_same_words() {
+    let mut conversations = Vec::new();
+    // One limit that a server enforces by FIN and by RST, each on connections of several ages.
+    for number in 1..=6 {
+        let mut conn = opened_at(number, f64::from(number) * 3.0);
+        (0..number).for_each(|_| _ = talk(conn.wait(seconds(0.7))));
+        conn.wait(seconds(4.5));
+        if number % 2 == 0 {
+            drop_by(&mut conn, Side::Server)
+        } else {
+            conn.rst(Side::Server)
+        };
+        conversations.push(conn);
+    }
+    // One client that comes back at once to two paths of another server.
+    for (path, start) in [("/a", 100.0), ("/b", 200.0)] {
+        for turn in 0..5_u16 {
+            let port = if path == "/a" { 41_000 } else { 42_000 } + turn;
+            let mut conn = Conversation::between(&format!("10.77.1.99:{port}"), "10.77.2.3:9001");
+            conn.wait(seconds(start + f64::from(turn) * 2.06)).connect().upgrade(path);
+            drop_by(talk(&mut conn).wait(seconds(2.0)), Side::Server);
+            conversations.push(conn);
+        }
+    }
+    let outcome = analyze(&conversations);
+    let mut texts: Vec<&str> = outcome.findings.iter().map(|finding| finding.text.as_str()).collect();
+    let holds = |words: &str| texts.iter().filter(|text| text.contains(words)).count();
+    assert_eq!(holds("ended, by server, each 4.50 s after"), 1, "{texts:#?}");
+    assert_eq!(holds("were reset, by server, each 4.50 s after"), 1, "{texts:#?}");
+    assert_eq!(holds("client 10.77.1.99 came back to 10.77.2.3:9001 after"), 2, "{texts:#?}");
+    assert_eq!(holds(", first in packet "), 2, "{texts:#?}");
+    texts.sort_unstable();
+    assert!(texts.windows(2).all(|pair| pair[0] != pair[1]), "{texts:#?}");
 }

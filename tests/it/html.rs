@@ -1,6 +1,6 @@
 //! `--format html`: what is listed, what opens, and that strings stay text. `make test-web` opens it in a browser.
 
-use crate::support::page::{between, both, numbers, scenarios};
+use crate::support::page::{between, both, numbers, scenarios, wsclose};
 use std::fs;
 use std::path::{Path, PathBuf};
 use wsclose::report::figures::{bin_of, bin_start};
@@ -9,16 +9,30 @@ use wsclose::report::model::Summary;
 
 #[test]
 fn the_answer_is_one_true_sentence() {
-    let (page, report) = both(&scenarios(&["nginx-idle"]));
-    let lost = report.summary.by_kind["abnormal"];
-    let answer = between(&page, "<p class=\"answer\">", "</p>");
-    assert!(
-        answer.starts_with(&format!("{lost} of {} WebSockets ended abnormally; ", report.connections.len())),
-        "{answer}"
-    );
-    assert!(answer.ends_with(" of silence.") && answer.contains(":9001"), "{answer}");
-    let (page, _) = both(&scenarios(&["close-crossed"]));
-    assert!(between(&page, "<p class=\"answer\">", "</p>").starts_with("None of "));
+    let proxy = "cut by a proxy between client and server";
+    let cases = [
+        // Both legs, and each by itself.
+        ("nginx-idle", "any", format!("8 of 12 WebSockets ended abnormally; all of them {proxy} after 3.0 s of silence.")),
+        ("nginx-idle", "client", "4 of 6 WebSockets ended abnormally; all of them cut by 10.60.1.1:9001 after 3.0 s of silence.".to_owned()),
+        ("nginx-idle", "server", "4 of 6 WebSockets ended abnormally; all of them cut by clients of 10.60.2.2:9001 after 3.0 s of silence.".to_owned()),
+        ("haproxy-killed", "any", format!("8 of 8 WebSockets ended abnormally; all of them {proxy}.")),
+        ("sigkill-busy", "client", "The one WebSocket ended abnormally, cut by 10.60.2.2:9001.".to_owned()),
+        ("reordered", "client", "1 of 2 WebSockets ended abnormally, cut by a client of 10.60.2.2:9001.".to_owned()),
+        ("network-drop-tcp-keepalive", "client", "The one WebSocket ended abnormally, timed out: an end, or the path to 10.60.2.2:9001, had stopped answering.".to_owned()),
+        ("network-reset", "client", "The one WebSocket ended abnormally, reset by something between the ends on the way to 10.60.2.2:9001.".to_owned()),
+        ("close-crossed", "client", "The one WebSocket is not known to have ended abnormally.".to_owned()),
+        ("connect-unanswered", "client", "None of 2 WebSockets is known to have ended abnormally; 1 was refused.".to_owned()),
+        ("still-open", "server", "None of 2 WebSockets is known to have ended abnormally; 2 were still open.".to_owned()),
+    ];
+    for (scenario, place, expected) in cases {
+        let is_wanted = |file: &PathBuf| {
+            let name = file.file_name().unwrap().to_string_lossy().into_owned();
+            name.contains(&format!(".{place}."))
+        };
+        let capture = scenarios(&[scenario]).into_iter().find(is_wanted).expect(scenario);
+        let page = wsclose("html", &[capture]);
+        assert_eq!(between(&page, "<p class=\"answer\">", "</p>"), expected, "{scenario} {place}");
+    }
 }
 
 #[test]
@@ -49,6 +63,28 @@ fn the_worst_are_listed_with_their_last_packets_and_the_rest_is_counted() {
 }
 
 #[test]
+fn a_finding_links_only_to_rows_that_are_on_the_page() {
+    let (_, report) = both(&scenarios(&["nginx-idle"]));
+    let mut html = HtmlReport::default();
+    html.count(&report.connections[0]);
+    report.connections[1..].iter().for_each(|one| html.add(one));
+    let summary = &report.summary;
+    let left_out = report.connections[0].id;
+    assert_eq!(summary.findings[0].connections[0], left_out);
+    let mut page = Vec::new();
+    html.write(&mut page, &[], summary, &wsclose::anomaly::AnomalyCounts::default()).unwrap();
+    let page = String::from_utf8(page).unwrap();
+    let findings = between(&page, "<ol class=\"findings\">", "</ol>");
+    assert!(findings.contains(&format!("Connections {left_out} <a href=")), "{findings}");
+    let links: Vec<&str> =
+        page.split("href=\"#").skip(1).map(|link| link.split('"').next().unwrap()).collect();
+    assert!(links.len() > 10);
+    for link in links {
+        assert!(page.contains(&format!("id=\"{link}\"")), "#{link} leads nowhere");
+    }
+}
+
+#[test]
 fn a_ladder_of_two_legs_has_the_proxy_between_and_each_packet_once() {
     let capture = scenarios(&["nginx-idle"]);
     let capture: Vec<PathBuf> =
@@ -74,6 +110,23 @@ fn a_ladder_of_two_legs_has_the_proxy_between_and_each_packet_once() {
             assert!(packets.contains(&item.packet), "#{} in {packets:?}", item.packet);
         }
     }
+}
+
+#[test]
+fn times_of_a_ladder_count_from_the_connection_s_opening() {
+    // Its evidence alone is listed where files can't be read again, as in a merged report; the SYN is none.
+    let (_, report) = both(&scenarios(&["nginx-idle"]));
+    let one = report.connections.iter().find(|one| one.verdict.kind == "abnormal").expect("one was lost");
+    let first = &one.evidence[0];
+    assert!(first.at > one.opened_at, "{first:?}");
+    let mut html = HtmlReport::default();
+    html.add(one);
+    let mut page = Vec::new();
+    html.write(&mut page, &[], &report.summary, &wsclose::anomaly::AnomalyCounts::default()).unwrap();
+    let page = String::from_utf8(page).unwrap();
+    let list = between(&page, "<ol class=\"packets\">", "</ol>");
+    let since = format!("<span class=\"at\">+{:.3} s</span>", first.at.seconds_since(one.opened_at));
+    assert!(list.starts_with(&format!("<li>{since} packet {}", first.packet)), "{since}: {list}");
 }
 
 #[test]

@@ -193,3 +193,87 @@ fn many_frames_of_one_packet_are_counted_and_the_last_is_named() {
     assert!(text.contains("Text of 1 bytes; 35 more frames; Close 1001 \"bye\""), "{text}");
     assert_eq!(text.matches("Text of 1 bytes").count(), 5, "{text}");
 }
+
+#[test]
+fn one_stream_of_http2_is_named_everywhere_and_can_be_shown_alone() {
+    let capture = fixture("http2/node-h2c-closes.pcapng");
+    let capture = capture.to_str().unwrap();
+    let all = stdout(&run(&["show", capture, "--stream", "0"]));
+    let one = stdout(&run(&["show", capture, "--stream", "0/11"]));
+    assert!(all.matches(", HTTP/2 stream ").count() == 11 && all.contains(&one), "{all}");
+    assert!(one.starts_with("client 127.0.0.1:46346, server 127.0.0.1:9443, HTTP/2 stream 11\n"), "{one}");
+    let missing = run(&["show", capture, "--stream", "0/2"]);
+    assert_eq!(missing.status.code(), Some(2));
+    assert!(stderr(&missing).contains("no WebSocket with tcp.stream 0 and HTTP/2 stream 2"));
+    assert_eq!(run(&["show", capture, "--stream", "0/"]).status.code(), Some(2));
+
+    let text = stdout(&run(&[capture, "--verbose"]));
+    let line = text.lines().find(|line| line.ends_with("  /client-end")).expect("listed");
+    assert!(line.starts_with("  0/11  "), "{line}");
+    let filter = "tcp.stream eq 0 && http2.streamid eq 11";
+    assert!(text.contains(&format!("    HTTP/2 stream; in Wireshark: {filter}\n")), "{text}");
+    let html = stdout(&run(&[capture, "--format", "html"]));
+    assert!(html.contains(&filter.replace("&&", "&amp;&amp;")), "the filter of the stream");
+    let csv = stdout(&run(&[capture, "--format", "csv"]));
+    let mut lines = csv.lines();
+    let column = lines.next().unwrap().split(',').position(|name| name == "h2_stream").expect("a column");
+    let of_path = lines.find(|line| line.contains(",/client-end,")).expect("a row");
+    assert_eq!(of_path.split(',').nth(column), Some("11"));
+}
+
+#[test]
+fn nobody_was_told_a_code_where_no_websocket_came_about() {
+    let capture = fixture("http2/node-h2c-closes.pcapng");
+    let capture = capture.to_str().unwrap();
+    let saw_none = "nothing: the opening handshake failed: the server's application saw no connection";
+    let waiting = "nothing yet: the connection is still open when the capture ends";
+    let shown = stdout(&run(&["show", capture, "--stream", "0"]));
+    for says in [saw_none, waiting] {
+        assert_eq!(shown.matches(&format!("server was told {says}")).count(), 1, "{shown}");
+    }
+    let html = stdout(&run(&[capture, "--format", "html"]));
+    for says in [saw_none, waiting] {
+        assert!(html.contains(&format!("<dt>Server was told</dt><dd>{says}")), "{says}");
+    }
+    let text = stdout(&run(&[capture, "--verbose"]));
+    assert_eq!(text.matches("client was told 1006 (certain); server was told nothing\n").count(), 1);
+    for report in [shown, html, text] {
+        assert!(!report.contains("do not tell"), "{report}");
+    }
+}
+
+#[test]
+fn show_says_what_is_probable_of_an_encrypted_connection() {
+    let folder = tempfile::tempdir().unwrap();
+    // Without the keys in it.
+    let bytes = std::fs::read(fixture("tls/1.3-aes128-gcm.pcapng")).unwrap();
+    let keyless = folder.path().join("keyless.pcapng");
+    std::fs::write(&keyless, crate::support::pcapng::without_secrets(&bytes)).unwrap();
+    let keyless = keyless.to_str().unwrap();
+    let report: serde_json::Value =
+        serde_json::from_str(&stdout(&run(&[keyless, "--encrypted", "--format", "json"]))).unwrap();
+    let one = &report["connections"][0];
+    let probable = one["verdict"]["probable"]["text"].as_str().expect("an opinion");
+    let shown = stdout(&run(&["show", keyless, "--stream", &one["tcp_stream"].to_string()]));
+    assert!(shown.contains(&format!("\n{probable}\n")), "{probable}: {shown}");
+}
+
+#[test]
+fn a_damaged_capture_is_shown_as_far_as_it_is_sound_with_status_1() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("cut.pcap");
+    let mut conn = Conversation::opened();
+    conn.client_sends(&wire::text(Side::Client, "hello")).server_acks().fin(Side::Client).server_acks();
+    let mut file = Pcap::default().write(&Packaging::default().apply(&conn.packets()));
+    file.truncate(file.len() - 3);
+    std::fs::write(&path, file).unwrap();
+    let path = path.to_str().unwrap();
+    let shown = run(&["show", path, "--stream", "0"]);
+    assert_eq!(shown.status.code(), run(&[path]).status.code());
+    assert_eq!(shown.status.code(), Some(1));
+    assert!(
+        stdout(&shown).contains("Text of 5 bytes") && stderr(&shown).contains(path),
+        "{}",
+        stderr(&shown)
+    );
+}

@@ -113,6 +113,20 @@ test("a row opens into its ladder, with packet numbers and a filter to copy", ()
   assert.ok(await page.locator("tbody:target svg.ladder").isVisible(), "a finding leads to an open ladder");
 }));
 
+test("a finding's link leads to its row whatever is filtered, and again when it is used again", () => open(html, {}, async (page) => {
+  const link = page.locator(".findings a").first();
+  const target = page.locator(`tbody${await link.getAttribute("href")}`);
+  const details = target.locator("details");
+  await page.locator("#search").fill("no such words anywhere");
+  await link.click();
+  assert.ok(await target.isVisible() && await details.evaluate((it) => it.open));
+  assert.equal(await page.locator("#search").inputValue(), "");
+  await details.evaluate((it) => { it.open = false; });
+  await page.locator("#kind").selectOption("open");
+  await link.click();
+  assert.ok(await target.isVisible() && await details.evaluate((it) => it.open), "the same link again");
+}));
+
 test("all can be read without JavaScript", () => open(html, { javaScriptEnabled: false }, async (page) => {
   assert.ok(!await page.locator("#controls").isVisible());
   const lost = report.connections.find((one) => one.verdict.kind === "abnormal");

@@ -1,5 +1,6 @@
 //! The command line. `clap` stops at this file.
 
+use crate::show::StreamName;
 #[cfg(feature = "live")]
 use crate::sink::Rotation;
 use clap::builder::PossibleValuesParser;
@@ -52,12 +53,22 @@ const ANNOTATE_EXAMPLES: &str = "\
 Examples:
   wsclose annotate server.pcap -o annotated.pcapng
   wsclose annotate server.pcap --only abnormal -o evidence.pcapng   their packets alone, to hand on
-  tshark -r annotated.pcapng -Y frame.comment -T fields -e frame.number -e frame.comment";
+  tshark -r annotated.pcapng -Y frame.comment -T fields -e frame.number -e frame.comment
+
+Exit status:
+  0  done
+  1  the capture could not be read whole; what was read is written
+  2  wrong usage, a file that is no capture, one without such a connection, or an output that can't be written";
 
 const SHOW_EXAMPLES: &str = "\
 Examples:
   wsclose show server.pcap --stream 7              the number that reports and Wireshark give it
-  wsclose show server.pcap --stream 7 --last 200   its last 200 packets";
+  wsclose show server.pcap --stream 7 --last 200   its last 200 packets
+
+Exit status:
+  0  done
+  1  the capture could not be read whole; what was read is shown
+  2  wrong usage, a file that is no capture, or one without that connection";
 
 const EXPLAIN_EXAMPLES: &str = "\
 Examples:
@@ -88,7 +99,12 @@ Examples:
   wsclose merge monday.json tuesday.ndjson              one summary, one table
   wsclose merge --format csv server-*.json -o all.csv   a row a connection
 
-Findings of the same words become one; others stand side by side, each with its count.";
+Findings of the same words become one; others stand side by side, each with its count.
+
+Exit status:
+  0  done
+  1  a report was cut short; what it holds is in the sum
+  2  wrong usage, a file that is no report, or an output that can't be written";
 
 /// Who closed this WebSocket, with what code, and why? Answers from packet captures alone.
 #[derive(Debug, Parser)]
@@ -356,9 +372,9 @@ pub(crate) struct ShowArgs {
     /// The capture
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
-    /// Which connection: Wireshark's tcp.stream, as reports give it
+    /// Which connection: Wireshark's tcp.stream, as reports give it; 7/11 is stream 11 of HTTP/2 on it
     #[arg(long, value_name = "N")]
-    pub(crate) stream: u32,
+    pub(crate) stream: StreamName,
     /// Show its last so many packets
     #[arg(long, value_name = "N", default_value_t = 40)]
     pub(crate) last: usize,

@@ -11,6 +11,7 @@ use std::process::ExitCode;
 use wsclose::anomaly::AnomalyCounts;
 use wsclose::report::escape::terminal;
 use wsclose::report::model::{Input, Summary};
+use wsclose::report::numbers::name_files;
 use wsclose::report::read::{Rest, read};
 
 pub(crate) fn run(args: &MergeArgs) -> Result<ExitCode> {
@@ -25,21 +26,29 @@ pub(crate) fn run(args: &MergeArgs) -> Result<ExitCode> {
     let mut writer = Writer::open(sink(&common)?, &common, &known, false)?;
     let (mut summary, mut inputs, mut anomalies) = (Summary::default(), Vec::new(), AnomalyCounts::default());
     let mut is_whole = true;
+    // Packet numbers begin anew in each file.
+    let several = args.reports.len() > 1;
     for (path, before) in args.reports.iter().zip(&before) {
         let name = terminal(&path.to_string_lossy());
-        let first_id = summary.connections;
-        let rest = read(open(path)?, &mut |mut connection| {
+        let (first_id, first_input) = (summary.connections, inputs.len());
+        let mut rest = read(open(path)?, &mut |mut connection| {
             if before.revised.contains(&connection.id) {
                 return Ok(());
             }
             summary.count(&connection);
             connection.id = summary.connections;
+            if several {
+                name_files(&mut connection, first_input);
+            }
             writer.connection(connection, false)
         })
         .with_context(|| format!("reading {name}"))?;
         if !rest.is_whole {
             anstream::eprintln!("wsclose: {name}: no totals at its end: the report was cut short");
             is_whole = false;
+        }
+        if several {
+            rest.summary.name_files(first_input);
         }
         add(rest, first_id, &mut summary, &mut inputs, &mut anomalies);
     }

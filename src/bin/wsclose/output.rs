@@ -21,6 +21,7 @@ use wsclose::report::model::{Connection, Input, Summary};
 use wsclose::report::ndjson::NdjsonWriter;
 #[cfg(feature = "parquet")]
 use wsclose::report::parquet::ParquetWriter;
+use wsclose::report::summary::Legs;
 use wsclose::report::text::{TextReport, TextStyle};
 use wsclose::time::Timestamp;
 use wsclose::tls::keylog::KeyLog;
@@ -166,6 +167,7 @@ pub(crate) struct Output {
     redact: bool,
     pub(crate) summary: Summary,
     pub(crate) diagnoser: Diagnoser,
+    legs: Legs,
     next_id: u64,
     as_they_end: bool,
     worst: Worst,
@@ -198,6 +200,7 @@ impl Output {
             redact: args.redact,
             summary: Summary::default(),
             diagnoser: Diagnoser::new(limits),
+            legs: Legs::default(),
             next_id: 1,
             as_they_end: false,
             worst: Worst::default(),
@@ -238,6 +241,7 @@ impl Output {
         if is_listed {
             self.next_id += 1;
             self.summary.count(&connection);
+            self.summary.proxied_pairs += u64::from(self.legs.is_second(record));
             look(&connection);
             if self.only_totals {
                 self.writer.count(&connection);

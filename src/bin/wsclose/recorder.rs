@@ -26,9 +26,10 @@ use wsclose::decode::Decoder;
 use wsclose::decode::segment::{EncapsulationId, Endpoint, Segment};
 use wsclose::limits::Limits;
 use wsclose::moment::Moment;
-use wsclose::report::annotate::Annotations;
+use wsclose::report::annotate::{Annotations, renumbered};
 use wsclose::report::filter::Selector;
 use wsclose::report::model::Connection;
+use wsclose::report::numbers::Named;
 use wsclose::websocket::plausible;
 
 /// Of the first packets of a connection, kept as long as it is open.
@@ -283,19 +284,24 @@ impl Recorder {
         record: &ConnectionRecord,
         connection: &Connection<'_>,
     ) -> std::io::Result<()> {
-        let on_each = self.annotations(connection, record.last.packet);
+        let span = record.opened.at..=record.last.at;
+        let packets = || reel.head.iter().chain(&reel.tail).filter(|packet| span.contains(&packet.at.at));
+        // As sentences name them, where each interface counts its own.
+        let numbers: HashMap<(u32, u32), u32> =
+            packets().zip(1..).map(|(it, new)| ((u32::from(it.at.file) + 1, it.at.packet), new)).collect();
+        let number = |named: Named| numbers.get(&(named.file.unwrap_or(1), named.packet)).copied();
+        let mut on_each = self.annotations(connection, record.last.packet);
+        on_each.iter_mut().for_each(|one| one.renumber(number));
         let verdict = &connection.verdict;
         let about = format!(
             "wsclose: {} by {}: {}",
             verdict.label,
             verdict.closed_by.as_deref().unwrap_or("-"),
-            verdict.why
+            renumbered(&verdict.why, number)
         );
         let mut writer = PcapngWriter::begin(out, &[about])?;
         writer.names(&on_each.first().map(Annotations::names).unwrap_or_default())?;
-        let span = record.opened.at..=record.last.at;
-        let packets = reel.head.iter().chain(&reel.tail).filter(|packet| span.contains(&packet.at.at));
-        for packet in packets {
+        for packet in packets() {
             let name = self.settings.interfaces.get(usize::from(packet.at.file)).cloned();
             let snaplen = u32::try_from(PACKET_BYTES).unwrap_or(0);
             let interface = NewInterface { name, snaplen, ..NewInterface::new(packet.link_type) };

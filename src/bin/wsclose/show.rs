@@ -2,10 +2,14 @@
 
 use crate::args::ShowArgs;
 use crate::keys::KeyLogs;
+use crate::offline::EXIT_INCOMPLETE;
 use anyhow::{Result, bail};
+use std::fmt;
 use std::io::{self, Write};
+use std::num::ParseIntError;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::str::FromStr;
 use wsclose::analyzer::ladder::{Ladder, Leg, Rung};
 use wsclose::analyzer::record::{Beside, ConnectionRecord};
 use wsclose::analyzer::{Analyzer, Options};
@@ -13,42 +17,43 @@ use wsclose::capture::merge::MergedSource;
 use wsclose::capture::{Block, InputInfo, More, Source as _};
 use wsclose::decode::Decoder;
 use wsclose::limits::Limits;
-use wsclose::report::escape::terminal;
+use wsclose::report::escape::{named, terminal};
+use wsclose::report::probable;
+use wsclose::report::text::untold;
 use wsclose::side::Side;
 use wsclose::tls::keylog::KeyLog;
-use wsclose::verdict::endpoint::Certainty;
 
 pub(crate) fn run(args: &ShowArgs) -> Result<ExitCode> {
     let mut options = Options { ws_ports: args.ws_port.clone(), encrypted: true, ..Options::default() };
     KeyLogs::new(&args.keylog).fill(&mut options, std::slice::from_ref(&args.file))?;
     let mut analyzer = Analyzer::new(options);
-    let records = records(args, &mut analyzer)?;
+    let (records, is_whole) = records(args, &mut analyzer)?;
     let mut out = io::stdout().lock();
     for record in records {
         let ladder = climb(&args.file, Ladder::new(record, args.last), analyzer.keys())?;
         write(&mut out, &ladder)?;
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(if is_whole { ExitCode::SUCCESS } else { EXIT_INCOMPLETE.into() })
 }
 
-/// The connections that Wireshark gives this number; several, where addresses and ports are shared.
-fn records(args: &ShowArgs, analyzer: &mut Analyzer) -> Result<Vec<ConnectionRecord>> {
-    each_block(&args.file, |block| analyzer.handle_block(block))?;
+/// The connections that Wireshark gives this number; several, where addresses and ports are shared. And
+/// whether the file was read whole.
+fn records(args: &ShowArgs, analyzer: &mut Analyzer) -> Result<(Vec<ConnectionRecord>, bool)> {
+    let info = each_block(&args.file, |block| analyzer.handle_block(block))?;
+    if let Some(error) = &info.error {
+        anstream::eprintln!("wsclose: {}", named(&info.path, &error.reason));
+    }
     analyzer.finish();
     let mut found = Vec::new();
     while let Some(record) = analyzer.poll_record() {
-        if record.tcp_stream == Some(args.stream) {
+        if args.stream.is_of(&record) {
             found.push(*record);
         }
     }
     if found.is_empty() {
-        bail!(
-            "{} holds no WebSocket with tcp.stream {}",
-            terminal(&args.file.to_string_lossy()),
-            args.stream
-        );
+        bail!("{} holds no WebSocket with {}", terminal(&args.file.to_string_lossy()), args.stream);
     }
-    Ok(found)
+    Ok((found, info.complete))
 }
 
 /// Reads the file again, for the packets of one connection.
@@ -94,6 +99,9 @@ fn write(out: &mut impl Write, ladder: &Ladder) -> io::Result<()> {
     let record = ladder.record();
     let name = |end: wsclose::decode::segment::Endpoint| std::net::SocketAddr::new(end.address, end.port);
     write!(out, "client {}, server {}", name(record.client), name(record.server))?;
+    if let Some(stream) = record.teardown.stream.as_deref() {
+        write!(out, ", HTTP/2 stream {}", stream.id.0)?;
+    }
     match record.beside.as_deref() {
         None => writeln!(out, "\n")?,
         Some(Beside { is_back: true, track }) => {
@@ -118,16 +126,48 @@ fn write(out: &mut impl Write, ladder: &Ladder) -> io::Result<()> {
     let verdict = format!("{}{cause}, by {by}", record.verdict.kind.label());
     writeln!(out, "\n{}", verdict.trim_end_matches(", by "))?;
     writeln!(out, "{}", terminal(&record.verdict.why))?;
+    if let Some(probable) = record.probable.as_deref() {
+        writeln!(out, "{}", probable::text(probable))?;
+    }
     for side in Side::BOTH {
         let told = &record.endpoints[side];
         let code = match (told.code, told.certainty) {
             (Some(code), certainty) => format!("{code} ({})", certainty.name()),
-            (None, Certainty::Unknown) => "a code that the packets do not tell".to_owned(),
-            (None, _) => "no code".to_owned(),
+            (None, certainty) => untold(record.verdict.kind.name(), certainty.name()).to_owned(),
         };
         writeln!(out, "{side} was told {code}: {}", terminal(&told.why))?;
     }
     writeln!(out)
+}
+
+/// Which connection to show: Wireshark's `tcp.stream`, or one stream of HTTP/2 on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct StreamName {
+    tcp: u32,
+    http2: Option<u32>,
+}
+
+impl StreamName {
+    fn is_of(self, record: &ConnectionRecord) -> bool {
+        let http2 = record.teardown.stream.as_deref().map(|stream| stream.id.0);
+        record.tcp_stream == Some(self.tcp) && (self.http2.is_none() || self.http2 == http2)
+    }
+}
+
+impl FromStr for StreamName {
+    type Err = ParseIntError;
+
+    fn from_str(text: &str) -> Result<StreamName, ParseIntError> {
+        let (tcp, http2) = text.split_once('/').map_or((text, None), |(tcp, http2)| (tcp, Some(http2)));
+        Ok(StreamName { tcp: tcp.parse()?, http2: http2.map(str::parse).transpose()? })
+    }
+}
+
+impl fmt::Display for StreamName {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "tcp.stream {}", self.tcp)?;
+        self.http2.map_or(Ok(()), |http2| write!(out, " and HTTP/2 stream {http2}"))
+    }
 }
 
 /// `20:14:38.176862  packet 12   client --> server  ACK, 10 bytes; Text of 4 bytes`.

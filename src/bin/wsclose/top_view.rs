@@ -47,14 +47,15 @@ impl Look {
 /// Draws all of it.
 pub(crate) fn draw(frame: &mut Frame<'_>, figures: &Figures, look: Look) {
     let area = frame.area();
+    let heading = heading(figures, look, area.width);
     let [head, upper, lower, foot] = Layout::vertical([
-        Constraint::Length(2),
+        Constraint::Length(u16::try_from(heading.len()).unwrap_or(u16::MAX)),
         Constraint::Length(if area.width < SIDE_BY_SIDE { 2 * UPPER } else { UPPER }),
         Constraint::Min(3),
         Constraint::Length(1),
     ])
     .areas(area);
-    frame.render_widget(Paragraph::new(heading(figures, look)), head);
+    frame.render_widget(Paragraph::new(heading), head);
     let (ends, servers) = halves(upper);
     frame.render_widget(ends_table(figures, look), ends);
     frame.render_widget(servers_table(figures, look), servers);
@@ -71,7 +72,7 @@ fn halves(area: Rect) -> (Rect, Rect) {
     (one, other)
 }
 
-fn heading<'a>(figures: &Figures, look: Look) -> Vec<Line<'a>> {
+fn heading<'a>(figures: &Figures, look: Look, width: u16) -> Vec<Line<'a>> {
     let stats = &figures.stats;
     let bold = Style::new().add_modifier(Modifier::BOLD);
     let first = Line::from(vec![
@@ -89,18 +90,40 @@ fn heading<'a>(figures: &Figures, look: Look) -> Vec<Line<'a>> {
     let dropped =
         format!("dropped {} by kernel, {} by interface", stats.dropped_by_kernel, stats.dropped_by_interface);
     let drops_now = figures.dropped.last_minute(figures.now) > 0;
-    let second = Line::from(vec![
+    let phrases = vec![
+        Span::raw(format!("open {} WebSockets, {} TCP", stats.websockets.open, stats.tcp_connections.open)),
         Span::raw(format!(
-            "open {} WebSockets, {} TCP; ended {}, {} in the last minute{revised}; ",
-            stats.websockets.open,
-            stats.tcp_connections.open,
+            "ended {}, {} in the last minute{revised}",
             figures.all.total,
             figures.all.last_minute(figures.now)
         )),
         Span::styled(dropped, if drops_now { look.alarm() } else { Style::new() }),
-        Span::raw(format!("; evicted {}; memory {}", stats.evicted, bytes(memory))),
-    ]);
-    vec![first, second]
+        Span::raw(format!("evicted {}", stats.evicted)),
+        Span::raw(format!("memory {}", bytes(memory))),
+    ];
+    std::iter::once(first).chain(filled(phrases, usize::from(width))).collect()
+}
+
+/// Phrases on as few lines of `width` columns as hold them whole.
+fn filled(phrases: Vec<Span<'_>>, width: usize) -> Vec<Line<'_>> {
+    const BETWEEN: &str = "; ";
+    let mut lines: Vec<Line<'_>> = Vec::new();
+    for phrase in phrases {
+        let needs = BETWEEN.len() + phrase.width();
+        match lines.last_mut() {
+            // A phrase may be followed by the mark that more comes on the next line.
+            Some(line) if line.width() + needs < width => {
+                line.push_span(BETWEEN);
+                line.push_span(phrase);
+            }
+            Some(line) => {
+                line.push_span(BETWEEN.trim_end());
+                lines.push(Line::from(phrase));
+            }
+            None => lines.push(Line::from(phrase)),
+        }
+    }
+    lines
 }
 
 fn ends_table<'a>(figures: &'a Figures, look: Look) -> Table<'a> {
@@ -273,6 +296,24 @@ mod tests {
             "open 3 WebSockets, 4 TCP; ended 0, 0 in the last minute; dropped 7 by kernel, 0 by interface; evicted 5; \
              memory 1.5 MiB"
         );
+    }
+
+    #[test]
+    fn a_narrow_terminal_has_the_captures_numbers_on_several_lines() {
+        let mut figures = figures(&[]);
+        figures.set(Stats {
+            dropped_by_kernel: 123_456,
+            websockets: Flow { opened: 12_345, open: 10_000 },
+            tcp_connections: Flow { opened: 23_456, open: 20_000 },
+            evicted: 5,
+            memory: Memory { connections: 1 << 20, out_of_order: 1 << 19, fragments: 0 },
+            ..Stats::default()
+        });
+        let lines = drawn(&figures, 80, 24);
+        assert_eq!(lines[1], "open 10000 WebSockets, 20000 TCP; ended 0, 0 in the last minute;");
+        assert_eq!(lines[2], "dropped 123456 by kernel, 0 by interface; evicted 5; memory 1.5 MiB");
+        let words = drawn(&figures, 44, 24)[1..5].join(" ");
+        assert!(words.ends_with("by interface; evicted 5; memory 1.5 MiB"), "{words}");
     }
 
     #[test]

@@ -6,12 +6,12 @@ use crate::websocket::close_code::CloseCode;
 use serde::Serialize;
 use std::str::FromStr;
 
-/// A word of a verdict: a kind, a cause, or what hid the end.
+/// A word of a verdict: a kind, a cause, who began it, or what hid the end.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub struct Word {
     /// The word as reports have it.
     pub word: &'static str,
-    /// What it is a word for: `kind`, `cause` or `blind`.
+    /// What it is a word for: `kind`, `cause`, `closed_by` or `blind`.
     pub field: &'static str,
     /// What it means.
     pub meaning: &'static str,
@@ -87,27 +87,29 @@ fn unknown(text: &str) -> String {
 /// Likeness from which a word may have been meant; clap takes the same.
 const NEAR: f64 = 0.7;
 
-/// Every kind, every cause and everything that may hide an end.
+/// Every kind, every cause, who began it beside the two ends, and everything that may hide an end.
 pub static WORDS: &[Word] = &[
     Word {
         word: "coded",
         field: "kind",
         meaning: "A Close frame was on the wire; the label is the code of the first one.",
-        evidence: "a Close frame that its sender sent before it had received the other side's FIN or RST",
+        evidence: "a Close frame that its sender sent before it had received the other side's FIN or RST (over HTTP/2 \
+                   END_STREAM or RST_STREAM)",
         fix: "explain the code itself",
     },
     Word {
         word: "abnormal",
         field: "kind",
         meaning: "The connection was open, it ended, and no Close was sent: applications report 1006.",
-        evidence: "the end of TCP, and all bytes of both sides before it",
+        evidence: "the end of TCP or of the HTTP/2 stream, and all bytes of both sides before it",
         fix: "explain its cause: fin, rst or timeout",
     },
     Word {
         word: "refused",
         field: "kind",
         meaning: "The opening handshake failed: there never was a WebSocket. Browsers report it as 1006.",
-        evidence: "an answer other than a valid 101, an end of TCP before the answer, or a SYN refused or unanswered",
+        evidence: "an answer other than a valid 101 (over HTTP/2: 2xx), an end of TCP or of the HTTP/2 stream before the \
+                   answer, or a SYN refused or unanswered",
         fix: "read the status: 401 and 403 are authentication or Origin, 404 the path, 400 and 426 a proxy that drops \
               the Upgrade header, 502 to 504 the server behind it; without an answer, see that the server listens \
               and that no firewall stands between",
@@ -116,7 +118,7 @@ pub static WORDS: &[Word] = &[
         word: "open",
         field: "kind",
         meaning: "The capture ended, and the connection had not.",
-        evidence: "no Close, no FIN, no reset, and no side that had stopped answering",
+        evidence: "no Close, no FIN, no reset, no end of the HTTP/2 stream, and no side that had stopped answering",
         fix: "capture longer",
     },
     Word {
@@ -131,17 +133,19 @@ pub static WORDS: &[Word] = &[
         word: "fin",
         field: "cause",
         meaning: "One end closed TCP in order but without a closing handshake: the program closed the socket, \
-                  exited, crashed or was killed. On the wire these look alike.",
-        evidence: "a FIN, and no Close before it",
-        fix: "look at the end that sent the FIN, at that time: process exit, exception, deployment, idle timeout of \
+                  exited, crashed or was killed. On the wire these look alike. Over HTTP/2: it ended the stream \
+                  (END_STREAM), or gave up the connection with all its streams (GOAWAY).",
+        evidence: "a FIN, END_STREAM or GOAWAY, and no Close before it",
+        fix: "look at the end that sent it, at that time: process exit, exception, deployment, idle timeout of \
               a proxy. Close with a code, and on shutdown send 1001 or 1012 to every client",
     },
     Word {
         word: "rst",
         field: "cause",
         meaning: "TCP was reset: a program aborted, or closed or died with data unread, or something between the \
-                  ends cut the connection.",
-        evidence: "a reset that its receiver must accept",
+                  ends cut the connection. Over HTTP/2: an end cut the stream off (RST_STREAM), as browsers do \
+                  when a page is left.",
+        evidence: "a reset that its receiver must accept, or RST_STREAM, and no Close before it",
         fix: "see who sent it: verdict.closed_by is network where it came from neither end, and then a firewall, \
               NAT or load balancer is to be asked; else look at the process that sent it",
     },
@@ -153,6 +157,30 @@ pub static WORDS: &[Word] = &[
         evidence: "the same bytes sent at least three times over a second or more, or four times, or as many keepalive probes, without any answer",
         fix: "send WebSocket pings more often than the shortest idle limit on the path, and reconnect when a pong \
               stays out",
+    },
+    Word {
+        word: "network",
+        field: "closed_by",
+        meaning: "Neither end began the end: a path or an end that stopped answering, or a reset that neither end sent.",
+        evidence: "bytes sent again and again without an answer; or a reset that came over another way than its \
+                   sender's packets, or whose sender went on sending",
+        fix: "explain the cause, timeout or rst; ask who runs the firewalls, NATs and load balancers on the path",
+    },
+    Word {
+        word: "proxy",
+        field: "closed_by",
+        meaning: "A proxy began the end: it ended the connections on both of its sides, and neither client nor server \
+                  had begun to.",
+        evidence: "both legs in one capture, the one before it ended by its server's side, the one behind it by its \
+                   client's",
+        fix: "see the proxy's log at that time: an idle limit, a reload, a restart",
+    },
+    Word {
+        word: "both",
+        field: "closed_by",
+        meaning: "Both ends began at once: their Close frames crossed.",
+        evidence: "two Close frames, each sent before its sender had received the other",
+        fix: "nothing; each application is told the code that the other one sent",
     },
     Word {
         word: "gap",
@@ -247,7 +275,12 @@ mod tests {
         assert!(filter::KINDS.iter().all(|word| listed("kind").contains(word)));
         assert!(filter::CAUSES.iter().all(|word| listed("cause").contains(word)));
         assert!(filter::BLINDS.iter().all(|word| listed("blind").contains(word)));
-        assert_eq!(WORDS.len(), filter::KINDS.len() + filter::CAUSES.len() + filter::BLINDS.len());
+        // The two ends need no word, and `unknown` has one.
+        let explained = ["client", "server", "unknown"];
+        let middle = || filter::CLOSED_BY.iter().filter(|word| !explained.contains(*word));
+        assert!(middle().all(|word| listed("closed_by").contains(word)));
+        let others = filter::KINDS.len() + filter::CAUSES.len() + filter::BLINDS.len();
+        assert_eq!(WORDS.len(), others + middle().count());
     }
 
     #[test]

@@ -97,11 +97,10 @@ struct Placed<'a> {
     wait: Option<(f64, f64)>,
 }
 
-/// Draws `rungs`; `middle` names what stands between the ends, where something does.
-pub(super) fn draw(rungs: &[Rung], middle: Option<&str>) -> Markup {
+/// Draws `rungs`, with their times since `opened`; `middle` names what stands between the ends, where something does.
+pub(super) fn draw(rungs: &[Rung], opened: Timestamp, middle: Option<&str>) -> Markup {
     let placed = place(rungs);
     let bottom = placed.last().map_or(TOP, |last| last.y) + 24.0;
-    let opened = rungs.first().map(|rung| rung.at).unwrap_or_default();
     // Packets of a proxy's legs begin and end there; whatever else stands in between, they pass.
     let has_proxy = rungs.iter().any(|rung| rung.leg != Leg::Whole);
     let between = if has_proxy { Some(("proxy", "lane")) } else { middle.map(|name| (name, "lane between")) };
@@ -204,7 +203,7 @@ mod tests {
         let ways: Vec<f64> = placed.windows(2).map(|pair| pair[1].y - pair[0].y).collect();
         assert!(ways.is_sorted() && ways[0] >= STEP && ways[3] <= STEP + WAIT_MAX, "{ways:?}");
         assert_eq!(placed.iter().filter(|one| one.wait.is_some()).count(), 2);
-        assert!(draw(&rungs, None).into_string().contains("60.0 s"));
+        assert!(draw(&rungs, rungs[0].at, None).into_string().contains("60.0 s"));
     }
 
     #[test]
@@ -224,8 +223,12 @@ mod tests {
 
     #[test]
     fn what_a_packet_held_stays_text() {
-        let svg = draw(&[rung(0.0, "Close 1000 \"</text><script>alert(1)</script>\0\u{202e}\"")], None)
-            .into_string();
+        let svg = draw(
+            &[rung(0.0, "Close 1000 \"</text><script>alert(1)</script>\0\u{202e}\"")],
+            Timestamp::default(),
+            None,
+        )
+        .into_string();
         assert!(!svg.contains("<script") && !svg.contains('\0') && !svg.contains('\u{202e}'), "{svg}");
         assert!(svg.contains("&lt;/text&gt;&lt;script&gt;") && svg.contains("class=\"close\""));
     }

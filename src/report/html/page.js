@@ -75,10 +75,21 @@
   }, true);
   const openTarget = () => {
     const target = document.getElementById(location.hash.slice(1));
-    if (target && target.tagName === "TBODY") target.querySelector("details").open = true;
+    if (!target || target.tagName !== "TBODY") return;
+    if (target.hidden) {
+      for (const control of [search, kind, by]) control.value = "";
+      filter();
+    }
+    target.querySelector("details").open = true;
+    target.scrollIntoView();
   };
   addEventListener("hashchange", openTarget);
-  openTarget();
+  // A link to where the page stands already changes no hash.
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest("a");
+    if (link && link.hash === location.hash) openTarget();
+  });
   controls.hidden = rows.length === 0;
   filter();
+  openTarget();
 })();

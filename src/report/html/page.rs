@@ -2,15 +2,15 @@
 
 use super::shown::Shown;
 use super::table::{self, Files, Row, kind_class};
-use crate::report::diagnosis::Finding;
-use crate::report::figures::Figures;
+use crate::report::figures::{Cutter, Figures, SharedEnd};
 use crate::report::model::{Input, Summary};
+use crate::report::text::heading::legs;
 use crate::report::text::words::{counted, duration, grouped};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sha2::{Digest as _, Sha256};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
@@ -31,10 +31,12 @@ pub(super) struct Head<'a> {
     pub(super) summary: &'a Summary,
     pub(super) anomalies: &'a BTreeMap<String, u64>,
     pub(super) figures: &'a Figures,
+    /// The numbers of the connections that the table lists.
+    pub(super) listed: BTreeSet<u64>,
 }
 
-/// The page up to the first row of the table; `shown` connections are listed.
-pub(super) fn head(head: &Head<'_>, pictures: &Markup, shown: usize) -> String {
+/// The page up to the first row of the table.
+pub(super) fn head(head: &Head<'_>, pictures: &Markup) -> String {
     let answer = answer(head.summary, head.figures);
     let page = html! {
         (DOCTYPE)
@@ -58,10 +60,10 @@ pub(super) fn head(head: &Head<'_>, pictures: &Markup, shown: usize) -> String {
                 main {
                     section aria-labelledby="h-kinds" { h2 id="h-kinds" { "In short" } (kinds(head.summary)) }
                     section aria-labelledby="h-pictures" { h2 id="h-pictures" { "Pictures" } div class="pictures" { (pictures) } }
-                    section aria-labelledby="h-findings" { h2 id="h-findings" { "What to do" } (findings(&head.summary.findings)) }
+                    section aria-labelledby="h-findings" { h2 id="h-findings" { "What to do" } (findings(head)) }
                     (PreEscaped("<section aria-labelledby=\"connections\">"))
                     h2 id="connections" { "Connections" }
-                    (left_out(head.summary.connections, shown))
+                    (left_out(head.summary.connections, head.listed.len()))
                     (controls())
                     (PreEscaped("<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Table of connections\"><table id=\"table\">"))
                     (table::head())
@@ -99,39 +101,65 @@ fn policy() -> String {
 fn answer(summary: &Summary, figures: &Figures) -> String {
     let of = |kind: &str| summary.by_kind.get(kind).copied().unwrap_or(0);
     let (all, abnormal) = (summary.connections, of("abnormal"));
-    if all == 0 {
-        return format!("No WebSocket among {}.", counted(summary.other_tcp_connections, "TCP connection"));
+    match (all, abnormal) {
+        (0, _) => {
+            return format!(
+                "No WebSocket among {}.",
+                counted(summary.other_tcp_connections, "TCP connection")
+            );
+        }
+        (_, 0) => return without_abnormal(all, of),
+        _ => {}
     }
-    if abnormal == 0 {
-        let rest: Vec<String> =
-            [("refused", "were refused"), ("unknown", "ended unseen"), ("open", "were still open")]
-                .into_iter()
-                .filter(|(kind, _)| of(kind) > 0)
-                .map(|(kind, words)| format!("{} {words}", grouped(of(kind))))
-                .collect();
-        let rest = if rest.is_empty() { String::new() } else { format!("; {}", rest.join(", ")) };
-        return format!("None of {} is known to have ended abnormally{rest}.", counted(all, "WebSocket"));
-    }
-    let start = format!("{} of {} ended abnormally", grouped(abnormal), counted(all, "WebSocket"));
+    let start = match all {
+        1 => "The one WebSocket ended abnormally".to_owned(),
+        _ => format!("{} of {} ended abnormally", grouped(abnormal), counted(all, "WebSocket")),
+    };
     match figures.worst_cut() {
-        Some((count, server, by, silence)) => {
-            let silence =
-                silence.map(|seconds| format!(" after {} of silence", duration(seconds))).unwrap_or_default();
-            let them = if count == abnormal { "all".to_owned() } else { grouped(count) };
-            format!("{start}; {them} of them {}{silence}.", cut_by(by, server))
+        Some(shared) if abnormal == 1 => format!("{start}, {}.", cut_by(&shared)),
+        Some(shared) => {
+            let them = if shared.count == abnormal { "all".to_owned() } else { grouped(shared.count) };
+            format!("{start}; {them} of them {}.", cut_by(&shared))
         }
         None => format!("{start}."),
     }
 }
 
-fn cut_by(by: &str, server: &str) -> String {
-    match by {
-        "server" => format!("cut by {server}"),
-        "client" => format!("cut by clients of {server}"),
-        "network" => format!("lost in the network on the way to {server}"),
-        "proxy" => format!("cut by a proxy before {server}"),
-        _ => format!("at {server}"),
+fn without_abnormal(all: u64, of: impl Fn(&str) -> u64) -> String {
+    let was = |count: u64| if count == 1 { "was" } else { "were" };
+    let rest: Vec<String> = [
+        ("refused", format!("{} refused", was(of("refused")))),
+        ("unknown", "ended unseen".to_owned()),
+        ("open", format!("{} still open", was(of("open")))),
+    ]
+    .into_iter()
+    .filter(|(kind, _)| of(kind) > 0)
+    .map(
+        |(kind, words)| {
+            if all == 1 { format!("it {words}") } else { format!("{} {words}", grouped(of(kind))) }
+        },
+    )
+    .collect();
+    let rest = if rest.is_empty() { String::new() } else { format!("; {}", rest.join(", ")) };
+    match all {
+        1 => format!("The one WebSocket is not known to have ended abnormally{rest}."),
+        _ => format!("None of {} is known to have ended abnormally{rest}.", counted(all, "WebSocket")),
     }
+}
+
+fn cut_by(shared: &SharedEnd<'_>) -> String {
+    let server = shared.server.unwrap_or("server");
+    let cut = match shared.by {
+        Cutter::Server => format!("cut by {server}"),
+        Cutter::Client if shared.count == 1 => format!("cut by a client of {server}"),
+        Cutter::Client => format!("cut by clients of {server}"),
+        Cutter::Proxy => "cut by a proxy between client and server".to_owned(),
+        Cutter::Between => format!("reset by something between the ends on the way to {server}"),
+        Cutter::Timeout => format!("timed out: an end, or the path to {server}, had stopped answering"),
+        Cutter::Unclear => format!("at {server}"),
+    };
+    let silence = shared.silence_s.map(|seconds| format!(" after {} of silence", duration(seconds)));
+    cut + &silence.unwrap_or_default()
 }
 
 fn inputs(head: &Head<'_>) -> Markup {
@@ -142,6 +170,7 @@ fn inputs(head: &Head<'_>) -> Markup {
         p class="inputs" {
             @if let (Some(first), Some(last)) = (first, last) { (moment(first)) " to " (moment(last)) " UTC, " }
             (counted(packets, "packet")) ", " (counted(head.summary.other_tcp_connections, "other TCP connection"))
+            @if let Some(legs) = legs(head.summary.proxied_pairs) { ", " (legs) }
             @if head.summary.encrypted_connections > 0 { ", " (counted(head.summary.encrypted_connections, "TLS connection")) " not decrypted" }
         }
         details {
@@ -189,7 +218,8 @@ fn kinds(summary: &Summary) -> Markup {
     }
 }
 
-fn findings(findings: &[Finding]) -> Markup {
+fn findings(head: &Head<'_>) -> Markup {
+    let findings = &head.summary.findings;
     html! {
         @if findings.is_empty() { p { "Nothing was found that calls for advice." } }
         ol class="findings" {
@@ -200,7 +230,7 @@ fn findings(findings: &[Finding]) -> Markup {
                     @if !finding.connections.is_empty() {
                         p class="where" {
                             "Connections "
-                            @for id in finding.connections.iter().take(FINDING_CONNECTIONS) { a href=(format!("#c{id}")) { (id) } " " }
+                            @for id in finding.connections.iter().take(FINDING_CONNECTIONS) { (link(*id, &head.listed)) " " }
                             @if finding.connections.len() > FINDING_CONNECTIONS { "…" }
                         }
                     }
@@ -208,6 +238,11 @@ fn findings(findings: &[Finding]) -> Markup {
             }
         }
     }
+}
+
+/// A connection's number, which leads to its row where it has one.
+fn link(id: u64, listed: &BTreeSet<u64>) -> Markup {
+    html! { @if listed.contains(&id) { a href=(format!("#c{id}")) { (id) } } @else { (id) } }
 }
 
 fn left_out(connections: u64, shown: usize) -> Markup {

@@ -6,7 +6,7 @@ use crate::analyzer::ladder::Leg;
 use crate::report::diagnosis::Diagnosis;
 use crate::report::model::{Connection, Endpoint, Input};
 use crate::report::text::row::{end, request};
-use crate::report::text::words::{address, counted, duration};
+use crate::report::text::words::{address, counted, duration, stream_filter, untold};
 use crate::time::Timestamp;
 use maud::{Markup, html};
 use std::collections::HashMap;
@@ -132,7 +132,7 @@ impl Row {
                             summary { (self.why) }
                             div class="inside" {
                                 @if is_drawn && !self.rungs.is_empty() {
-                                    div class="draw" tabindex="0" role="region" aria-label="Ladder diagram" { (ladder::draw(&self.rungs, self.middle)) }
+                                    div class="draw" tabindex="0" role="region" aria-label="Ladder diagram" { (ladder::draw(&self.rungs, self.begun(), self.middle)) }
                                 }
                                 div {
                                     (self.list(files))
@@ -147,9 +147,14 @@ impl Row {
         }
     }
 
+    /// When it was opened, or its other leg was, if that came before: packets' times count from there.
+    fn begun(&self) -> Timestamp {
+        self.rungs.first().map_or(self.opened_at, |rung| rung.at.min(self.opened_at))
+    }
+
     /// The same packets in words.
     fn list(&self, files: &Files) -> Markup {
-        let opened = self.rungs.first().map(|rung| rung.at).unwrap_or_default();
+        let opened = self.begun();
         html! {
             ol class="packets" {
                 @for rung in &self.rungs {
@@ -218,13 +223,15 @@ fn day_and_time(rfc3339: &str) -> String {
 }
 
 fn details(connection: &Connection<'_>) -> Markup {
+    let kind = &*connection.verdict.kind;
     html! {
         @if let Some(stream) = connection.tcp_stream {
-            p class="filter" { "In Wireshark: " code { "tcp.stream eq " (stream) } }
+            p class="filter" { "In Wireshark: " code { @if let Some(filter) = stream_filter(connection) { (filter) } @else { "tcp.stream eq " (stream) } } }
         }
         dl {
-            dt { "Client was told" } dd { (told(&connection.endpoints.client)) }
-            dt { "Server was told" } dd { (told(&connection.endpoints.server)) }
+            @if let Some(stream) = connection.h2_stream { dt { "HTTP/2 stream" } dd { (stream) } }
+            dt { "Client was told" } dd { (told(&connection.endpoints.client, kind)) }
+            dt { "Server was told" } dd { (told(&connection.endpoints.server, kind)) }
             @for (name, value) in asked(connection) { dt { (name) } dd { (Shown::new(value)) } }
             @for one in &connection.diagnosis { dt { "Diagnosis, " (Shown::new(&one.confidence)) } dd { (diagnosis(one)) } }
             @if !connection.anomalies.is_empty() { dt { "Odd" } dd { (Shown::new(&connection.anomalies.join(", "))) } }
@@ -232,9 +239,14 @@ fn details(connection: &Connection<'_>) -> Markup {
     }
 }
 
-fn told(endpoint: &Endpoint) -> Markup {
-    let code = endpoint.code.map_or_else(|| "no code that could be told".to_owned(), |code| code.to_string());
-    html! { (code) " (" (Shown::new(&endpoint.certainty)) "): " (Shown::new(&endpoint.why)) }
+fn told(endpoint: &Endpoint, kind: &str) -> Markup {
+    html! {
+        @match endpoint.code {
+            Some(code) => { (code) " (" (Shown::new(&endpoint.certainty)) ")" }
+            None => (untold(kind, &endpoint.certainty)),
+        }
+        ": " (Shown::new(&endpoint.why))
+    }
 }
 
 fn diagnosis(one: &Diagnosis) -> Markup {

@@ -1,10 +1,11 @@
 //! What stands under a connection's line: why it was lost; with `--verbose`, everything that is known.
 
 use super::files::FileNames;
-use super::words::{counted, duration, time_of_day};
+use super::words::{counted, duration, stream_filter, time_of_day, untold};
 use crate::report::diagnosis::Diagnosis;
 use crate::report::escape::{cell, terminal};
 use crate::report::model::{Connection, Endpoint, Evidence, Handshake, Probable, Traffic};
+use crate::report::numbers::renamed;
 
 /// Columns of one header's value.
 const VALUE_WIDTH: usize = 100;
@@ -35,17 +36,14 @@ pub(super) fn likewise(before: &[String], now: &[String]) -> Option<String> {
     })
 }
 
-/// `text` without its packets' numbers, and these.
-fn without_packets(text: &str) -> (String, Vec<&str>) {
-    const PACKET: &str = "packet ";
-    let mut pieces = text.split(PACKET);
-    let (mut rest, mut packets) = (pieces.next().unwrap_or_default().to_owned(), Vec::new());
-    for piece in pieces {
-        let digits = piece.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(piece.len());
-        let (number, behind) = piece.split_at_checked(digits).unwrap_or((piece, ""));
-        packets.extend((!number.is_empty()).then_some(number));
-        rest += &format!("{PACKET}{behind}");
-    }
+/// `text` without its packets' numbers, and these, with their files.
+fn without_packets(text: &str) -> (String, Vec<String>) {
+    let mut packets = Vec::new();
+    let rest = renamed(text, |named| {
+        let file = named.file.map(|file| format!(" of file {file}")).unwrap_or_default();
+        packets.push(format!("{}{file}", named.packet));
+        "packet ".to_owned()
+    });
     (rest, packets)
 }
 
@@ -59,8 +57,12 @@ pub(super) fn of(connection: &Connection<'_>, files: &FileNames) -> Vec<String> 
     }
     if connection.verdict.kind != "open" {
         let told = [("client", &connection.endpoints.client), ("server", &connection.endpoints.server)];
-        lines.push(told.map(|(side, endpoint)| format!("{side} was told {}", code(endpoint))).join("; "));
+        let kind = &connection.verdict.kind;
+        lines.push(
+            told.map(|(side, endpoint)| format!("{side} was told {}", code(endpoint, kind))).join("; "),
+        );
     }
+    lines.extend(stream_filter(connection).map(|filter| format!("HTTP/2 stream; in Wireshark: {filter}")));
     lines.extend(connection.diagnosis.iter().map(cause));
     lines.extend(agreed(&connection.handshake));
     let traffic = &connection.traffic;
@@ -84,14 +86,13 @@ fn likeness(probable: &Probable<'_>) -> String {
 }
 
 /// `1006 (certain)`, `1001 or 1006 (ambiguous)`; with what its library makes of it.
-fn code(endpoint: &Endpoint) -> String {
+fn code(endpoint: &Endpoint, kind: &str) -> String {
     let one = |code: Option<u16>, alternatives: &[u16], certainty: &str| match code {
         Some(code) => {
             let codes: Vec<String> = std::iter::once(&code).chain(alternatives).map(u16::to_string).collect();
             format!("{} ({certainty})", codes.join(" or "))
         }
-        None if certainty == "unknown" => "a code that the packets do not tell".to_owned(),
-        None => "no code".to_owned(),
+        None => untold(kind, certainty).to_owned(),
     };
     let rfc = one(endpoint.code, &endpoint.alternatives, &endpoint.certainty);
     match &endpoint.reported_as {
@@ -162,6 +163,10 @@ mod tests {
         assert_eq!(
             short("packet 1, packet 2 and packet 3", "packet 4, packet 5 and packet 6").as_deref(),
             Some("likewise, in packets 4, 5 and 6")
+        );
+        assert_eq!(
+            short("FIN by server in packet 7 of file 1", "FIN by server in packet 7 of file 2").as_deref(),
+            Some("likewise, in packet 7 of file 2")
         );
         assert_eq!(short("no packet shows it", "no packet shows it").as_deref(), Some("likewise"));
         assert_eq!(short("FIN by server in packet 7", "FIN by client in packet 7"), None);

@@ -25,6 +25,9 @@ pub(super) fn write(
     }
     let others = counted(summary.other_tcp_connections, "other TCP connection");
     writeln!(out, "{}, {others}", counted(packets, "packet"))?;
+    if let Some(legs) = legs(summary.proxied_pairs) {
+        writeln!(out, "{legs}")?;
+    }
     if summary.encrypted_connections > 0 {
         let list =
             if style.lists_encrypted { "" } else { ", --encrypted lists those that look like a WebSocket" };
@@ -50,6 +53,18 @@ fn failed(all: u64, unopened: u64) -> String {
         1 if all == 1 => ", which never opened".to_owned(),
         _ if unopened == all => ", none of which opened".to_owned(),
         _ => format!(", {} of which never opened", grouped(unopened)),
+    }
+}
+
+/// What is to be said of connections of which two are one WebSocket.
+pub(in crate::report) fn legs(pairs: u64) -> Option<String> {
+    match pairs {
+        0 => None,
+        1 => Some("1 pair of them is one WebSocket: its legs before and behind a proxy".to_owned()),
+        many => Some(format!(
+            "{} pairs of them are one WebSocket each: its legs before and behind a proxy",
+            grouped(many)
+        )),
     }
 }
 

@@ -76,6 +76,8 @@ pub(super) struct Row {
     pub(super) opened_at: String,
     pub(super) cells: [String; Column::ALL.len()],
     pub(super) kind: String,
+    /// For the line by itself, which has no number of TCP's.
+    pub(super) h2_stream: Option<u32>,
     pub(super) details: Vec<String>,
 }
 
@@ -85,7 +87,7 @@ impl Row {
         let opened_at = connection.opened_at.to_rfc3339();
         let cells = Column::ALL.map(|column| match column {
             Column::File => files.name(&connection.file).to_owned(),
-            Column::Stream => connection.tcp_stream.map(|stream| stream.to_string()).unwrap_or_default(),
+            Column::Stream => stream(connection),
             Column::Opened => time_of_day(&opened_at, 3).to_owned(),
             Column::Client => address(&connection.client.address.to_string(), connection.client.port),
             Column::Server => address(&connection.server.address.to_string(), connection.server.port),
@@ -96,7 +98,8 @@ impl Row {
             Column::By => connection.verdict.closed_by.as_deref().unwrap_or_default().to_owned(),
             Column::Request => request(connection),
         });
-        Row { opened_at, cells, kind: connection.verdict.kind.clone().into_owned(), details }
+        let kind = connection.verdict.kind.clone().into_owned();
+        Row { opened_at, cells, kind, h2_stream: connection.h2_stream, details }
     }
 
     /// The day on which it was opened.
@@ -120,6 +123,9 @@ impl Row {
             self.cell(Column::By),
         );
         let _ = write!(line, "  {} -> {}", self.cell(Column::Client), self.cell(Column::Server));
+        if let Some(stream) = self.h2_stream {
+            let _ = write!(line, " HTTP/2 stream {stream}");
+        }
         if !self.cell(Column::Via).is_empty() {
             let _ = write!(line, " via {}", self.cell(Column::Via));
         }
@@ -131,6 +137,13 @@ impl Row {
         line.truncate(line.trim_end().len());
         line
     }
+}
+
+/// `7`; `7/11` is stream 11 of HTTP/2 on it.
+fn stream(connection: &Connection<'_>) -> String {
+    let number = |stream: Option<u32>| stream.map(|stream| stream.to_string()).unwrap_or_default();
+    let tcp = number(connection.tcp_stream);
+    if connection.h2_stream.is_some() { format!("{tcp}/{}", number(connection.h2_stream)) } else { tcp }
 }
 
 /// What was asked for: `example.org/ws`; the host only where it says more than the server's address.

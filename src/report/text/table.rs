@@ -121,7 +121,13 @@ mod tests {
             Column::By => "server".to_owned(),
             Column::Request => request.to_owned(),
         });
-        Row { opened_at: String::new(), cells, kind: "coded".to_owned(), details: Vec::new() }
+        Row {
+            opened_at: String::new(),
+            cells,
+            kind: "coded".to_owned(),
+            h2_stream: None,
+            details: Vec::new(),
+        }
     }
 
     #[test]

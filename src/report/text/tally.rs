@@ -24,13 +24,17 @@ const KINDS: [(&str, &str); 5] = [
     ("open", "open when the capture ended"),
 ];
 
+/// What ended it (`teardown.kind`), and the status of the answer to its request.
+type End<'a> = (&'a str, Option<u16>);
+
 impl Tally {
     pub(super) fn count(&mut self, connection: &Connection<'_>) {
         let is_unanswered = connection.handshake.seen == "request";
         let verdict = &connection.verdict;
+        let end = (connection.teardown.kind.as_ref(), connection.handshake.status);
         let never_opened = verdict.kind == "refused" || (verdict.kind == "open" && is_unanswered);
         self.unopened += u64::from(never_opened);
-        *self.place(verdict, connection.handshake.status, is_unanswered) += 1;
+        *self.place(verdict, end, is_unanswered) += 1;
     }
 
     /// Those that did not become a WebSocket: refused, or not answered when the capture ended.
@@ -38,16 +42,16 @@ impl Tally {
         self.unopened
     }
 
-    /// Takes back what [`Tally::count`] counted of a connection that was not refused.
+    /// Takes back what [`Tally::count`] counted of a connection that was neither refused nor reset nor closed.
     pub(super) fn uncount(&mut self, verdict: &Verdict<'_>) {
-        let count = self.place(verdict, None, false);
+        let count = self.place(verdict, ("", None), false);
         *count = count.saturating_sub(1);
     }
 
-    fn place(&mut self, verdict: &Verdict<'_>, status: Option<u16>, is_unanswered: bool) -> &mut u64 {
+    fn place(&mut self, verdict: &Verdict<'_>, end: End<'_>, is_unanswered: bool) -> &mut u64 {
         let order = KINDS.iter().position(|(kind, _)| *kind == verdict.kind).unwrap_or(KINDS.len());
         let by = verdict.closed_by.as_deref().unwrap_or_default().to_owned();
-        let detail = detail(verdict, status, is_unanswered);
+        let detail = detail(verdict, end, is_unanswered);
         let counts = self.counts.entry((order, detail)).or_default();
         counts.entry(by).or_default()
     }
@@ -85,10 +89,10 @@ fn who(by: &BTreeMap<String, u64>) -> String {
 }
 
 /// What tells ends of one kind apart.
-fn detail(verdict: &Verdict<'_>, status: Option<u16>, is_unanswered: bool) -> String {
+fn detail(verdict: &Verdict<'_>, (end, status): End<'_>, is_unanswered: bool) -> String {
     match (verdict.kind.as_ref(), &verdict.cause, &verdict.blind) {
         ("coded", ..) => code(&verdict.label),
-        ("abnormal", Some(cause), _) => format!("{cause}: {}", cause_meaning(cause)),
+        ("abnormal", Some(cause), _) => format!("{cause}: {}", cause_meaning(cause, end)),
         ("unknown", _, Some(blind)) => format!("{blind}: {}", blind_meaning(blind)),
         ("refused", ..) => match status {
             Some(status) => format!("status {status}"),
@@ -106,10 +110,14 @@ fn code(label: &str) -> String {
     }
 }
 
-fn cause_meaning(cause: &str) -> &'static str {
-    match cause {
-        "rst" => "TCP was reset",
-        "fin" => "TCP was closed, the WebSocket was not",
+/// What ended is TCP, or a stream of HTTP/2, or that stream with its connection.
+fn cause_meaning(cause: &str, end: &str) -> &'static str {
+    match (cause, end) {
+        ("rst", "rst_stream") => "RST_STREAM cut the HTTP/2 stream off",
+        ("rst", _) => "TCP was reset",
+        ("fin", "end_stream") => "END_STREAM ended the HTTP/2 stream, the WebSocket was not closed",
+        ("fin", "goaway") => "GOAWAY gave up the HTTP/2 connection, the WebSocket was not closed",
+        ("fin", _) => "TCP was closed, the WebSocket was not",
         _ => "one end had stopped answering",
     }
 }

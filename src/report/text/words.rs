@@ -1,5 +1,7 @@
 //! Numbers, times and addresses as people read them.
 
+use crate::report::model::Connection;
+
 /// `12`, `1,234,567`.
 pub(in crate::report) fn grouped(number: u64) -> String {
     let digits = number.to_string();
@@ -40,6 +42,24 @@ pub(in crate::report) fn duration(seconds: f64) -> String {
         1..48 => format!("{hours}h {:02}m", minutes % 60),
         _ => format!("{}d {:02}h", hours / 24, hours % 24),
     }
+}
+
+/// What an application was told that was given no code: `kind` is the verdict's, `certainty` that of the code.
+#[must_use]
+pub fn untold(kind: &str, certainty: &str) -> &'static str {
+    match (kind, certainty) {
+        // Its handshake failed, so that it saw no connection at all.
+        ("refused", _) => "nothing",
+        ("open", _) => "nothing yet",
+        (_, "unknown") => "a code that the packets do not tell",
+        _ => "no code",
+    }
+}
+
+/// Wireshark's filter for a stream of HTTP/2; `None`: it is none, or TCP's number is not known.
+pub(in crate::report) fn stream_filter(connection: &Connection<'_>) -> Option<String> {
+    let (tcp, stream) = (connection.tcp_stream?, connection.h2_stream?);
+    Some(format!("tcp.stream eq {tcp} && http2.streamid eq {stream}"))
 }
 
 /// `2026-11-22` of `2026-11-22T20:14:38.123456789Z`.

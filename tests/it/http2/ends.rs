@@ -264,3 +264,22 @@ fn a_window_used_up_while_a_close_waits_is_an_anomaly_and_a_finding() {
     assert!(!has(outcome.only(), "http2_window_exhausted"));
     assert!(run::findings(&outcome).iter().all(|one| one.id != "flow-control-exhausted"));
 }
+
+#[test]
+fn a_close_that_a_reset_of_the_stream_met_is_told_in_the_stream_s_words() {
+    let mut conn = opened(&[1, 3]);
+    conn.server_sends(&h2::rst(1, INTERNAL_ERROR)).client_sends(&h2::close(Client, 1, 1000));
+    let outcome = run::analyze_packets(&conn.packets());
+    let why = &on(&outcome, 1).endpoints.server.why;
+    let says =
+        "; server aborted the stream by RST_STREAM (INTERNAL_ERROR) in packet 17 before it had received it";
+    assert!(why.ends_with(says), "{why}");
+}
+
+#[test]
+fn a_close_on_a_stream_that_did_not_end_says_that_the_stream_had_not() {
+    let mut conn = opened(&[1]);
+    conn.client_sends(&h2::close(Client, 1, 1000)).acks(Server);
+    let why = run::analyze_packets(&conn.packets()).only().verdict.why.clone();
+    assert!(why.ends_with("; the stream had not ended when the capture did"), "{why}");
+}

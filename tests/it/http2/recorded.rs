@@ -326,3 +326,50 @@ fn tshark_finds_the_same_frames() {
         assert_eq!(ours, theirs, "{}", file.display());
     }
 }
+
+#[test]
+fn what_frames_of_http2_ended_is_not_told_in_the_words_of_tcp() {
+    let (mut told, mut of_frames) = (0, 0);
+    for (path, _) in fixtures() {
+        let outcome = run::analyze_path(&path);
+        for found in outcome.connections.iter().filter(|found| found.h2_stream.is_some()) {
+            // Where TCP ended beneath a stream, its words are the right ones.
+            if found.evidence.iter().any(|item| item.what == "FIN" || item.what.starts_with("RST (")) {
+                continue;
+            }
+            let ends = [&found.endpoints.client, &found.endpoints.server];
+            let whys = ends.into_iter().map(|end| end.why.as_str()).chain([found.verdict.why.as_ref()]);
+            for text in whys.chain(found.diagnosis.iter().map(|one| one.text.as_str())) {
+                for word in ["closed TCP", "aborted TCP", "dropped TCP", "FIN", "socket", "TCP had not"] {
+                    assert!(!text.contains(word), "{}: {text}", path.display());
+                }
+                told += 1;
+                of_frames += u64::from(text.contains("END_STREAM") || text.contains("RST_STREAM"));
+            }
+        }
+    }
+    assert!(told > 150 && of_frames > 80, "{told}, {of_frames}");
+}
+
+#[test]
+fn the_summary_of_streams_says_which_frame_of_http2_ended_them() {
+    let run = |name: &str| {
+        let path = format!("{}/fixtures/http2/{name}.pcapng", env!("CARGO_MANIFEST_DIR"));
+        let output = Command::new(env!("CARGO_BIN_EXE_wsclose")).arg(path).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let cases = [
+        (
+            "node-h2c-closes",
+            vec!["fin: END_STREAM ended the HTTP/2 stream", "rst: RST_STREAM cut the HTTP/2 stream off"],
+        ),
+        ("node-h2c-goaway-error", vec!["fin: GOAWAY gave up the HTTP/2 connection"]),
+        ("node-h2c-server-killed", vec!["fin: TCP was closed"]),
+    ];
+    for (name, says) in cases {
+        let text = run(name);
+        let told = text.lines().filter(|line| line.contains(" fin: ") || line.contains(" rst: "));
+        assert_eq!(told.count(), says.len(), "{text}");
+        assert!(says.iter().all(|words| text.contains(words)), "{text}");
+    }
+}
