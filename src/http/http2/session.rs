@@ -3,7 +3,7 @@
 use super::error_code::ErrorCode;
 use super::flow_control::{Window, Windows};
 use super::frame::{self, Flags, FrameHeader, FrameType, GoAway, Setting, StreamId, block_fragment};
-use super::half::{Block, Half, Hit, Piece, Run};
+use super::half::{Block, Half, Piece, Run};
 use super::head::{Head, Nothing};
 use super::hpack::{self, Decoder};
 use crate::anomaly::{Anomaly, AnomalySet};
@@ -13,6 +13,8 @@ use crate::moment::Moment;
 use crate::side::{PerSide, Side};
 use crate::tcp::stream_event::{Gap, GapCause, StreamEvent, Wire};
 use std::ops::Range;
+
+mod holes;
 
 /// Length of a hole in a stream's content where it is unknown: more than any frame has left.
 const UNKNOWN_LEN: u64 = u64::MAX / 2;
@@ -289,31 +291,6 @@ impl Session {
         }
     }
 
-    /// Bytes pass of which nobody knows where frames begin.
-    fn skip<S: Http2Sink>(&mut self, run: &Run<'_>, call: &mut Call<'_, S>) {
-        if self.holes[call.side].is_none() && !run.bytes.is_empty() {
-            let (at, offset) = (run.at, run.offset);
-            self.hide(Gap { at, offset, len: UNKNOWN_LEN, cause: GapCause::Lost, unsent_at: None }, call);
-        }
-    }
-
-    /// The sender is out of sight from here on: for the streams that are followed, and for those that begin meanwhile.
-    fn hide<S: Http2Sink>(&mut self, gap: Gap, call: &mut Call<'_, S>) {
-        let gap = Gap { len: UNKNOWN_LEN, ..gap };
-        *self.holes.get_mut(call.side) = Some(gap);
-        call.send(Http2Event::Lost(gap));
-    }
-
-    /// Tells of a stream that begins, and that a side is out of sight.
-    fn begin<S: Http2Sink>(&self, stream: StreamId, event: Http2Event<'_>, call: &mut Call<'_, S>) {
-        call.send(event);
-        for side in Side::BOTH {
-            if let Some(gap) = self.holes[side] {
-                call.sink.http2(side, Http2Event::Content { stream, event: StreamEvent::Gap(gap) });
-            }
-        }
-    }
-
     fn data_begins<S: Http2Sink>(&mut self, header: FrameHeader, at: Moment, call: &mut Call<'_, S>) {
         self.check(header, call.side);
         self.windows.connection.get_mut(call.side).sent(header.length, at);
@@ -563,48 +540,6 @@ impl Session {
             let begin = if self.unseen.is_empty() { self.latest.0 + 1 } else { self.unseen.start };
             self.unseen = begin..u32::MAX;
         }
-    }
-
-    fn gap<S: Http2Sink>(&mut self, gap: Gap, call: &mut Call<'_, S>) {
-        let side = call.side;
-        match self.halves.get_mut(side).gap(gap.len, gap.cause == GapCause::ByteOrFin) {
-            Hit::Nothing => {}
-            Hit::Data(header, len, ends) => {
-                let stream = header.stream;
-                if len > 0 && call.sink.is_followed(stream) {
-                    call.send(Http2Event::Content { stream, event: StreamEvent::Gap(Gap { len, ..gap }) });
-                }
-                if ends {
-                    call.ends(
-                        header,
-                        gap.at,
-                        Wire { end: gap.offset.saturating_add(gap.len), peer_acked: None },
-                    );
-                }
-            }
-            Hit::Payload(header) => self.lost_payload(header, gap, call),
-            Hit::Boundary => self.lost_boundary(gap, call),
-        }
-    }
-
-    /// The payload of a frame that matters is not whole: of a header block the fields are lost, of others too much.
-    fn lost_payload<S: Http2Sink>(&mut self, header: FrameHeader, gap: Gap, call: &mut Call<'_, S>) {
-        let is_block = matches!(
-            header.frame_type,
-            FrameType::HEADERS | FrameType::PUSH_PROMISE | FrameType::CONTINUATION
-        );
-        if is_block {
-            let wire = Wire { end: gap.offset.saturating_add(gap.len), peer_acked: None };
-            self.frame(header, None, gap.at, wire, call);
-        } else {
-            self.is_whole = false;
-            call.send(Http2Event::Lost(Gap { len: UNKNOWN_LEN, ..gap }));
-        }
-    }
-
-    fn lost_boundary<S: Http2Sink>(&mut self, gap: Gap, call: &mut Call<'_, S>) {
-        self.lose_tables(call.side);
-        self.hide(gap, call);
     }
 }
 
