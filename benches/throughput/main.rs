@@ -26,6 +26,7 @@
 
 mod check;
 mod connection;
+mod floor;
 mod generate;
 mod instructions;
 mod measure;
@@ -73,6 +74,8 @@ struct Options {
     memory_test: Option<f64>,
     /// Inner call: write this workload's capture to the data directory.
     generate: Option<String>,
+    /// Inner call: walk over this capture as the bare floor does.
+    floor: Option<PathBuf>,
     /// Inner call: write a stream of so many gigabytes to standard output.
     pipe_gb: Option<f64>,
 }
@@ -99,6 +102,7 @@ impl Options {
             update: false,
             memory_test: None,
             generate: None,
+            floor: None,
             pipe_gb: None,
         };
         let mut args = std::env::args().skip(1);
@@ -125,6 +129,7 @@ impl Options {
             "--workload" => self.workload = Some(value),
             "--memory-test" => self.memory_test = Some(parse_or(Some(value), name, 0.0)?),
             "--generate" => self.generate = Some(value),
+            "--floor" => self.floor = Some(value.into()),
             "--write" => self.write = Some(value.into()),
             "--pipe-gb" => self.pipe_gb = Some(parse_or(Some(value), name, 0.0)?),
             _ => return Err(format!("{name}: unknown option")),
@@ -148,6 +153,10 @@ fn main() -> ExitCode {
             workload::stream(*gigabytes, options.seed, BufWriter::with_capacity(1 << 20, io::stdout()))
                 .map(|_| true)
         }
+        Options { floor: Some(file), .. } => floor::walk(file).map(|counts| {
+            println!("{counts:?}");
+            counts.frames > 0
+        }),
         Options { generate: Some(name), .. } => write_workload(&options, name).map(|()| true),
         Options { instructions: true, .. } => count_instructions(&options),
         Options { codes: true, .. } => {

@@ -3,7 +3,7 @@
 use crate::measure::{Cost, run};
 use std::collections::BTreeMap;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// A program that reads a capture.
@@ -13,6 +13,8 @@ pub enum Peer {
     Cat,
     /// libpcap's read loop, every packet written to /dev/null.
     Tcpdump,
+    /// The least that walking over the frames takes: see `floor`.
+    Floor,
     Wsclose,
     /// The totals alone, without the list of connections.
     WscloseSummary,
@@ -21,22 +23,26 @@ pub enum Peer {
 }
 
 impl Peer {
-    pub const ALL: [Peer; 5] = [Peer::Cat, Peer::Tcpdump, Peer::Wsclose, Peer::WscloseSummary, Peer::Tshark];
+    pub const ALL: [Peer; 6] =
+        [Peer::Cat, Peer::Tcpdump, Peer::Floor, Peer::Wsclose, Peer::WscloseSummary, Peer::Tshark];
 
     pub fn name(self) -> &'static str {
         match self {
             Peer::Cat => "cat",
             Peer::Tcpdump => "tcpdump",
+            Peer::Floor => "floor",
             Peer::Wsclose => "wsclose",
             Peer::WscloseSummary => "totals",
             Peer::Tshark => "tshark",
         }
     }
 
-    fn program(self) -> &'static str {
+    fn program(self) -> PathBuf {
         match self {
-            Peer::Wsclose | Peer::WscloseSummary => env!("CARGO_BIN_EXE_wsclose"),
-            _ => self.name(),
+            Peer::Wsclose | Peer::WscloseSummary => env!("CARGO_BIN_EXE_wsclose").into(),
+            // This program.
+            Peer::Floor => std::env::current_exe().unwrap(),
+            _ => self.name().into(),
         }
     }
 
@@ -44,6 +50,7 @@ impl Peer {
         let mut command = Command::new(self.program());
         match self {
             Peer::Cat => command.arg(file),
+            Peer::Floor => command.arg("--floor").arg(file),
             Peer::Tcpdump => command.arg("-r").arg(file).args(["-w", "/dev/null"]),
             Peer::Wsclose => command.args(["analyze", "--format", "json", "-o", "/dev/null"]).arg(file),
             Peer::WscloseSummary => {
@@ -75,6 +82,9 @@ impl Peer {
 
     /// The first line of `--version`; `None` where the program is not installed or says nothing.
     pub fn version(self) -> Option<String> {
+        if self == Peer::Floor {
+            return Some("floor: a walk over the frames and nothing else".to_owned());
+        }
         let output = Command::new(self.program()).arg("--version").output().ok()?;
         let text = [output.stdout, output.stderr].concat();
         String::from_utf8_lossy(&text).lines().next().map(str::to_owned)

@@ -30,8 +30,8 @@ pub fn render(results: &[Result], codes: &[Row], setting: &str, versions: &[Stri
     for version in versions {
         let _ = writeln!(page, "- {version}");
     }
-    page.push_str("\n| workload | packets | GB | cat s | tcpdump s | wsclose s (CPU) | wall / tcpdump | aim | with `--summary` | tshark CPU / ours | aim | peak MB | aim |\n");
-    page.push_str("|---|---|---|---|---|---|---|---|---|---|---|---|---|\n");
+    page.push_str("\n| workload | packets | GB | cat s | tcpdump s | floor / tcpdump | wsclose s (CPU) | wall / tcpdump | aim | with `--summary` | tshark CPU / ours | aim | peak MB | aim |\n");
+    page.push_str("|---|---|---|---|---|---|---|---|---|---|---|---|---|---|\n");
     for result in results {
         row(&mut page, result);
     }
@@ -54,11 +54,12 @@ fn row(page: &mut String, result: &Result) {
     let tcpdump = wall(Peer::Tcpdump);
     let _ = writeln!(
         page,
-        "| {} | {} | {:.3} | {:.3} | {tcpdump:.3} | {:.3} ({cpu:.3}) | {:.2} | {wall_aim:.2} | {:.2} | {} | {} | {memory:.1} | {memory_aim:.0} |",
+        "| {} | {} | {:.3} | {:.3} | {tcpdump:.3} | {:.2} | {:.3} ({cpu:.3}) | {:.2} | {wall_aim:.2} | {:.2} | {} | {} | {memory:.1} | {memory_aim:.0} |",
         result.name,
         result.truth.packets,
         result.truth.bytes as f64 / 1e9,
         wall(Peer::Cat),
+        wall(Peer::Floor) / tcpdump,
         wall(Peer::Wsclose),
         wall(Peer::Wsclose) / tcpdump,
         wall(Peer::WscloseSummary) / tcpdump,
