@@ -83,6 +83,8 @@ struct Reel {
     tail_bytes: usize,
     /// Its first bytes ask for a WebSocket, or may.
     is_wanted: bool,
+    /// A stream of it was reported; others may follow, with what all of them need. The next SYN is another connection's.
+    is_shared: bool,
 }
 
 impl Reel {
@@ -154,6 +156,9 @@ impl Recorder {
     }
 
     fn keep(&mut self, key: Key, interest: Interest, packet: &PacketRef, bytes: &[u8]) {
+        if interest == Interest::Opens && self.reels.get(&key).is_some_and(|reel| reel.is_shared) {
+            self.forget(&key);
+        }
         let is_known = self.reels.contains_key(&key);
         match interest {
             Interest::None if !is_known => return,
@@ -261,7 +266,10 @@ impl Recorder {
             let last = reel.tail.back().or(reel.head.last());
             last.is_none_or(|last| last.at.at <= record.last.at)
         };
-        if has_ended && self.reels.get(&key).is_some_and(is_last) {
+        if record.teardown.stream.is_some() {
+            // Its connection may go on.
+            self.reels.get_mut(&key).into_iter().for_each(|reel| reel.is_shared = true);
+        } else if has_ended && self.reels.get(&key).is_some_and(is_last) {
             self.forget(&key);
         }
         Ok(())
@@ -284,7 +292,7 @@ impl Recorder {
         record: &ConnectionRecord,
         connection: &Connection<'_>,
     ) -> std::io::Result<()> {
-        let span = record.opened.at..=record.last.at;
+        let span = record.tcp_opened().at..=record.last.at;
         let packets = || reel.head.iter().chain(&reel.tail).filter(|packet| span.contains(&packet.at.at));
         // As sentences name them, where each interface counts its own.
         let numbers: HashMap<(u32, u32), u32> =
@@ -394,7 +402,7 @@ fn key(one: Endpoint, other: Endpoint, encapsulation: EncapsulationId) -> Key {
     (one.min(other), one.max(other), encapsulation)
 }
 
-/// `20261122T201438.176862Z-1006-10.0.0.1_1024-10.99.0.1_9001.pcapng`.
+/// `20261122T201438.176862Z-1006-10.0.0.1_1024-10.99.0.1_9001.pcapng`; of a stream of HTTP/2 with its number behind it.
 fn file_name(connection: &Connection<'_>) -> String {
     let time: String =
         connection.ended_at.to_rfc3339().chars().take(26).filter(|c| !"-:".contains(*c)).collect();
@@ -403,7 +411,8 @@ fn file_name(connection: &Connection<'_>) -> String {
         text.replace(['[', ']'], "").replace(':', "_")
     };
     let (client, server) = (end(&connection.client), end(&connection.server));
-    format!("{time}Z-{}-{client}-{server}.{ENDING}", connection.verdict.label)
+    let stream = connection.h2_stream.map(|stream| format!("-{stream}")).unwrap_or_default();
+    format!("{time}Z-{}-{client}-{server}{stream}.{ENDING}", connection.verdict.label)
 }
 
 /// Was the file written by a recorder?
@@ -416,6 +425,10 @@ fn is_ours(path: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use wsclose::analyzer::{Analyzer, Options};
+    use wsclose::capture::file::FileSource;
+    use wsclose::capture::{More, Source as _};
+    use wsclose::report::build::{self, Context};
 
     #[test]
     fn only_what_may_ask_for_a_websocket_is_recorded() {
@@ -451,6 +464,69 @@ mod tests {
         }
     }
 
+    fn settings(folder: &Path, only: Vec<Selector>) -> Settings {
+        Settings {
+            folder: folder.to_owned(),
+            budget: 1 << 20,
+            disk: 1 << 30,
+            only,
+            interfaces: vec!["eth0".to_owned()],
+        }
+    }
+
+    /// The verdicts on a capture, by stream of HTTP/2; each connection is shown to `see` as live capture does.
+    fn verdicts(
+        path: &Path,
+        mut see: impl FnMut(&Block, Vec<(Box<ConnectionRecord>, bool)>),
+    ) -> Vec<(Option<u32>, String)> {
+        let mut source = FileSource::open(path, 0, &Limits::default()).unwrap();
+        let mut analyzer = Analyzer::new(Options::default());
+        let (mut block, mut found) = (Block::default(), Vec::new());
+        loop {
+            let more = source.read_block(&mut block).unwrap();
+            analyzer.handle_block(&block);
+            if more == More::No {
+                analyzer.finish();
+            }
+            let records: Vec<_> = std::iter::from_fn(|| analyzer.poll_record()).collect();
+            found.extend(records.iter().map(|one| {
+                let stream = one.teardown.stream.as_ref().map(|stream| stream.id.0);
+                (stream, format!("{:?} {:?}", one.verdict.kind, one.verdict.closed_by))
+            }));
+            see(&block, records.into_iter().map(|one| (one, true)).collect());
+            if more == More::No {
+                return found;
+            }
+        }
+    }
+
+    #[test]
+    fn each_stream_of_a_connection_has_a_file_that_tells_the_same_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let only = vec![Selector::parse("1006").unwrap()];
+        let mut recorder = Recorder::new(settings(folder.path(), only), &Limits::default()).unwrap();
+        let fixture =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/http2/node-h2c-server-killed.pcapng");
+        let files = [fixture.to_str().unwrap().to_owned()];
+        let context = Context { files: &files, redact: false };
+        let whole = verdicts(&fixture, |block, records| {
+            recorder.take(block);
+            for (record, has_ended) in records {
+                recorder.reported(&record, &build::connection(1, &record, context), has_ended).unwrap();
+            }
+        });
+        let lost: Vec<_> = whole.iter().filter(|(_, verdict)| verdict.contains("Abnormal")).collect();
+        assert!(lost.len() > 1, "several streams end with the connection: {whole:?}");
+        let names: Vec<_> =
+            std::fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().path()).collect();
+        assert_eq!(names.len(), lost.len());
+        for (stream, verdict) in lost {
+            let ending = format!("-{}.pcapng", stream.unwrap());
+            let file = names.iter().find(|name| name.to_str().unwrap().ends_with(&ending)).unwrap();
+            assert!(verdicts(file, |_, _| {}).contains(&(*stream, verdict.clone())), "stream {stream:?}");
+        }
+    }
+
     fn packet(number: u32) -> PacketRef {
         let at = Moment::new(wsclose::time::Timestamp::from_nanos(i64::from(number)), number, 0);
         PacketRef { at, link_type: LinkType::ETHERNET, fcs_len: 0, range: 0..0, original_len: 1_000 }
@@ -464,14 +540,7 @@ mod tests {
     #[test]
     fn the_budget_holds_and_a_busy_connection_does_not_push_out_a_quiet_ones_handshake() {
         let folder = tempfile::tempdir().unwrap();
-        let settings = Settings {
-            folder: folder.path().to_owned(),
-            budget: 1 << 20,
-            disk: 1,
-            only: Vec::new(),
-            interfaces: Vec::new(),
-        };
-        let mut recorder = Recorder::new(settings, &Limits::default()).unwrap();
+        let mut recorder = Recorder::new(settings(folder.path(), Vec::new()), &Limits::default()).unwrap();
         recorder.keep(ends(1), Interest::Wanted, &packet(1), &[0; 500]);
         for number in 2..50_000 {
             let port = u16::try_from(2 + number % 40).unwrap();
