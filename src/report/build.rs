@@ -56,6 +56,7 @@ pub fn connection<'a>(id: u64, record: &'a ConnectionRecord, context: Context<'a
         h2_stream: record.teardown.stream.as_ref().map(|stream| stream.id.0),
         client: address(record.client),
         server: address(record.server),
+        front_leg: None,
         carrier: carrier(record).into(),
         tls: record.tls.as_deref().map(|facts| tls::of(record, facts, context)),
         encapsulation: record.encapsulation_names.iter().map(|name| Cow::Borrowed(name.as_str())).collect(),

@@ -3,7 +3,8 @@
 //! All of it is bounded: bins, not values; the rest of many addresses in one sum. Only reconnects need times, of so many
 //! connections at most.
 
-use super::model::{Connection, Verdict};
+use super::model::Connection;
+use super::sockets::Sockets;
 use super::text::words::address;
 use crate::time::Timestamp;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -23,8 +24,6 @@ const ADDRESSES_MAX: usize = 65_536;
 /// Connections whose times are remembered for reconnects, 32 bytes each: an end may be reported long after the
 /// connection that followed on it, so that all are needed.
 const TIMES_MAX: usize = 1 << 20;
-/// Lengths of silence told apart, in tenths of a second, for each server.
-const SILENCES_MAX: usize = 256;
 /// Widths of a column of the timeline, each a multiple of the one before, in milliseconds.
 const WIDTHS_MS: [i64; 17] = [
     1,
@@ -175,58 +174,6 @@ impl Addresses {
     }
 }
 
-/// What cut connections short, as far as a sentence about many tells it apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Cutter {
-    /// Their server.
-    Server,
-    /// Their clients.
-    Client,
-    /// A proxy, each of whose two legs has a server of its own.
-    Proxy,
-    /// A reset that neither end sent.
-    Between,
-    /// An end, or the path to it, stopped answering.
-    Timeout,
-    /// The packets do not tell.
-    Unclear,
-}
-
-impl Cutter {
-    fn of(verdict: &Verdict<'_>) -> Cutter {
-        match (verdict.closed_by.as_deref(), verdict.cause.as_deref()) {
-            (_, Some("timeout")) => Cutter::Timeout,
-            (Some("server"), _) => Cutter::Server,
-            (Some("client"), _) => Cutter::Client,
-            (Some("proxy"), _) => Cutter::Proxy,
-            (Some("network"), _) => Cutter::Between,
-            _ => Cutter::Unclear,
-        }
-    }
-}
-
-/// Abnormal ends that many connections share.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct SharedEnd<'a> {
-    /// How many connections share it.
-    pub count: u64,
-    /// Their server; `None` where a proxy cut them.
-    pub server: Option<&'a str>,
-    /// What cut them.
-    pub by: Cutter,
-    /// The silence before their ends that they share, in seconds. `None` of a timeout: its silence is how long the other
-    /// end went on trying.
-    pub silence_s: Option<f64>,
-}
-
-/// Abnormal ends that one server's connections share, or those that proxies ended.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Cut {
-    count: u64,
-    /// By tenths of a second.
-    silences: BTreeMap<i64, u64>,
-}
-
 /// When a connection between one pair of addresses was opened, and when it ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Times {
@@ -253,7 +200,8 @@ pub struct Figures {
     /// Client address and server, by number.
     pairs: HashMap<(String, String), u32>,
     times: Vec<Times>,
-    cuts: HashMap<(Cutter, Option<String>), Cut>,
+    /// The WebSockets that the connections are.
+    pub sockets: Sockets,
 }
 
 impl Figures {
@@ -272,27 +220,11 @@ impl Figures {
         }
         if verdict.kind == "abnormal" {
             connection.idle_before_end_s.into_iter().for_each(|seconds| self.silences.add(seconds));
-            self.count_cut(connection, &server);
         }
+        self.sockets.count(connection);
         self.note_times(connection, (client.clone(), server.clone()), is_open);
         self.clients.add(client, &verdict.kind);
         self.servers.add(server, &verdict.kind);
-    }
-
-    fn count_cut(&mut self, connection: &Connection<'_>, server: &str) {
-        let by = Cutter::of(&connection.verdict);
-        let key = (by, (by != Cutter::Proxy).then(|| server.to_owned()));
-        if self.cuts.len() >= ADDRESSES_MAX && !self.cuts.contains_key(&key) {
-            return;
-        }
-        let cut = self.cuts.entry(key).or_default();
-        cut.count += 1;
-        let tenths = connection.idle_before_end_s.map(tenths);
-        if let Some(tenths) = tenths
-            && (cut.silences.len() < SILENCES_MAX || cut.silences.contains_key(&tenths))
-        {
-            *cut.silences.entry(tenths).or_default() += 1;
-        }
     }
 
     fn note_times(&mut self, connection: &Connection<'_>, pair: (String, String), is_open: bool) {
@@ -325,36 +257,6 @@ impl Figures {
         }
         delays
     }
-
-    /// What most abnormal ends share, where it is worth a sentence.
-    #[must_use]
-    pub fn worst_cut(&self) -> Option<SharedEnd<'_>> {
-        let worst = self.cuts.iter().max_by_key(|(key, cut)| (cut.count, std::cmp::Reverse(*key)));
-        let ((by, server), cut) = worst?;
-        let (by, silence_s) = (*by, cut.shared_silence_s().filter(|_| *by != Cutter::Timeout));
-        Some(SharedEnd { count: cut.count, server: server.as_deref(), by, silence_s })
-    }
-}
-
-impl Cut {
-    /// The silence that four in five ends have within half a second of each other, unless it is a mere pause between two
-    /// frames.
-    fn shared_silence_s(&self) -> Option<f64> {
-        let (tenths, _) =
-            self.silences.iter().max_by_key(|(tenths, count)| (**count, std::cmp::Reverse(**tenths)))?;
-        let near: u64 = self
-            .silences
-            .range(tenths.saturating_sub(5)..=tenths.saturating_add(5))
-            .map(|(_, count)| count)
-            .sum();
-        let is_shared = *tenths >= 20 && near.saturating_mul(5) >= self.count.saturating_mul(4);
-        is_shared.then_some(*tenths as f64 / 10.0)
-    }
-}
-
-#[expect(clippy::cast_possible_truncation, reason = "`as` saturates, and NaN is 0")]
-fn tenths(seconds: f64) -> i64 {
-    (seconds * 10.0).round() as i64
 }
 
 #[cfg(test)]

@@ -21,5 +21,6 @@ pub mod csv;
 #[cfg(feature = "parquet")]
 pub mod parquet;
 pub mod read;
+pub mod sockets;
 pub mod figures;
 pub mod html;

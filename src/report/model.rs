@@ -118,6 +118,9 @@ pub struct Connection<'a> {
     pub client: Address,
     /// Who accepted it.
     pub server: Address,
+    /// `id` of its leg before a proxy, where it is the one behind it and both are listed.
+    #[serde(default)]
+    pub front_leg: Option<u64>,
     /// `tcp`, `tls`, `h2` or `tls+h2`.
     pub carrier: Cow<'a, str>,
     /// The TLS that carries it; null where there is none.

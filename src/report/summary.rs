@@ -72,20 +72,19 @@ impl Summary {
 /// Finds pairs of legs among the connections that are listed. Legs leave the analyzer one behind the other.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Legs {
-    /// The leg before a proxy that was listed last.
-    front: Option<Track>,
+    /// The leg before a proxy that was listed last, and its number.
+    front: Option<(Track, u64)>,
 }
 
 impl Legs {
-    /// Is the listed `record` the leg behind the proxy of one that was listed before it?
-    pub fn is_second(&mut self, record: &ConnectionRecord) -> bool {
-        match record.beside.as_deref() {
-            Some(Beside { is_back: true, .. }) => {
-                self.front = Some(Track::of(record));
-                false
+    /// The number of the leg before the proxy, where `record`, listed as number `id`, is the one behind it.
+    pub fn front_of(&mut self, record: &ConnectionRecord, id: u64) -> Option<u64> {
+        match record.beside.as_deref()? {
+            Beside { is_back: true, .. } => {
+                self.front = Some((Track::of(record), id));
+                None
             }
-            Some(Beside { track, .. }) => self.front.take() == Some(*track),
-            None => false,
+            Beside { track, .. } => self.front.take().filter(|(front, _)| front == track).map(|(_, id)| id),
         }
     }
 }

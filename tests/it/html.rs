@@ -11,11 +11,11 @@ use wsclose::report::model::Summary;
 fn the_answer_is_one_true_sentence() {
     let proxy = "cut by a proxy between client and server";
     let cases = [
-        // Both legs, and each by itself.
-        ("nginx-idle", "any", format!("8 of 12 WebSockets ended abnormally; all of them {proxy} after 3.0 s of silence.")),
+        // Both legs, which are one WebSocket; and each by itself.
+        ("nginx-idle", "any", format!("4 of 6 WebSockets ended abnormally; all of them {proxy} after 3.0 s of silence.")),
         ("nginx-idle", "client", "4 of 6 WebSockets ended abnormally; all of them cut by 10.60.1.1:9001 after 3.0 s of silence.".to_owned()),
         ("nginx-idle", "server", "4 of 6 WebSockets ended abnormally; all of them cut by clients of 10.60.2.2:9001 after 3.0 s of silence.".to_owned()),
-        ("haproxy-killed", "any", format!("8 of 8 WebSockets ended abnormally; all of them {proxy}.")),
+        ("haproxy-killed", "any", format!("4 of 4 WebSockets ended abnormally; all of them {proxy}.")),
         ("sigkill-busy", "client", "The one WebSocket ended abnormally, cut by 10.60.2.2:9001.".to_owned()),
         ("reordered", "client", "1 of 2 WebSockets ended abnormally, cut by a client of 10.60.2.2:9001.".to_owned()),
         ("network-drop-tcp-keepalive", "client", "The one WebSocket ended abnormally, timed out: an end, or the path to 10.60.2.2:9001, had stopped answering.".to_owned()),
@@ -32,6 +32,28 @@ fn the_answer_is_one_true_sentence() {
         let capture = scenarios(&[scenario]).into_iter().find(is_wanted).expect(scenario);
         let page = wsclose("html", &[capture]);
         assert_eq!(between(&page, "<p class=\"answer\">", "</p>"), expected, "{scenario} {place}");
+    }
+}
+
+#[test]
+fn the_answer_counts_both_legs_once_and_blames_where_the_end_began() {
+    let cases = [
+        // Two cut by clients, two by the server: no one to blame for most.
+        ("captures/haproxy-closes/aiohttp--ws.any.pcap", "4 of 10 WebSockets ended abnormally."),
+        ("captures/router-any/ws--websockets.any.pcap", "2 of 4 WebSockets ended abnormally."),
+        (
+            "captures/nginx-server-killed/ws--ws.any.pcap",
+            "3 of 5 WebSockets ended abnormally; all of them cut by 10.60.2.2:9001; 2 more were refused.",
+        ),
+        (
+            "http2/chromium-nghttpx-ws.pcapng",
+            "3 of 7 WebSockets ended abnormally; all of them cut by clients of 127.0.0.1:9443.",
+        ),
+    ];
+    for (capture, expected) in cases {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(capture);
+        let page = wsclose("html", &[path]);
+        assert_eq!(between(&page, "<p class=\"answer\">", "</p>"), expected, "{capture}");
     }
 }
 

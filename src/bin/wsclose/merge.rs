@@ -37,6 +37,8 @@ pub(crate) fn run(args: &MergeArgs) -> Result<ExitCode> {
             }
             summary.count(&connection);
             connection.id = summary.connections;
+            let front = connection.front_leg.filter(|id| !before.revised.contains(id));
+            connection.front_leg = front.map(|id| renumbered(id, first_id, before));
             if several {
                 name_files(&mut connection, first_input);
             }
@@ -74,9 +76,15 @@ fn add(
 ) {
     inputs.append(&mut rest.inputs);
     rest.anomalies.iter().for_each(|(name, count)| anomalies.add_named(name, *count));
+    let findings = std::mem::take(&mut rest.summary);
+    summary.merge(findings, |id| renumbered(id, first_id, &rest));
+}
+
+/// The number that a connection has among those of all reports, `first_id` of which come before its own report's.
+fn renumbered(id: u64, first_id: u64, report: &Rest) -> u64 {
     // Those taken back have no number any more; reports count from 1.
-    let gone = |id: u64| rest.revised.range(..id).count() as u64;
-    summary.merge(rest.summary, |id| first_id.saturating_add(id).saturating_sub(gone(id)));
+    let gone = report.revised.range(..id).count() as u64;
+    first_id.saturating_add(id).saturating_sub(gone)
 }
 
 fn open(path: &Path) -> Result<Box<dyn BufRead>> {

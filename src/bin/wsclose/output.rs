@@ -239,9 +239,10 @@ impl Output {
         let is_listed = self.selection.lists(record, &connection);
         connection.diagnosis = self.diagnoser.take(is_listed.then_some(self.next_id), record, context);
         if is_listed {
+            connection.front_leg = self.legs.front_of(record, self.next_id);
             self.next_id += 1;
             self.summary.count(&connection);
-            self.summary.proxied_pairs += u64::from(self.legs.is_second(record));
+            self.summary.proxied_pairs += u64::from(connection.front_leg.is_some());
             look(&connection);
             if self.only_totals {
                 self.writer.count(&connection);

@@ -2,8 +2,9 @@
 
 use super::shown::Shown;
 use super::table::{self, Files, Row, kind_class};
-use crate::report::figures::{Cutter, Figures, SharedEnd};
+use crate::report::figures::Figures;
 use crate::report::model::{Input, Summary};
+use crate::report::sockets::{Cutter, SharedEnd, Sockets};
 use crate::report::text::heading::legs;
 use crate::report::text::words::{counted, duration, grouped};
 use base64::Engine as _;
@@ -37,7 +38,7 @@ pub(super) struct Head<'a> {
 
 /// The page up to the first row of the table.
 pub(super) fn head(head: &Head<'_>, pictures: &Markup) -> String {
-    let answer = answer(head.summary, head.figures);
+    let answer = answer(head.summary, &head.figures.sockets);
     let page = html! {
         (DOCTYPE)
         html lang="en" {
@@ -97,36 +98,44 @@ fn policy() -> String {
     )
 }
 
-/// The report in one sentence.
-fn answer(summary: &Summary, figures: &Figures) -> String {
-    let of = |kind: &str| summary.by_kind.get(kind).copied().unwrap_or(0);
-    let (all, abnormal) = (summary.connections, of("abnormal"));
-    match (all, abnormal) {
+/// The report in one sentence, of WebSockets: two legs of one count once.
+fn answer(summary: &Summary, sockets: &Sockets) -> String {
+    let (all, abnormal, refused) = (sockets.all(), sockets.of("abnormal"), sockets.of("refused"));
+    match (summary.connections, abnormal) {
         (0, _) => {
             return format!(
                 "No WebSocket among {}.",
                 counted(summary.other_tcp_connections, "TCP connection")
             );
         }
-        (_, 0) => return without_abnormal(all, of),
+        (_, 0) => return without_abnormal(sockets),
         _ => {}
     }
     let start = match all {
         1 => "The one WebSocket ended abnormally".to_owned(),
         _ => format!("{} of {} ended abnormally", grouped(abnormal), counted(all, "WebSocket")),
     };
-    match figures.worst_cut() {
-        Some(shared) if abnormal == 1 => format!("{start}, {}.", cut_by(&shared)),
+    let cut = match sockets.worst_cut() {
+        Some(shared) if abnormal == 1 => format!(", {}", cut_by(&shared)),
         Some(shared) => {
             let them = if shared.count == abnormal { "all".to_owned() } else { grouped(shared.count) };
-            format!("{start}; {them} of them {}.", cut_by(&shared))
+            format!("; {them} of them {}", cut_by(&shared))
         }
-        None => format!("{start}."),
-    }
+        None => String::new(),
+    };
+    let refused = match refused {
+        0 => String::new(),
+        _ => format!("; {} more {} refused", grouped(refused), was(refused)),
+    };
+    format!("{start}{cut}{refused}.")
 }
 
-fn without_abnormal(all: u64, of: impl Fn(&str) -> u64) -> String {
-    let was = |count: u64| if count == 1 { "was" } else { "were" };
+const fn was(count: u64) -> &'static str {
+    if count == 1 { "was" } else { "were" }
+}
+
+fn without_abnormal(sockets: &Sockets) -> String {
+    let (all, of) = (sockets.all(), |kind: &str| sockets.of(kind));
     let rest: Vec<String> = [
         ("refused", format!("{} refused", was(of("refused")))),
         ("unknown", "ended unseen".to_owned()),
@@ -209,6 +218,9 @@ fn kinds(summary: &Summary) -> Markup {
                     li class=(kind_class(kind)) { strong class="big" data-kind-count=(kind) { (grouped(*count)) } span { (kind) } small { (meaning) } }
                 }
             }
+        }
+        @if let Some(legs) = legs(summary.proxied_pairs) {
+            p { "Counted by connection; " (legs) "." }
         }
         div class="lists" {
             div { h3 { "By label" } ul data-list="by_label" { (list(&summary.by_label)) } }
