@@ -337,7 +337,7 @@ impl Conversation {
 
     pub(super) fn anomalies(&self) -> AnomalySet {
         let mut all = self.tcp.anomalies;
-        all.extend(self.upper.anomalies);
+        all.extend(self.own_anomalies());
         if let Some(tls) = self.upper.tls() {
             all.extend(tls.anomalies);
         }
@@ -349,7 +349,19 @@ impl Conversation {
 
     /// Oddities of this stream alone, where it is one of several in a connection.
     pub(super) fn own_anomalies(&self) -> AnomalySet {
-        self.upper.anomalies
+        let mut own = self.upper.anomalies;
+        if let Some(session) = self.upper.session() {
+            own.extend(session.anomalies);
+        }
+        own
+    }
+
+    /// Nothing more will come: a frame that is cut off shows what it has. A second call changes nothing.
+    pub(super) fn finish_frames(&mut self, limits: &Limits) {
+        let last = self.tcp.last;
+        if let Some(session) = self.upper.session_mut() {
+            session.finish(last, limits);
+        }
     }
 
     /// Nothing more will come: what TLS holds is given up or decrypted.
@@ -365,10 +377,8 @@ impl Conversation {
         vantage: Option<Vantage>,
         limits: &Limits,
     ) -> ConnectionRecord {
+        self.finish_frames(limits);
         let last = self.tcp.last;
-        if let Some(session) = self.upper.session_mut() {
-            session.finish(last, limits);
-        }
         let teardown = Box::new(self.whole_teardown(observed, dropped, limits));
         let verdict = judge(&teardown);
         let probable = self.upper.tls_facts().and_then(|facts| opaque::probable(facts, &teardown));
@@ -417,7 +427,6 @@ impl Conversation {
         let Some(session) = self.upper.session_mut() else {
             return (anomalies, PerSide::default(), Vitals::default());
         };
-        anomalies.extend(session.anomalies);
         let traffic = PerSide::from_fn(|side| session.sides[side].traffic);
         (anomalies, traffic, std::mem::take(&mut session.vitals))
     }

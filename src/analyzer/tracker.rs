@@ -324,7 +324,8 @@ impl Tracker {
 
     /// WebSockets in streams of one connection are over.
     fn streams_ended(&mut self, streams: Vec<Conversation>, observed: Observed) {
-        for conversation in streams {
+        for mut conversation in streams {
+            conversation.finish_frames(&self.options.limits);
             for anomaly in conversation.own_anomalies().iter() {
                 self.anomalies.count(anomaly);
             }
@@ -340,6 +341,7 @@ impl Tracker {
         self.memory = self.memory.saturating_sub(conversation.memory());
         conversation.flush(&self.options);
         conversation.finish_tls(&self.options);
+        conversation.finish_frames(&self.options.limits);
         while let Some(opened) = conversation.take_opening() {
             self.events.push_back(Event::Opened(opened));
         }

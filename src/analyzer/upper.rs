@@ -185,6 +185,10 @@ impl Upper {
     }
 
     /// The session, if one is under way.
+    pub(super) fn session(&self) -> Option<&Session> {
+        self.phase.session()
+    }
+
     pub(super) fn session_mut(&mut self) -> Option<&mut Session> {
         self.phase.session_mut()
     }
