@@ -32,12 +32,12 @@ ids! {
     MessageTooBig = "message-too-big",
     /// A broken rule of the protocol drew a Close.
     ProtocolViolation = "protocol-violation",
+    /// A router or host sent an ICMP error about the connection.
+    IcmpError = "icmp-error",
     /// A ping was not answered.
     PingUnanswered = "ping-unanswered",
     /// TCP sent the same bytes again and again without an answer.
     TcpTimeout = "tcp-timeout",
-    /// A router or host sent an ICMP error about the connection.
-    IcmpError = "icmp-error",
     /// Something between the ends sent the reset.
     ForeignReset = "foreign-reset",
     /// A proxy ended it.
@@ -90,6 +90,54 @@ ids! {
     ServerGoesAway = "server-goes-away",
     /// What the code means.
     CodeMeaning = "code-meaning",
+}
+
+impl Id {
+    /// What to do, as far as it can be said without the packets; `None` where nothing is wrong, or only they tell.
+    #[must_use]
+    pub const fn advice(self) -> Option<&'static str> {
+        Some(match self {
+            Id::MessageTooBig => "raise the receiver's limit, or let the sender split its messages",
+            Id::ProtocolViolation => "find what sends such frames, or alters them on the way",
+            Id::IcmpError => "see the router, firewall or host at the address that sent the error",
+            Id::TcpTimeout | Id::PathLost => {
+                "look for what cut the path at that time (link, route, firewall, NAT); ping in both directions to notice \
+                 sooner, and reconnect with backoff"
+            }
+            Id::ProxyEnded => {
+                "see the proxy's log: an idle limit, a reload, a restart. Against an idle limit send pings at least twice \
+                 as often, or raise it; before a reload let the proxy drain connections"
+            }
+            Id::StateLost => {
+                "look for what lost its table of connections then: a NAT, firewall or load balancer that was flushed, \
+                 reloaded or failed over, or a host that restarted"
+            }
+            Id::ManyAtOnce => {
+                "let the server or proxy send Close 1001 or 1012 before it stops, and drain connections bit by bit; let \
+                 clients come back after a random delay"
+            }
+            Id::SharedConnectionLost => {
+                "look for what ended that one TCP connection; a limit of WebSockets per connection would lose fewer at once"
+            }
+            Id::ThunderingHerd | Id::NoBackoff => {
+                "add exponential backoff with jitter: a random first delay of up to 5 s, then growing"
+            }
+            Id::PingTooSlow | Id::IdleLimit => {
+                "send pings at least twice as often as the limit runs out, or raise the limit of the server or of the proxy \
+                 before it"
+            }
+            Id::ForgottenWhileIdle => "ping more often than the connection tables on the way forget",
+            Id::LifetimeLimit => "raise the limit, and let the client reconnect before it runs out",
+            Id::PingsStopped => "see why they stopped: a suspended device or tab, a blocked event loop",
+            Id::ReservedCode => "send 1000, 1001, 1008, 1011 or a code of 3000 to 4999",
+            Id::Abort => {
+                "see why it aborts: a process killed or closed with unread data, terminate(), or SO_LINGER 0; close with a \
+                 Close frame instead"
+            }
+            Id::NoClose => "send a Close before the end, 1001 on shutdown; see that end's log at that time",
+            _ => return None,
+        })
+    }
 }
 
 /// How sure a diagnosis is.

@@ -33,20 +33,26 @@ pub(super) fn find(traces: &[Trace], limits: &Limits) -> Vec<Finding> {
 
 fn finding((client, server, ended): Key, group: &[&Trace], limits: &Limits) -> Finding {
     let by = group.first().and_then(|trace| trace.closed_by).map_or("unknown", |by| by.name());
+    let carried = counted(group.len() as u64, "WebSocket");
+    let (end, advice) = match group.first().and_then(|trace| trace.goaway) {
+        Some(error) => (
+            format!("that {by} gave up together by GOAWAY ({error}) in {}", packet(ended)),
+            format!("see {by}'s log for {error} at {}", ended.at.time_of_day()),
+        ),
+        None => (
+            format!("that ended with it in {} (by {by})", packet(ended)),
+            "look for what ended that one TCP connection; a limit of WebSockets per connection would lose fewer at once"
+                .to_owned(),
+        ),
+    };
     Finding {
         id: Id::SharedConnectionLost,
         confidence: Confidence::Certain,
         text: format!(
-            "one TCP connection, {}:{} to {}:{}, carried {} over HTTP/2 that ended with it in {} (by {by})",
-            client.address,
-            client.port,
-            server.address,
-            server.port,
-            counted(group.len() as u64, "WebSocket"),
-            packet(ended)
+            "one TCP connection, {}:{} to {}:{}, carried {carried} over HTTP/2 {end}",
+            client.address, client.port, server.address, server.port
         ),
-        advice: "look for what ended that one TCP connection; a limit of WebSockets per connection would lose fewer at once"
-            .to_owned(),
+        advice,
         count: group.len() as u64,
         connections: group.iter().filter_map(|trace| trace.id).take(limits.finding_connections).collect(),
         packets: vec![ended],

@@ -4,6 +4,7 @@ use super::facts::{Facts, How};
 use super::finding::{Diagnosis, Id};
 use super::services;
 use crate::decode::segment::Endpoint;
+use crate::http::http2::error_code::ErrorCode;
 use crate::moment::Moment;
 use crate::side::Side;
 use crate::verdict::legs::{OtherLeg, Story};
@@ -54,6 +55,8 @@ pub struct Trace {
     pub was_unknown: bool,
     /// It lay in HTTP/2, and ended with the TCP connection that it shared.
     pub ended_with_connection: bool,
+    /// The error code of the GOAWAY that ended it with its HTTP/2 connection, though TCP may have lived on.
+    pub goaway: Option<ErrorCode>,
     /// Its other leg, where a proxy's two are in the capture.
     pub other_leg: Option<OtherLeg>,
 }
@@ -73,7 +76,7 @@ impl Dead {
     fn of(facts: &Facts<'_>, cause: Option<Id>) -> Option<Self> {
         let (side, unanswered) = facts.teardown.timed_out()?;
         let silent = side.other();
-        let is_cause = matches!(cause, Some(Id::TcpTimeout | Id::PingUnanswered));
+        let is_cause = matches!(cause, Some(Id::TcpTimeout | Id::PingUnanswered | Id::IcmpError));
         let heard = facts.teardown.last[silent].filter(|_| is_cause)?;
         Some(Dead { silent, heard, first: unanswered.first.max(heard) })
     }
@@ -131,6 +134,10 @@ impl Trace {
             dead: Dead::of(facts, cause),
             was_unknown: was_unknown(facts),
             ended_with_connection: ended_with_connection(facts),
+            goaway: facts.teardown.tcp_end().and_then(|end| match end.frame? {
+                StreamEnd::GoAway(error) => Some(error),
+                StreamEnd::EndStream | StreamEnd::RstStream(_) => None,
+            }),
             other_leg: facts.other_leg,
         }
     }
