@@ -54,7 +54,7 @@ fn unanswered(facts: &Facts<'_>) -> (String, &'static str) {
     let opening = &facts.teardown.opening;
     let (what, advice) = match (opening.request, opening.syn_ack) {
         (Some(_), _) => (
-            "were never answered after their Upgrade request",
+            "were never answered whole after their Upgrade request",
             "see the server's log: it took the request, and closed or fell silent before its answer was whole",
         ),
         (None, Some(_)) => (

@@ -16,7 +16,11 @@ pub(super) fn diagnose(facts: &Facts<'_>, out: &mut Vec<Diagnosis>) {
     let Some((side, unanswered)) = facts.teardown.timed_out().filter(|_| is_timeout) else { return };
     let silent = side.other();
     let keepalive = facts.keepalives[side].last.is_some_and(|last| last == unanswered.last);
-    let what = if keepalive { "the same keepalive probe" } else { "the same bytes" };
+    let what = match keepalive {
+        true => "the same keepalive probe",
+        false if facts.teardown.opening.is_only_asked() => "its SYN",
+        false => "the same bytes",
+    };
     let span = unanswered.last.at.seconds_since(unanswered.first.at);
     let mut text = format!(
         "{side} sent {what} {} times within {}, from {} to {}, and nothing came back",

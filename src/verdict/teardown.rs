@@ -161,6 +161,14 @@ pub struct Opening {
     pub frames: PerSide<bool>,
 }
 
+impl Opening {
+    /// Was nothing seen but the client's SYN?
+    #[must_use]
+    pub const fn is_only_asked(&self) -> bool {
+        self.syn.is_some() && self.syn_ack.is_none() && self.established.is_none() && self.request.is_none()
+    }
+}
+
 /// The answer to an Upgrade request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Answer {

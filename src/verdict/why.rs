@@ -83,6 +83,10 @@ fn write_coded(
     let answered_at = teardown.close[peer].as_ref().map(|other| other.at);
     match teardown.tcp_end() {
         Some(end) if end.at < close.at && end.by != side => write!(why, "; it crossed {}", end_text(&end))?,
+        // In one packet a Close stands first: behind the end nothing could be sent.
+        Some(end) if end.by == side && end.at == close.at && answered_at.is_some() => {
+            write!(why, "; right behind {side}'s Close came {}", end_text(&end))?;
+        }
         Some(end) if answered_at.is_some_and(|at| end.at < at) => {
             write!(why, "; before that came {}", end_text(&end))?;
         }
@@ -211,7 +215,8 @@ pub(super) fn refused_without_answer(
     };
     match (timed_out, end) {
         (Some((side, unanswered)), _) => sentence(format_args!(
-            "{stage}: {side} sent the same bytes {} times up to {} without any answer",
+            "{stage}: {side} sent {} {} times up to {} without any answer",
+            if opening.is_only_asked() { "its SYN" } else { "the same bytes" },
             unanswered.sendings,
             packet(unanswered.last)
         )),

@@ -1,18 +1,19 @@
 //! What was read, and what could not be.
 
 use super::TextStyle;
+use super::tally::Unopened;
 use super::words::{counted, day, grouped, time_of_day};
 use crate::anomaly::AnomalyCounts;
 use crate::report::escape::{named, terminal};
 use crate::report::model::{Input, Summary};
 use std::io::{self, Write};
 
-/// Writes how many connections there are, `unopened` of which became no WebSocket, and in what.
+/// Writes how many connections there are, how many of them became no WebSocket, and in what.
 pub(super) fn write(
     out: &mut impl Write,
     inputs: &[Input],
     summary: &Summary,
-    unopened: u64,
+    unopened: Unopened,
     style: &TextStyle,
 ) -> io::Result<()> {
     let narrowed = style.narrowed;
@@ -46,13 +47,19 @@ pub(super) fn write(
     Ok(())
 }
 
-/// What is to be said of those that never were a WebSocket.
-fn failed(all: u64, unopened: u64) -> String {
-    match unopened {
-        0 => String::new(),
-        1 if all == 1 => ", which never opened".to_owned(),
-        _ if unopened == all => ", none of which opened".to_owned(),
-        _ => format!(", {} of which never opened", grouped(unopened)),
+/// What is to be said of those that never were a WebSocket, or not yet.
+fn failed(all: u64, unopened: Unopened) -> String {
+    let Unopened { refused, unanswered } = unopened;
+    let waits = if unanswered == 1 { "is not yet answered" } else { "are not yet answered" };
+    match (refused, unanswered) {
+        (0, 0) => String::new(),
+        (1, 0) if all == 1 => ", which never opened".to_owned(),
+        (0, 1) if all == 1 => ", which is not yet answered".to_owned(),
+        (_, 0) if refused == all => ", none of which opened".to_owned(),
+        (0, _) if unanswered == all => ", none of which is answered yet".to_owned(),
+        (_, 0) => format!(", {} of which never opened", grouped(refused)),
+        (0, _) => format!(", {} of which {waits}", grouped(unanswered)),
+        _ => format!(", {} of which never opened and {} {waits}", grouped(refused), grouped(unanswered)),
     }
 }
 
@@ -150,6 +157,18 @@ mod tests {
             complete: true,
             error: None,
         }
+    }
+
+    #[test]
+    fn those_not_yet_answered_are_told_from_those_that_never_opened() {
+        let said = |all, refused, unanswered| failed(all, Unopened { refused, unanswered });
+        assert_eq!(said(5, 0, 0), "");
+        assert_eq!(said(1, 1, 0), ", which never opened");
+        assert_eq!(said(1, 0, 1), ", which is not yet answered");
+        assert_eq!(said(2, 2, 0), ", none of which opened");
+        assert_eq!(said(2, 0, 2), ", none of which is answered yet");
+        assert_eq!(said(5, 0, 1), ", 1 of which is not yet answered");
+        assert_eq!(said(5, 2, 2), ", 2 of which never opened and 2 are not yet answered");
     }
 
     #[test]

@@ -12,7 +12,17 @@ use unicode_width::UnicodeWidthStr as _;
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     counts: BTreeMap<(usize, String), BTreeMap<String, u64>>,
-    unopened: u64,
+    refused: u64,
+    unanswered: u64,
+}
+
+/// Connections that did not become a WebSocket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Unopened {
+    /// Their handshake failed.
+    pub(super) refused: u64,
+    /// Their request was not answered yet when the capture ended.
+    pub(super) unanswered: u64,
 }
 
 /// The kinds in the order of the summary, with their meaning.
@@ -32,14 +42,14 @@ impl Tally {
         let is_unanswered = connection.handshake.seen == "request";
         let verdict = &connection.verdict;
         let end = (connection.teardown.kind.as_ref(), connection.handshake.status);
-        let never_opened = verdict.kind == "refused" || (verdict.kind == "open" && is_unanswered);
-        self.unopened += u64::from(never_opened);
+        self.refused += u64::from(verdict.kind == "refused");
+        self.unanswered += u64::from(verdict.kind == "open" && is_unanswered);
         *self.place(verdict, end, is_unanswered) += 1;
     }
 
-    /// Those that did not become a WebSocket: refused, or not answered when the capture ended.
-    pub(super) fn unopened(&self) -> u64 {
-        self.unopened
+    /// Those that did not become a WebSocket, or not in the capture.
+    pub(super) fn unopened(&self) -> Unopened {
+        Unopened { refused: self.refused, unanswered: self.unanswered }
     }
 
     /// Takes back what [`Tally::count`] counted of a connection that was neither refused nor reset nor closed.
@@ -96,6 +106,8 @@ fn detail(verdict: &Verdict<'_>, (end, status): End<'_>, is_unanswered: bool) ->
         ("unknown", _, Some(blind)) => format!("{blind}: {}", blind_meaning(blind)),
         ("refused", ..) => match status {
             Some(status) => format!("status {status}"),
+            // A part of an answer may have come.
+            None if is_unanswered => "not answered whole".to_owned(),
             None => "no answer".to_owned(),
         },
         ("open", ..) if is_unanswered => "an Upgrade request that was not answered yet".to_owned(),
