@@ -30,6 +30,10 @@ pub fn read(
     mut input: impl BufRead,
     take: &mut dyn FnMut(Connection<'static>) -> std::io::Result<()>,
 ) -> std::io::Result<Rest> {
+    if is_capture(input.fill_buf()?) {
+        let reason = "this is a capture, no report: `wsclose --format json` makes one of it";
+        return Err(std::io::Error::new(std::io::ErrorKind::InvalidData, reason));
+    }
     let start: Vec<u8> =
         input.fill_buf()?.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).take(7).collect();
     if start == b"{\"type\"" {
@@ -43,6 +47,23 @@ pub fn read(
         Some(failure) => Err(failure),
         None => Ok(rest?),
     }
+}
+
+/// How pcap (each byte order, with microseconds or nanoseconds) and pcapng begin, and gzip, zstd and lz4.
+const CAPTURES: [&[u8]; 8] = [
+    b"\xd4\xc3\xb2\xa1",
+    b"\xa1\xb2\xc3\xd4",
+    b"\x4d\x3c\xb2\xa1",
+    b"\xa1\xb2\x3c\x4d",
+    b"\x0a\x0d\x0d\x0a",
+    b"\x1f\x8b",
+    b"\x28\xb5\x2f\xfd",
+    b"\x04\x22\x4d\x18",
+];
+
+/// Is it rather a capture, perhaps a compressed one, that begins with `start`?
+fn is_capture(start: &[u8]) -> bool {
+    CAPTURES.iter().any(|magic| start.starts_with(magic))
 }
 
 fn read_lines(
@@ -165,6 +186,14 @@ mod tests {
         }
         let other = "{\"type\":\"begin\",\"schema\":\"x/2\",\"generator\":{\"name\":\"\",\"version\":\"\"},\"inputs\":[]}";
         assert!(rest(other).unwrap_err().to_string().contains("x/2"));
+    }
+
+    #[test]
+    fn a_capture_is_called_one() {
+        for start in CAPTURES {
+            let error = read(start, &mut |_| Ok(())).unwrap_err().to_string();
+            assert_eq!(error, "this is a capture, no report: `wsclose --format json` makes one of it");
+        }
     }
 
     #[test]
