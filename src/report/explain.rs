@@ -39,8 +39,8 @@ pub fn write_text(out: &mut impl Write, topics: &[Topic], width: usize) -> io::R
         match topic {
             Topic::Code(code) => one(&mut page, *code)?,
             Topic::Word(word) => one_word(&mut page, word)?,
-            Topic::Diagnosis(id) => one_name(&mut page, id.name(), "a diagnosis", id.meaning())?,
-            Topic::Anomaly(one) => one_name(&mut page, one.name(), "an oddity", one.meaning())?,
+            Topic::Diagnosis(id) => one_name(&mut page, id.name(), "a diagnosis", id.meaning(), id.advice())?,
+            Topic::Anomaly(one) => one_name(&mut page, one.name(), "an oddity", one.meaning(), None)?,
             Topic::KeyLog => key_log(&mut page)?,
             Topic::List => list(&mut page)?,
         }
@@ -49,19 +49,28 @@ pub fn write_text(out: &mut impl Write, topics: &[Topic], width: usize) -> io::R
 }
 
 fn one_word(page: &mut Page<'_, impl Write>, word: &Word) -> io::Result<()> {
-    page.line(&format!("{} (verdict.{})", word.word, word.field))?;
+    page.line(&format!("{} ({})", word.word, word.place()))?;
     page.paragraph("Meaning", word.meaning)?;
     page.paragraph("Evidence", word.evidence)?;
     page.paragraph("Fix", word.fix)
 }
 
-fn one_name(page: &mut Page<'_, impl Write>, name: &str, of: &str, meaning: &str) -> io::Result<()> {
+fn one_name(
+    page: &mut Page<'_, impl Write>,
+    name: &str,
+    of: &str,
+    meaning: &str,
+    advice: Option<&str>,
+) -> io::Result<()> {
     page.line(&format!("{name} ({of})"))?;
-    page.paragraph("Meaning", meaning.trim())
+    page.paragraph("Meaning", meaning.trim())?;
+    advice.map_or(Ok(()), |advice| page.paragraph("Fix", advice))
 }
 
 fn list(page: &mut Page<'_, impl Write>) -> io::Result<()> {
-    page.line("Words of a verdict: its kind, its cause, who began it, what hid the end")?;
+    page.line(
+        "Words of a verdict: its kind, its cause, who began it, what hid the end; of what stands beside it",
+    )?;
     WORDS.iter().try_for_each(|word| page.entry(word.word, word.meaning))?;
     page.blank()?;
     page.line("Diagnoses of a connection and findings over the capture, the weightiest first")?;
@@ -312,6 +321,24 @@ mod tests {
         for name in names.chain(WORDS.iter().map(|word| word.word)) {
             assert!(list.lines().any(|line| line.trim_start().starts_with(name)), "{name}");
         }
+    }
+
+    #[test]
+    fn a_diagnosis_says_what_to_do() {
+        let page = |topic: &str| {
+            let mut out = Vec::new();
+            write_text(&mut out, &[topic.parse().unwrap()], 100).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        for (id, advice) in [
+            ("proxy-ended", "Fix see the proxy's log: an idle limit, a reload, a restart."),
+            ("idle-limit", "Fix send pings at least twice as often as the limit runs out"),
+            ("abort", "Fix see why it aborts: a process killed or closed with unread data"),
+            ("many-at-once", "Fix let the server or proxy send Close 1001 or 1012 before it stops"),
+        ] {
+            says(&page(id), &[advice]);
+        }
+        assert!(!page("page-left").contains("Fix"), "nothing is wrong with it");
     }
 
     #[test]

@@ -252,7 +252,7 @@ fn what_never_opened_is_not_counted_as_if_it_had() {
     asked.connect();
     asked.client_sends(&wire::request("/ws")).server_acks();
     let text = stdout(&run(&[&folder.capture("asked.pcap", &asked)]));
-    assert!(text.lines().next().unwrap().ends_with("asked.pcap, which never opened"), "{text}");
+    assert!(text.lines().next().unwrap().ends_with("asked.pcap, which is not yet answered"), "{text}");
     assert!(text.contains("an Upgrade request that was not answered yet\n"), "{text}");
     assert!(!stdout(&run(&[&folder.capture("closed.pcap", &closed(1001))])).contains("never opened"));
 }
@@ -653,6 +653,18 @@ fn two_legs_of_one_websocket_are_said_to_be_one() {
     std::fs::write(&report, json.to_string()).unwrap();
     let report = report.to_str().unwrap();
     assert!(stdout(&run(&["merge", report, report])).contains(&says("12 pairs")));
+    let merged: serde_json::Value =
+        serde_json::from_str(&stdout(&run(&["merge", report, report, "--format", "json"]))).unwrap();
+    let front_legs = |of: &serde_json::Value| -> Vec<Option<u64>> {
+        of["connections"].as_array().unwrap().iter().map(|one| one["front_leg"].as_u64()).collect()
+    };
+    let own: Vec<Option<u64>> = (1..=12).map(|id| (id % 2 == 0).then_some(id - 1)).collect();
+    assert_eq!(front_legs(&json), own);
+    let again = own.iter().map(|front| front.map(|id| id + 12));
+    assert_eq!(front_legs(&merged), own.iter().copied().chain(again).collect::<Vec<_>>());
+    // The same pairs of legs, counted from the reports.
+    let page = stdout(&run(&["merge", report, report, "--format", "html"]));
+    assert!(page.contains("8 of 12 WebSockets ended abnormally; all of them cut by a proxy"), "{page}");
 }
 
 #[test]

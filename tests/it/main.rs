@@ -44,3 +44,4 @@ mod tls_late;
 mod tls_shape;
 mod tls_twins;
 mod tshark;
+mod wording;

@@ -30,17 +30,20 @@ struct Document {
 struct Name {
     name: &'static str,
     meaning: &'static str,
+    /// What to do; absent where nothing is wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fix: Option<&'static str>,
 }
 
 impl From<Id> for Name {
     fn from(id: Id) -> Name {
-        Name { name: id.name(), meaning: id.meaning().trim() }
+        Name { name: id.name(), meaning: id.meaning().trim(), fix: id.advice() }
     }
 }
 
 impl From<Anomaly> for Name {
     fn from(anomaly: Anomaly) -> Name {
-        Name { name: anomaly.name(), meaning: anomaly.meaning().trim() }
+        Name { name: anomaly.name(), meaning: anomaly.meaning().trim(), fix: None }
     }
 }
 

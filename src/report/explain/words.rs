@@ -11,7 +11,8 @@ use std::str::FromStr;
 pub struct Word {
     /// The word as reports have it.
     pub word: &'static str,
-    /// What it is a word for: `kind`, `cause`, `closed_by` or `blind`.
+    /// What it is a word for: `kind`, `cause`, `closed_by`, `blind` or `clean` of a verdict; `confidence` of a diagnosis;
+    /// `teardown` of a connection.
     pub field: &'static str,
     /// What it means.
     pub meaning: &'static str,
@@ -62,7 +63,11 @@ impl FromStr for Topic {
 
 /// A word that reports use.
 fn word(text: &str) -> Option<Topic> {
-    let of_verdict = || WORDS.iter().find(|word| word.word == text).map(Topic::Word);
+    // A frame's name is written in capitals; reports have it in small letters.
+    let is_named = |word: &&Word| {
+        word.word == text || (word.field == "teardown" && word.word.eq_ignore_ascii_case(text))
+    };
+    let of_verdict = || WORDS.iter().find(is_named).map(Topic::Word);
     let of_diagnosis = || Id::ALL.iter().find(|id| id.name() == text).map(|id| Topic::Diagnosis(*id));
     let anomaly = || Anomaly::ALL.iter().find(|one| one.name() == text).map(|one| Topic::Anomaly(*one));
     of_verdict().or_else(of_diagnosis).or_else(anomaly)
@@ -87,7 +92,19 @@ fn unknown(text: &str) -> String {
 /// Likeness from which a word may have been meant; clap takes the same.
 const NEAR: f64 = 0.7;
 
-/// Every kind, every cause, who began it beside the two ends, and everything that may hide an end.
+impl Word {
+    /// The field of a connection that holds it: `verdict.cause`.
+    #[must_use]
+    pub fn place(&self) -> String {
+        match self.field {
+            "confidence" => "diagnosis.confidence".to_owned(),
+            "teardown" => "teardown.kind".to_owned(),
+            field => format!("verdict.{field}"),
+        }
+    }
+}
+
+/// Every kind, every cause, who began it, everything that may hide an end, and words that stand beside a verdict.
 pub static WORDS: &[Word] = &[
     Word {
         word: "coded",
@@ -183,6 +200,20 @@ pub static WORDS: &[Word] = &[
         fix: "nothing; each application is told the code that the other one sent",
     },
     Word {
+        word: "client",
+        field: "closed_by",
+        meaning: "The client began the end: the side that opened the connection.",
+        evidence: "its Close before any of the server's; without a Close its FIN, reset, END_STREAM or GOAWAY first",
+        fix: "see the client's log at that time, or that of a proxy that stands in its place on this leg",
+    },
+    Word {
+        word: "server",
+        field: "closed_by",
+        meaning: "The server began the end: the side that accepted the connection.",
+        evidence: "its Close before any of the client's; without a Close its FIN, reset, END_STREAM or GOAWAY first",
+        fix: "see the server's log at that time, or that of a proxy that stands in its place on this leg",
+    },
+    Word {
         word: "gap",
         field: "blind",
         meaning: "The capture lacks packets where a Close may have stood.",
@@ -239,6 +270,43 @@ pub static WORDS: &[Word] = &[
         evidence: "drop counters of the kernel and the interface, in `stats` lines",
         fix: "a larger buffer (wsclose live --buffer), a filter",
     },
+    Word {
+        word: "unanswered",
+        field: "clean",
+        meaning: "One side sent a Close, and no Close of the other was seen: verdict.clean is false.",
+        evidence: "one Close frame, then the end of TCP or of the stream, or nothing more",
+        fix: "let the peer answer a Close before it drops the connection, and the sender wait for the answer",
+    },
+    Word {
+        word: "certain",
+        field: "confidence",
+        meaning: "The packets show it.",
+        evidence: "the packets that the diagnosis or finding names",
+        fix: "follow its advice",
+    },
+    Word {
+        word: "likely",
+        field: "confidence",
+        meaning: "Nothing else explains the packets as well.",
+        evidence: "the packets that the diagnosis or finding names",
+        fix: "follow its advice; the logs of the end it names can confirm it",
+    },
+    Word {
+        word: "possible",
+        field: "confidence",
+        meaning: "The packets allow it; they allow other causes too.",
+        evidence: "the packets that the diagnosis or finding names",
+        fix: "see the logs of the end it names before you change anything",
+    },
+    Word {
+        word: "GOAWAY",
+        field: "teardown",
+        meaning: "HTTP/2's frame by which one end gives up the whole connection. With an error code other than NO_ERROR, or \
+                  for streams beyond the last that it names, the streams end with it (RFC 9113 §6.8).",
+        evidence: "the frame, with its error code (teardown.kind goaway, teardown.error)",
+        fix: "see the log of the end that sent it for that error code; with NO_ERROR it drains: open new WebSockets on \
+              another connection",
+    },
 ];
 
 /// How to make programs write a key log. Whoever has it can read the traffic.
@@ -275,18 +343,21 @@ mod tests {
         assert!(filter::KINDS.iter().all(|word| listed("kind").contains(word)));
         assert!(filter::CAUSES.iter().all(|word| listed("cause").contains(word)));
         assert!(filter::BLINDS.iter().all(|word| listed("blind").contains(word)));
-        // The two ends need no word, and `unknown` has one.
-        let explained = ["client", "server", "unknown"];
-        let middle = || filter::CLOSED_BY.iter().filter(|word| !explained.contains(*word));
-        assert!(middle().all(|word| listed("closed_by").contains(word)));
-        let others = filter::KINDS.len() + filter::CAUSES.len() + filter::BLINDS.len();
-        assert_eq!(WORDS.len(), others + middle().count());
+        // `unknown` has a word already, as a kind.
+        let ends = || filter::CLOSED_BY.iter().filter(|word| **word != "unknown");
+        assert!(ends().all(|word| listed("closed_by").contains(word)));
+        assert_eq!(listed("clean"), ["unanswered"]);
+        assert_eq!(listed("confidence"), ["certain", "likely", "possible"]);
+        assert_eq!(listed("teardown"), ["GOAWAY"]);
+        let others = filter::KINDS.len() + filter::CAUSES.len() + filter::BLINDS.len() + 5;
+        assert_eq!(WORDS.len(), others + ends().count());
     }
 
     #[test]
     fn a_topic_is_a_code_a_word_or_keylog() {
         assert_eq!("1006".parse(), Ok(Topic::Code(CloseCode(1006))));
         assert_eq!("keylog".parse(), Ok(Topic::KeyLog));
+        assert!(matches!("goaway".parse(), Ok(Topic::Word(word)) if word.place() == "teardown.kind"));
         assert!(matches!("rst".parse(), Ok(Topic::Word(word)) if word.field == "cause"));
         for wrong in ["", "RST", "70000", "-1", "closed"] {
             let error = wrong.parse::<Topic>().unwrap_err();
