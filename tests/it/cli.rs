@@ -224,6 +224,28 @@ fn where_nothing_could_be_read_people_are_told_that_alone_and_programs_get_their
 }
 
 #[test]
+fn captures_of_both_ends_are_warned_of_and_rotated_ones_are_not() {
+    let fixture = |vantage: &str| format!("fixtures/captures/network-reset/ws--ws.{vantage}.pcap");
+    let both = run(&[&fixture("client"), &fixture("server")]);
+    assert!(
+        stderr(&both).contains("overlap in time and are read as taken at one place"),
+        "{}",
+        stderr(&both)
+    );
+    let file = std::fs::read(fixture("client")).unwrap();
+    let packets = super::support::capture_file::read(&file).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let parts = packets.chunks(packets.len().div_ceil(3)).zip(0..).map(|(part, number)| {
+        let path = folder.path().join(format!("trace.pcap{number}"));
+        std::fs::write(&path, Pcap::default().write(part)).unwrap();
+        path.to_str().unwrap().to_owned()
+    });
+    let parts: Vec<_> = parts.collect();
+    let rotated = run(&parts.iter().map(String::as_str).collect::<Vec<_>>());
+    assert_eq!((rotated.status.code(), stderr(&rotated).as_str()), (Some(0), ""));
+}
+
+#[test]
 fn a_misspelt_command_is_not_taken_for_a_file() {
     for (arguments, meant) in [
         (&["anlyze", "a.pcap"][..], "analyze"),
