@@ -356,6 +356,56 @@ fn a_report_never_overwrites_its_capture() {
 }
 
 #[test]
+fn a_report_never_overwrites_its_key_log() {
+    let folder = Folder::new();
+    let (path, keys) = (folder.capture("a.pcap", &closed(1001)), folder.path("keys.log"));
+    std::fs::write(&keys, "# kept\n").unwrap();
+    let keys = keys.to_str().unwrap();
+    let named = run(&[&path, "--keylog", keys, "-o", keys]);
+    let by_environment = program().args([&path, "-o", keys]).env("SSLKEYLOGFILE", keys).output().unwrap();
+    for output in [named, by_environment] {
+        assert_eq!(output.status.code(), Some(2));
+        assert!(stderr(&output).contains("is an input"), "{}", stderr(&output));
+    }
+    assert_eq!(std::fs::read_to_string(keys).unwrap(), "# kept\n");
+}
+
+#[test]
+fn the_words_of_a_report_that_is_merged_reach_no_terminal_as_they_are() {
+    let folder = Folder::new();
+    let path = folder.capture("a.pcap", &aborted());
+    let mut report = json(&[&path]);
+    let evil = "\u{1b}]0;owned\u{7}\u{202e}";
+    let connection = &mut report["connections"][0];
+    for word in ["label", "kind", "cause", "closed_by", "blind"] {
+        connection["verdict"][word] = evil.into();
+    }
+    connection["endpoints"]["client"]["certainty"] = evil.into();
+    connection["evidence"][0]["from"] = evil.into();
+    report["inputs"][0]["first_packet_at"] = evil.into();
+    let merged = folder.path("evil.json");
+    std::fs::write(&merged, report.to_string()).unwrap();
+    let text = stdout(&run(&["merge", "-v", merged.to_str().unwrap()]));
+    assert!(text.contains("owned"), "{text}");
+    assert!(!text.contains(['\u{1b}', '\u{7}', '\u{202e}']), "{text:?}");
+}
+
+#[test]
+#[cfg(unix)]
+fn what_reads_its_input_twice_refuses_a_pipe_at_once() {
+    let folder = Folder::new();
+    let pipe = folder.path("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let (pipe, out) = (pipe.to_str().unwrap(), folder.path("out.pcapng"));
+    for arguments in [&["show", pipe, "--stream", "0"][..], &["annotate", pipe, "-o", out.to_str().unwrap()]]
+    {
+        let output = run(arguments);
+        assert_eq!(output.status.code(), Some(2));
+        assert!(stderr(&output).contains("reads its input more than once"), "{}", stderr(&output));
+    }
+}
+
+#[test]
 fn the_report_goes_to_the_file_that_was_asked_for() {
     let folder = Folder::new();
     let path = folder.capture("a.pcap", &closed(1001));

@@ -132,7 +132,7 @@ fn check_filter(_: &CommonArgs) -> Result<()> {
     Ok(())
 }
 
-/// Creating the report must not destroy the capture.
+/// Creating the report must not destroy the capture, nor its keys.
 fn check_output(args: &AnalyzeArgs) -> Result<()> {
     let Some(output) = args.common.output.as_ref().and_then(|path| path.canonicalize().ok()) else {
         return Ok(());
@@ -141,12 +141,19 @@ fn check_output(args: &AnalyzeArgs) -> Result<()> {
         let names_same = input.canonicalize().is_ok_and(|input| input == output);
         output.is_file() && (names_same || is_same_file(input, &output))
     };
-    match args.files.iter().find(same) {
+    let from_environment = std::env::var_os("SSLKEYLOGFILE").map(PathBuf::from);
+    match args.files.iter().chain(&args.common.keylog).chain(&from_environment).find(same) {
         Some(input) => {
             bail!("{} is an input; the report would overwrite it", terminal(&input.to_string_lossy()))
         }
         None => Ok(()),
     }
+}
+
+/// Is `file` one that can be read more than once, as `command` does? What is missing is named where it is opened.
+pub(crate) fn must_be_a_file(file: &Path, command: &str) -> Result<()> {
+    let can_be_read_again = file.is_file() || (file != Path::new("-") && !file.exists());
+    if can_be_read_again { Ok(()) } else { bail!("{command} reads its input more than once: give it a file") }
 }
 
 /// Are they one file under two names (hard links, or `-` redirected from it)?
