@@ -18,6 +18,7 @@ use crate::tcp::connection::Connection;
 use crate::tcp::reset::ResetValidity;
 use crate::tcp::stream_event::{GapCause, StreamEvent, StreamSink};
 use crate::time::Timestamp;
+use crate::tls::facts::Facts;
 use crate::verdict::endpoint::endpoints;
 use crate::verdict::judge::judge;
 use crate::verdict::teardown::{
@@ -389,6 +390,9 @@ impl Conversation {
         });
         let (anomalies, traffic, vitals) = self.take_sums();
         let last_payload = self.tcp.last_payload;
+        // An alert of TLS is payload of TCP's, but breaks no silence.
+        let is_read = teardown.stream.is_none() && teardown.sight == PerSide::default();
+        let quiet_since = self.upper.tls_facts().filter(|_| is_read).and_then(Facts::quiet_since);
         ConnectionRecord {
             serial: self.serial,
             tcp_stream: self.tcp_stream,
@@ -399,7 +403,7 @@ impl Conversation {
             opened: self.tcp.opened,
             last,
             last_payload,
-            idle_since: self.tcp.payload_before.or(last_payload),
+            idle_since: quiet_since.or(self.tcp.payload_before).or(last_payload),
             tls: self.upper.take_tls_facts(),
             handshake: self.upper.handshake,
             traffic,

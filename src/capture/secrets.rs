@@ -13,12 +13,13 @@ const READ_BYTES: usize = 256 << 10;
 /// Can secrets be looked for ahead of the packets: is it a file that can be read twice, and not compressed?
 #[must_use]
 pub fn can_look_ahead(path: &Path) -> bool {
+    // To open a named pipe is to wait for its writer.
+    if !path.is_file() {
+        return false;
+    }
     let Ok(mut file) = File::open(path) else { return false };
-    let is_file = file.metadata().is_ok_and(|metadata| metadata.is_file());
     let mut start = [0; 4];
-    is_file
-        && file.read_exact(&mut start).is_ok()
-        && super::compression::Compression::recognize(start).is_none()
+    file.read_exact(&mut start).is_ok() && super::compression::Compression::recognize(start).is_none()
 }
 
 /// The TLS key logs in a pcapng file's Decryption Secrets Blocks, up to the limit; none of a file of another kind, or

@@ -1,5 +1,6 @@
 //! Reads reports back: JSON documents and NDJSON lines, connection by connection.
 
+use super::escape::terminal;
 use super::model::{Connection, Input, Line, SCHEMA, Summary};
 use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
@@ -45,7 +46,10 @@ pub fn read(
     let rest = rest.and_then(|rest| deserializer.end().map(|()| rest));
     match failure {
         Some(failure) => Err(failure),
-        None => Ok(rest?),
+        None => rest.map_err(Into::into).map(|mut rest: Rest| {
+            rest.inputs.iter_mut().for_each(plain_times);
+            rest
+        }),
     }
 }
 
@@ -77,7 +81,10 @@ fn read_lines(
                 known(&schema).map_err(std::io::Error::other)?;
                 rest.inputs = inputs;
             }
-            Ok(Line::Connection(connection)) => take(*connection)?,
+            Ok(Line::Connection(mut connection)) => {
+                plain_words(&mut connection);
+                take(*connection)?;
+            }
             // It has been handed on; only who reads twice can leave it out.
             Ok(Line::Revised { id, .. }) => _ = rest.revised.insert(id),
             Ok(Line::Stats(_)) => {}
@@ -89,7 +96,39 @@ fn read_lines(
             Err(error) => return Err(error.into()),
         }
     }
+    rest.inputs.iter_mut().for_each(plain_times);
     Ok(rest)
+}
+
+/// Makes the words that are printed as they stand fit for a terminal: a report may come from anywhere. Free text is escaped
+/// where it is printed.
+fn plain_words(connection: &mut Connection<'static>) {
+    let Connection { verdict, endpoints, evidence, .. } = connection;
+    let may = [&mut verdict.cause, &mut verdict.closed_by, &mut verdict.blind];
+    let words = [&mut verdict.label, &mut verdict.kind].into_iter().chain(may.into_iter().flatten());
+    words.chain(evidence.iter_mut().map(|packet| &mut packet.from)).for_each(|word| {
+        if !is_plain(word) {
+            *word = terminal(word).into();
+        }
+    });
+    for end in [&mut endpoints.client, &mut endpoints.server] {
+        let library = end.reported_as.iter_mut().map(|said| &mut said.certainty);
+        std::iter::once(&mut end.certainty).chain(library).for_each(plain_word);
+    }
+}
+
+fn plain_times(input: &mut Input) {
+    input.first_packet_at.iter_mut().chain(&mut input.last_packet_at).for_each(plain_word);
+}
+
+fn plain_word(word: &mut String) {
+    if !is_plain(word) {
+        *word = terminal(word);
+    }
+}
+
+fn is_plain(word: &str) -> bool {
+    word.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ')
 }
 
 fn known(schema: &str) -> Result<(), String> {
@@ -154,7 +193,8 @@ impl<'de> Visitor<'de> for Connections<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
-        while let Some(connection) = list.next_element::<Owned>()? {
+        while let Some(mut connection) = list.next_element::<Owned>()? {
+            plain_words(&mut connection.0);
             if let Err(error) = (self.take)(connection.0) {
                 *self.failure = Some(error);
                 return Err(A::Error::custom("not taken"));

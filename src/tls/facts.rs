@@ -152,6 +152,8 @@ pub struct Facts {
     pub close_notify: PerSide<Option<CloseNotify>>,
     /// Each side's first other alert that ends the connection.
     pub alert: PerSide<Option<Alert>>,
+    /// Its last content before any alert.
+    pub last_data: Option<Moment>,
     /// What its records look like, until they are decrypted.
     pub shape: Option<Box<Shape>>,
 }
@@ -196,6 +198,23 @@ impl Facts {
                 self.alert.get_mut(side).get_or_insert(alert);
             }
         }
+    }
+
+    /// Notes content: of what follows an alert nobody takes notice.
+    pub(super) fn note_data(&mut self, at: Moment) {
+        if !self.has_alert() {
+            self.last_data = Some(at);
+        }
+    }
+
+    fn has_alert(&self) -> bool {
+        Side::BOTH.iter().any(|side| self.close_notify[*side].is_some() || self.alert[*side].is_some())
+    }
+
+    /// The last content before an alert that was seen: an alert is no content.
+    #[must_use]
+    pub fn quiet_since(&self) -> Option<Moment> {
+        self.last_data.filter(|_| self.has_alert())
     }
 
     /// Notes an alert whose type shows though its content is encrypted (up to TLS 1.2).

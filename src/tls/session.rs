@@ -498,6 +498,7 @@ impl Session {
             ContentType::CHANGE_CIPHER_SPEC => self.change_cipher_spec(side, record, call),
             ContentType::APPLICATION_DATA => {
                 self.content_bytes = self.content_bytes.saturating_add(content.len() as u64);
+                self.facts.note_data(record.at);
                 let is_early = matches!(&self.directions[side].reading,
                     Reading::Open(current) if matches!(current.epoch, Epoch::Early));
                 if is_early && self.early_offered {

@@ -299,7 +299,13 @@ fn with_close(
         EndpointCode::new(CloseCode::ABNORMAL, certainty, course, why.clone())
     };
     match reach {
-        Reach::Answered(_) | Reach::AcknowledgedThenFin(_) => told_with(Certainty::Certain),
+        Reach::Answered(_) => told_with(Certainty::Certain),
+        Reach::AcknowledgedThenFin(_) | Reach::Acknowledged | Reach::Arrived
+            if is_doubtful(teardown, side.other()) =>
+        {
+            told_with(Certainty::Likely).or(CloseCode::ABNORMAL)
+        }
+        Reach::AcknowledgedThenFin(_) => told_with(Certainty::Certain),
         Reach::Acknowledged | Reach::ReadAfterOwnFin => told_with(Certainty::Likely),
         Reach::Arrived if vantage.is_given => told_with(Certainty::Certain),
         Reach::Arrived => told_with(Certainty::Likely),
@@ -307,6 +313,13 @@ fn with_close(
         Reach::SocketGone | Reach::AbortedBefore | Reach::Undelivered(_) => abnormal(Certainty::Likely),
         Reach::OnlySent => told_with(Certainty::Likely).or(CloseCode::ABNORMAL),
     }
+}
+
+/// May the receiver have failed the connection without a word, since `sender` had broken the protocol (RFC 6455 §7.1.7), or
+/// have read other bytes than those read here?
+fn is_doubtful(teardown: &Teardown, sender: Side) -> bool {
+    let differs = matches!(teardown.sight[sender], Sight::Lost(lost) if lost.blind == Blind::Desynchronized);
+    teardown.last_message[sender].violates || differs
 }
 
 /// What a Close tells its receiver; `None`: its body is invalid or not in the capture.

@@ -224,6 +224,28 @@ fn where_nothing_could_be_read_people_are_told_that_alone_and_programs_get_their
 }
 
 #[test]
+fn captures_of_both_ends_are_warned_of_and_rotated_ones_are_not() {
+    let fixture = |vantage: &str| format!("fixtures/captures/network-reset/ws--ws.{vantage}.pcap");
+    let both = run(&[&fixture("client"), &fixture("server")]);
+    assert!(
+        stderr(&both).contains("overlap in time and are read as taken at one place"),
+        "{}",
+        stderr(&both)
+    );
+    let file = std::fs::read(fixture("client")).unwrap();
+    let packets = super::support::capture_file::read(&file).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let parts = packets.chunks(packets.len().div_ceil(3)).zip(0..).map(|(part, number)| {
+        let path = folder.path().join(format!("trace.pcap{number}"));
+        std::fs::write(&path, Pcap::default().write(part)).unwrap();
+        path.to_str().unwrap().to_owned()
+    });
+    let parts: Vec<_> = parts.collect();
+    let rotated = run(&parts.iter().map(String::as_str).collect::<Vec<_>>());
+    assert_eq!((rotated.status.code(), stderr(&rotated).as_str()), (Some(0), ""));
+}
+
+#[test]
 fn a_misspelt_command_is_not_taken_for_a_file() {
     for (arguments, meant) in [
         (&["anlyze", "a.pcap"][..], "analyze"),
@@ -331,6 +353,56 @@ fn a_report_never_overwrites_its_capture() {
     assert_eq!(output.status.code(), Some(2));
     assert!(stderr(&output).contains("is an input"), "{}", stderr(&output));
     assert_eq!(std::fs::read(&path).unwrap(), before);
+}
+
+#[test]
+fn a_report_never_overwrites_its_key_log() {
+    let folder = Folder::new();
+    let (path, keys) = (folder.capture("a.pcap", &closed(1001)), folder.path("keys.log"));
+    std::fs::write(&keys, "# kept\n").unwrap();
+    let keys = keys.to_str().unwrap();
+    let named = run(&[&path, "--keylog", keys, "-o", keys]);
+    let by_environment = program().args([&path, "-o", keys]).env("SSLKEYLOGFILE", keys).output().unwrap();
+    for output in [named, by_environment] {
+        assert_eq!(output.status.code(), Some(2));
+        assert!(stderr(&output).contains("is an input"), "{}", stderr(&output));
+    }
+    assert_eq!(std::fs::read_to_string(keys).unwrap(), "# kept\n");
+}
+
+#[test]
+fn the_words_of_a_report_that_is_merged_reach_no_terminal_as_they_are() {
+    let folder = Folder::new();
+    let path = folder.capture("a.pcap", &aborted());
+    let mut report = json(&[&path]);
+    let evil = "\u{1b}]0;owned\u{7}\u{202e}";
+    let connection = &mut report["connections"][0];
+    for word in ["label", "kind", "cause", "closed_by", "blind"] {
+        connection["verdict"][word] = evil.into();
+    }
+    connection["endpoints"]["client"]["certainty"] = evil.into();
+    connection["evidence"][0]["from"] = evil.into();
+    report["inputs"][0]["first_packet_at"] = evil.into();
+    let merged = folder.path("evil.json");
+    std::fs::write(&merged, report.to_string()).unwrap();
+    let text = stdout(&run(&["merge", "-v", merged.to_str().unwrap()]));
+    assert!(text.contains("owned"), "{text}");
+    assert!(!text.contains(['\u{1b}', '\u{7}', '\u{202e}']), "{text:?}");
+}
+
+#[test]
+#[cfg(unix)]
+fn what_reads_its_input_twice_refuses_a_pipe_at_once() {
+    let folder = Folder::new();
+    let pipe = folder.path("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let (pipe, out) = (pipe.to_str().unwrap(), folder.path("out.pcapng"));
+    for arguments in [&["show", pipe, "--stream", "0"][..], &["annotate", pipe, "-o", out.to_str().unwrap()]]
+    {
+        let output = run(arguments);
+        assert_eq!(output.status.code(), Some(2));
+        assert!(stderr(&output).contains("reads its input more than once"), "{}", stderr(&output));
+    }
 }
 
 #[test]

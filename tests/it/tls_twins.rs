@@ -48,6 +48,24 @@ fn each_pair(mut missing: impl FnMut(String), mut check: impl FnMut(&Pair<'_>)) 
 }
 
 #[test]
+fn the_silence_before_an_end_is_that_of_the_recording_in_the_clear() {
+    let (mut misses, mut silent) = (Vec::new(), 0);
+    each_pair(drop, |pair| {
+        let (ours, theirs) = (pair.secured.idle_before_end_s, pair.clear.idle_before_end_s);
+        let (Some(ours), Some(theirs)) = (ours, theirs) else { return };
+        // A close_notify breaks no silence. The two were recorded at different times: a browser is killed sooner or later.
+        if pair.clear.verdict.kind == "abnormal" && pair.secured.verdict.kind == "abnormal" && theirs > 1.0 {
+            silent += 1;
+            if ours < theirs / 3.0 || ours > theirs * 3.0 {
+                misses.push(format!("{}: {ours} s, in the clear {theirs} s", pair.name));
+            }
+        }
+    });
+    assert!(misses.is_empty(), "{}", misses.join("\n"));
+    assert!(silent > 10, "only {silent} ends behind a silence");
+}
+
+#[test]
 fn every_twin_gets_the_verdict_of_its_recording_in_the_clear() {
     let (mut misses, mut pairs, mut secured) = (Vec::new(), 0, 0);
     each_pair(

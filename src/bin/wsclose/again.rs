@@ -6,7 +6,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use wsclose::analyzer::ladders::Ladders;
 use wsclose::analyzer::record::ConnectionRecord;
-use wsclose::capture::secrets::can_look_ahead;
 use wsclose::limits::Limits;
 use wsclose::report::html::{HtmlReport, Rung};
 use wsclose::side::Side;
@@ -46,7 +45,7 @@ impl Worst {
     ) -> Result<()> {
         let worst: BTreeSet<u64> = report.worst(CONNECTIONS).collect();
         let records = std::mem::take(&mut self.records).into_iter().filter(|(id, _)| worst.contains(id));
-        if worst.is_empty() || !files.iter().all(|file| can_look_ahead(file)) {
+        if worst.is_empty() || !files.iter().all(|file| file.is_file()) {
             return Ok(());
         }
         let mut ladders = Ladders::new(records, PACKETS, keys, limits);

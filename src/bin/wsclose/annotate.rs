@@ -2,13 +2,12 @@
 
 use crate::args::{AnnotateArgs, CommonArgs};
 use crate::keys::KeyLogs;
-use crate::offline::{EXIT_INCOMPLETE, is_same_file, options};
+use crate::offline::{EXIT_INCOMPLETE, is_same_file, must_be_a_file, options};
 use crate::output::Selection;
 use crate::show::each_block;
 use anyhow::{Context as _, Result, bail};
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
-use std::path::Path;
 use std::process::ExitCode;
 use wsclose::analyzer::Analyzer;
 use wsclose::analyzer::members::Members;
@@ -23,9 +22,7 @@ use wsclose::report::text::counted;
 
 pub(crate) fn run(args: &AnnotateArgs) -> Result<ExitCode> {
     let name = args.file.to_string_lossy();
-    if args.file == Path::new("-") {
-        bail!("annotate reads its input more than once: give it a file");
-    }
+    must_be_a_file(&args.file, "annotate")?;
     if is_same_file(&args.file, &args.output) {
         bail!("{} would be overwritten", terminal(&name));
     }

@@ -6,6 +6,7 @@ use crate::sink::Rotation;
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 #[cfg(feature = "metrics")]
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::num::NonZeroU8;
 use std::path::PathBuf;
@@ -242,8 +243,9 @@ fn parse_bytes(text: &str) -> Result<u64, String> {
 /// `help` needs no file: it is answered where it is met.
 fn parse_limit(text: &str) -> Result<(String, String), String> {
     if text == "help" {
-        anstream::print!("{}", limits_help());
-        std::process::exit(0);
+        let mut out = anstream::stdout();
+        let told = out.write_all(limits_help().as_bytes()).and_then(|()| out.flush());
+        std::process::exit(i32::from(told.is_err()));
     }
     let (name, value) = text.split_once('=').ok_or("not NAME=VALUE; `--limit help` lists the names")?;
     Limits::default().set(name, value).map_err(|error| format!("{error}; `--limit help` lists them all"))?;

@@ -20,6 +20,7 @@ use wsclose::capture::{CaptureError, InputInfo};
 use wsclose::limits::Limits;
 use wsclose::report::escape::{named, terminal};
 use wsclose::report::text::counted;
+use wsclose::time::Timestamp;
 
 /// Some input could not be read whole.
 pub(crate) const EXIT_INCOMPLETE: u8 = 1;
@@ -68,6 +69,7 @@ pub(crate) fn run(args: &AnalyzeArgs) -> Result<ExitCode> {
     finish(&mut reporter, &follower, &infos)?;
     read?;
     let is_whole = warn_of_incomplete(&args.common, &infos) & warn_of_unsupported(&follower);
+    warn_of_overlap(&infos);
     Ok(match (is_whole, reporter.output.has_failed) {
         (_, true) => EXIT_MATCHED.into(),
         (false, false) => EXIT_INCOMPLETE.into(),
@@ -130,7 +132,7 @@ fn check_filter(_: &CommonArgs) -> Result<()> {
     Ok(())
 }
 
-/// Creating the report must not destroy the capture.
+/// Creating the report must not destroy the capture, nor its keys.
 fn check_output(args: &AnalyzeArgs) -> Result<()> {
     let Some(output) = args.common.output.as_ref().and_then(|path| path.canonicalize().ok()) else {
         return Ok(());
@@ -139,12 +141,19 @@ fn check_output(args: &AnalyzeArgs) -> Result<()> {
         let names_same = input.canonicalize().is_ok_and(|input| input == output);
         output.is_file() && (names_same || is_same_file(input, &output))
     };
-    match args.files.iter().find(same) {
+    let from_environment = std::env::var_os("SSLKEYLOGFILE").map(PathBuf::from);
+    match args.files.iter().chain(&args.common.keylog).chain(&from_environment).find(same) {
         Some(input) => {
             bail!("{} is an input; the report would overwrite it", terminal(&input.to_string_lossy()))
         }
         None => Ok(()),
     }
+}
+
+/// Is `file` one that can be read more than once, as `command` does? What is missing is named where it is opened.
+pub(crate) fn must_be_a_file(file: &Path, command: &str) -> Result<()> {
+    let can_be_read_again = file.is_file() || (file != Path::new("-") && !file.exists());
+    if can_be_read_again { Ok(()) } else { bail!("{command} reads its input more than once: give it a file") }
 }
 
 /// Are they one file under two names (hard links, or `-` redirected from it)?
@@ -231,6 +240,30 @@ fn warn_of_incomplete(args: &CommonArgs, infos: &[InputInfo]) -> bool {
         incomplete.for_each(tell_incomplete);
     }
     is_whole
+}
+
+/// Files of a rotated set follow each other. Where two run side by side they may come from different places: then the one
+/// place's packets look as if the other had seen them.
+fn warn_of_overlap(infos: &[InputInfo]) {
+    let span = |info: &'_ InputInfo| Some((info.first_packet_at?, info.last_packet_at?));
+    let mut spans: Vec<_> = infos.iter().filter_map(|info| Some((span(info)?, &info.path))).collect();
+    spans.sort();
+    let overlaps = |pair: &&[((Timestamp, Timestamp), &String)]| match pair {
+        [((start, end), _), ((other_start, other_end), _)] => {
+            let common = (*end).min(*other_end).nanos_since(*other_start);
+            // At the boundary of two files a packet or two may be out of order.
+            common > end.nanos_since(*start).min(other_end.nanos_since(*other_start)) / 2
+        }
+        _ => false,
+    };
+    if let Some([(_, one), (_, other)]) = spans.windows(2).find(overlaps) {
+        anstream::eprintln!(
+            "wsclose: {} and {} overlap in time and are read as taken at one place: analyze captures of both ends of a \
+             path one by one",
+            terminal(one),
+            terminal(other)
+        );
+    }
 }
 
 /// Names the link types that are not supported. True: there are none.

@@ -2,7 +2,7 @@
 
 use crate::args::ShowArgs;
 use crate::keys::KeyLogs;
-use crate::offline::EXIT_INCOMPLETE;
+use crate::offline::{EXIT_INCOMPLETE, must_be_a_file};
 use anyhow::{Result, bail};
 use std::fmt;
 use std::io::{self, Write};
@@ -23,15 +23,26 @@ use wsclose::report::text::untold;
 use wsclose::side::Side;
 use wsclose::tls::keylog::KeyLog;
 
+/// Connections of one number that are shown: the file is read once for each.
+const MOST: usize = 32;
+
 pub(crate) fn run(args: &ShowArgs) -> Result<ExitCode> {
+    must_be_a_file(&args.file, "show")?;
     let mut options = Options { ws_ports: args.ws_port.clone(), encrypted: true, ..Options::default() };
     KeyLogs::new(&args.keylog).fill(&mut options, std::slice::from_ref(&args.file))?;
     let mut analyzer = Analyzer::new(options);
     let (records, is_whole) = records(args, &mut analyzer)?;
     let mut out = io::stdout().lock();
-    for record in records {
+    let more = records.len().saturating_sub(MOST);
+    for record in records.into_iter().take(MOST) {
         let ladder = climb(&args.file, Ladder::new(record, args.last), analyzer.keys())?;
         write(&mut out, &ladder)?;
+    }
+    if more > 0 {
+        writeln!(
+            out,
+            "... and {more} more of that number: of HTTP/2 name one by its stream, such as --stream 0/11"
+        )?;
     }
     Ok(if is_whole { ExitCode::SUCCESS } else { EXIT_INCOMPLETE.into() })
 }

@@ -39,6 +39,9 @@ const SUBPROTOCOL: usize = 10;
 const EXTENSIONS: usize = 11;
 const FORWARDING: std::ops::Range<usize> = 12..16;
 
+/// What stays of a value's buffer for the next block, in bytes.
+const VALUE_KEPT: usize = 256;
+
 /// What a header block says, as far as it matters. Used again for each block.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Head {
@@ -56,8 +59,14 @@ impl Head {
     pub(super) fn begin(&mut self, room: usize) {
         for value in &mut self.values {
             value.clear();
+            value.shrink_to(VALUE_KEPT);
         }
         (self.present, self.has_unknown, self.room) = (0, false, room);
+    }
+
+    /// Memory that values take, in bytes.
+    pub(super) fn memory(&self) -> usize {
+        self.values.iter().map(Vec::capacity).sum()
     }
 
     fn value(&self, place: usize) -> Option<&[u8]> {
@@ -146,4 +155,19 @@ impl Fields for Nothing {
     fn field(&mut self, _: &[u8], _: &[u8]) {}
 
     fn unknown(&mut self) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_long_values_took_is_given_back_with_the_next_block() {
+        let mut head = Head::default();
+        head.begin(64 << 10);
+        head.field(b"via", &[b'v'; 60 << 10]);
+        assert!(head.memory() >= 60 << 10);
+        head.begin(0);
+        assert!(head.memory() <= NAMES.len() * VALUE_KEPT, "{}", head.memory());
+    }
 }

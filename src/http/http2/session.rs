@@ -226,7 +226,7 @@ impl Session {
             let block = self.blocks[side].as_ref().and_then(|block| block.fragments.as_ref());
             self.halves[side].held_bytes() + self.tables[side].memory() + block.map_or(0, Vec::capacity)
         };
-        size_of::<Head>() + of(Side::Client) + of(Side::Server)
+        size_of::<Head>() + self.head.memory() + of(Side::Client) + of(Side::Server)
     }
 
     /// Does the next byte of `side` belong to a frame that has begun?
@@ -445,6 +445,7 @@ impl Session {
         } else if is_read {
             self.response(stream, fragment.is_some(), at, call);
         }
+        self.head.begin(0);
         call.ends(header, at, wire);
     }
 

@@ -54,6 +54,21 @@ fn rule_3_a_reason_that_is_not_utf_8_is_rejected() {
 }
 
 #[test]
+fn rule_3_a_close_of_one_who_broke_the_protocol_may_have_been_dropped_in_silence() {
+    use crate::support::wire::Frame;
+    let unmasked = Frame { mask: None, ..Frame::new(Client, 8, &[0x03, 0xe8]) };
+    for broken in [unmasked.bytes(), [Frame::new(Client, 11, b"x").bytes(), close(Client, 1000)].concat()] {
+        let mut conn = Conversation::opened();
+        conn.client_sends(&broken).server_acks().fin(Server).client_acks().fin(Client).server_acks();
+        assert_eq!(said(&record(&conn), Server), either(1000, 1006));
+        // An answer shows that it was taken.
+        let mut conn = Conversation::opened();
+        conn.client_sends(&broken).server_sends(&close(Server, 1000)).fin(Server).fin(Client).acks(Server);
+        assert_eq!(said(&record(&conn), Server), certain(1000));
+    }
+}
+
+#[test]
 fn rule_4_the_first_close_wins() {
     let mut conn = Conversation::opened();
     conn.server_sends(&close(Server, 4001)).server_sends(&close(Server, 4002));
