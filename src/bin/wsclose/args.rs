@@ -5,8 +5,8 @@ use crate::show::StreamName;
 use crate::sink::Rotation;
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-#[cfg(feature = "metrics")]
 use std::io::Write as _;
+#[cfg(feature = "metrics")]
 use std::net::SocketAddr;
 use std::num::NonZeroU8;
 use std::path::PathBuf;
