@@ -146,7 +146,11 @@ fn ends(stream: &Stream, goaway: PerSide<Option<Left>>) -> PerSide<Option<Ended>
         let covers = |left: &Left| {
             let direction = &stream.session.sides[side];
             let close_at = direction.close.as_ref().map(|close| close.at);
-            let is_latest = [direction.last_data, close_at].into_iter().flatten().all(|at| at <= left.at);
+            // The server's answer goes on with the stream as its frames do.
+            let answer = stream.handshake.response.as_ref().map(|answer| answer.at);
+            let answered_at = answer.filter(|_| side == Side::Server);
+            let is_latest =
+                [direction.last_data, close_at, answered_at].into_iter().flatten().all(|at| at <= left.at);
             let is_beyond = side == Side::Server && stream.id > left.goaway.last_stream;
             is_latest && (left.goaway.error != ErrorCode::NO_ERROR || is_beyond)
         };

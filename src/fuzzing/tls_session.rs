@@ -96,7 +96,7 @@ impl Play {
         let (mut session, mut sink) = (Session::new(options & 2 != 0, &limits), Sink::default());
         let (none, mut offsets) = (KeyLog::default(), PerSide::<u64>::default());
         let mut waits = options & 4 != 0;
-        for (step, round) in self.steps.iter().zip(0_u8..=u8::MAX) {
+        for (step, round) in self.steps.iter().zip((0_u8..=u8::MAX).cycle()) {
             let keys = if waits { &none } else { &self.keys };
             let context = Context { limits: &limits, keys, more_keys: waits };
             match step {

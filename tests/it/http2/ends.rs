@@ -121,6 +121,14 @@ fn a_stream_that_goes_on_behind_a_goaway_was_not_ended_by_it() {
 }
 
 #[test]
+fn a_stream_that_its_server_answers_behind_a_goaway_was_not_ended_by_it() {
+    let mut conn = opened(&[1]);
+    conn.client_sends(&h2::connect(3, "/3")).server_sends(&h2::goaway(1, NO_ERROR)).client_acks();
+    conn.server_sends(&h2::answer(3, 200)).client_acks().client_sends(&h2::rst(3, 8)).server_acks();
+    check(&conn, &[(1, OPEN), (3, "abnormal:1006:rst by client")]);
+}
+
+#[test]
 fn the_end_of_tcp_ends_the_streams_that_are_open_and_no_others() {
     let mut conn = opened(&[1, 3, 5]);
     conn.client_sends(&h2::close(Client, 1, 1000)).server_sends(&h2::close(Server, 1, 1000));
