@@ -179,7 +179,6 @@ fn inputs(head: &Head<'_>) -> Markup {
         p class="inputs" {
             @if let (Some(first), Some(last)) = (first, last) { (moment(first)) " to " (moment(last)) " UTC, " }
             (counted(packets, "packet")) ", " (counted(head.summary.other_tcp_connections, "other TCP connection"))
-            @if let Some(legs) = legs(head.summary.proxied_pairs) { ", " (legs) }
             @if head.summary.encrypted_connections > 0 { ", " (counted(head.summary.encrypted_connections, "TLS connection")) " not decrypted" }
         }
         details {
