@@ -713,7 +713,10 @@ fn two_legs_of_one_websocket_are_said_to_be_one() {
     let any = at("any");
     assert!(stdout(&run(&[&any])).contains(&format!("\n{}\n", says("6 pairs"))));
     assert!(stdout(&run(&[&any, "--only", "abnormal"])).contains(&format!("\n{}\n", says("4 pairs"))));
-    assert!(stdout(&run(&[&any, "--format", "html"])).contains(&format!(", {}", says("6 pairs"))));
+    assert!(
+        stdout(&run(&[&any, "--format", "html"]))
+            .contains(&format!("Counted by connection; {}", says("6 pairs")))
+    );
     assert!(!stdout(&run(&[&at("client")])).contains("pair"));
     let json: serde_json::Value = serde_json::from_str(&stdout(&run(&[&any, "--format", "json"]))).unwrap();
     assert_eq!(
