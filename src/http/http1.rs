@@ -78,8 +78,9 @@ pub struct Http1 {
     requests: u32,
     /// The server has switched to something else than a WebSocket.
     switched: bool,
-    /// The server's latest answer to a request that has not come to light, as where bytes before it are missing.
-    early: Option<Box<Response>>,
+    /// Packet and status of the server's latest answer to a request that has not come to light, as where bytes before it
+    /// are missing.
+    early: Option<(Moment, u16)>,
 }
 
 impl Http1 {
@@ -337,7 +338,7 @@ impl Http1 {
             self.halves = PerSide::default();
         }
         if !is_switch && asked.is_none() {
-            self.early = Some(Box::new(response));
+            self.early = Some((response.at, response.status));
             return None;
         }
         (is_switch || asked == Some(Asked::Upgrade)).then_some(HttpEvent::Response(response))
@@ -351,9 +352,9 @@ impl Http1 {
 
     /// The answer to the Upgrade request just taken, of packet `at`, if that came to light only behind its answer.
     pub fn take_early_answer(&mut self, at: Moment) -> Option<Response> {
-        let answer = self.early.take().filter(|answer| answer.at > at)?;
+        let (answered_at, status) = self.early.take().filter(|(answered_at, _)| *answered_at > at)?;
         self.asked.pop_back();
-        Some(*answer)
+        Some(Response { at: answered_at, status, ..Response::default() })
     }
 }
 

@@ -150,7 +150,19 @@ impl Half {
         if !self.is_known {
             (self.base, self.is_known) = (first, true);
         }
+        if from_syn && !self.from_syn {
+            self.rebase(first);
+        }
         self.from_syn |= from_syn && self.base == first;
+    }
+
+    /// A SYN behind packets that were sent later: what they acknowledged was taken for the numbering's start.
+    fn rebase(&mut self, first: SeqNum) {
+        let is_untouched = self.next == 0 && self.sent == 0 && self.recovery.is_none();
+        if let (true, Ok(earlier)) = (is_untouched, u64::try_from(self.base.distance_from(first))) {
+            self.base = first;
+            (self.acked, self.shown) = (self.acked + earlier, self.shown + earlier);
+        }
     }
 
     /// Is the numbering known?

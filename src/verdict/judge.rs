@@ -91,10 +91,6 @@ fn judge_unanswered(teardown: &Teardown) -> Verdict {
     if teardown.observed == Observed::Evicted {
         return unknown(Blind::Evicted, why::evicted());
     }
-    if teardown.tls.as_deref().is_some_and(|tls| !tls.answered) && teardown.acked.server > 1 {
-        // More than a FIN was acknowledged: the server did answer the client's hello.
-        return unknown(Blind::Desynchronized, why::hello_out_of_order());
-    }
     let timed_out = teardown.timed_out();
     let end = teardown.tcp_end();
     let closed_by = match (timed_out, end) {

@@ -347,10 +347,6 @@ pub(super) fn superseded(at: Moment) -> String {
     ))
 }
 
-pub(super) fn hello_out_of_order() -> String {
-    "server answered the client's TLS hello, but its answer was not read".to_owned()
-}
-
 pub(super) fn evicted() -> String {
     "its state was dropped to keep within the limits before any end was seen".to_owned()
 }

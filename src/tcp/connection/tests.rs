@@ -85,6 +85,18 @@ fn bytes_from_before_the_first_packet_seen_are_not_counted_behind_it() {
 }
 
 #[test]
+fn a_syn_behind_an_acknowledgment_of_later_bytes_begins_the_numbering() {
+    let tcp = Connection::new(Moment::default());
+    let mut script = Script { tcp, bytes: Bytes::default(), limits: Limits::default() };
+    script.send(CLIENT, TcpFlags::SYN, 99, None, b"");
+    script.send(CLIENT, ACK, 100, Some(103), b""); // captured ahead of what it acknowledges
+    script.send(SERVER, TcpFlags::SYN | ACK, 99, Some(100), b"");
+    script.send(SERVER, ACK, 100, Some(100), b"abc");
+    script.send(SERVER, ACK, 103, Some(100), b"d");
+    assert_eq!(script.sent(SERVER), "abcd");
+}
+
+#[test]
 fn many_holes_before_a_large_segment_do_not_lift_the_cap() {
     let limits = Limits { out_of_order_bytes: 2_000, ..Limits::default() };
     let mut script = Script::established();

@@ -17,6 +17,9 @@ impl Session {
 
     /// The sender is out of sight from here on: for the streams that are followed, and for those that begin meanwhile.
     fn hide<S: Http2Sink>(&mut self, gap: Gap, call: &mut Call<'_, S>) {
+        if self.holes[call.side].is_some() {
+            return; // all streams know
+        }
         let gap = Gap { len: UNKNOWN_LEN, ..gap };
         *self.holes.get_mut(call.side) = Some(gap);
         call.send(Http2Event::Lost(gap));
