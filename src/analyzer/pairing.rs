@@ -11,7 +11,7 @@
 use super::record::{Beside, ConnectionRecord};
 use super::track::Track;
 use crate::verdict::legs::{Leg, OtherLeg, Story, are_legs, follow};
-use crate::verdict::verdict::{ClosedBy, packet};
+use crate::verdict::verdict::ClosedBy;
 use std::collections::HashMap;
 
 /// Records held for one key. Legs are two, or a few where proxies are chained; more share a key for no good reason.
@@ -80,12 +80,8 @@ fn relate(records: &mut [Box<ConnectionRecord>]) {
         front.other_leg = Some(OtherLeg { is_back: true, story, proxy, end: back_end });
         back.other_leg = Some(OtherLeg { is_back: false, story, proxy, end: front_end });
         if story == Story::ProxyEnded {
-            for (record, other_end) in [(front, back_end), (back, front_end)] {
+            for record in [front, back] {
                 record.verdict.closed_by = Some(ClosedBy::Proxy);
-                record.verdict.why += &format!(
-                    "; the proxy began it, for it ended its other leg likewise in {}",
-                    packet(other_end)
-                );
             }
         }
     }
