@@ -80,6 +80,8 @@ pub struct ConnectionRecord {
     pub verdict: Verdict,
     /// Where the capture was taken.
     pub vantage: VantageEstimate,
+    /// Does the head of a side say that it is a proxy?
+    pub is_proxy: PerSide<bool>,
     /// What its records allow to be said where they could not be decrypted.
     pub probable: Option<Box<Probable>>,
     /// The code that each application was given, by RFC 6455.
