@@ -8,7 +8,7 @@ impl ConnectionRecord {
     #[must_use]
     pub fn facts(&self) -> Facts<'_> {
         let (request, response) = (self.handshake.request.as_ref(), self.handshake.response.as_ref());
-        Facts {
+        let facts = Facts {
             client: self.client,
             server: self.server,
             opened: self.opened,
@@ -26,6 +26,8 @@ impl ConnectionRecord {
             verdict: &self.verdict,
             other_leg: self.other_leg,
             anomalies: self.anomalies,
-        }
+            end: None,
+        };
+        facts.with_end()
     }
 }
