@@ -156,14 +156,15 @@ impl Times {
 
 impl fmt::Display for Times {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            out,
-            "SYN-ACK {} ms after the SYN, ACK {} ms after it ({}, {})",
-            Millis(self.server),
-            Millis(self.client),
-            packet(self.syn_ack),
-            packet(self.ack)
-        )
+        out.write_str("SYN-ACK ")?;
+        Millis(self.server).fmt(out)?;
+        out.write_str(" ms after the SYN, ACK ")?;
+        Millis(self.client).fmt(out)?;
+        out.write_str(" ms after it (")?;
+        packet(self.syn_ack).fmt(out)?;
+        out.write_str(", ")?;
+        packet(self.ack).fmt(out)?;
+        out.write_str(")")
     }
 }
 
@@ -173,6 +174,12 @@ struct Millis(i64);
 impl fmt::Display for Millis {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let micros = self.0.saturating_add(500) / 1_000;
-        write!(out, "{}.{:03}", micros / 1_000, micros % 1_000)
+        fmt::Display::fmt(&(micros / 1_000), out)?;
+        out.write_str(match micros % 1_000 {
+            0..10 => ".00",
+            10..100 => ".0",
+            _ => ".",
+        })?;
+        fmt::Display::fmt(&(micros % 1_000), out)
     }
 }

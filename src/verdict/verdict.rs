@@ -196,9 +196,12 @@ pub(crate) fn packet(at: Moment) -> PacketName {
 
 impl fmt::Display for PacketName {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Moment { file: 0, packet, .. } => write!(out, "packet {packet}"),
-            Moment { file, packet, .. } => write!(out, "packet {packet} of file {}", u32::from(file) + 1),
+        // Most sentences name several: written piece by piece, which costs a third of a format of its own.
+        out.write_str("packet ")?;
+        fmt::Display::fmt(&self.0.packet, out)?;
+        match self.0.file {
+            0 => Ok(()),
+            file => write!(out, " of file {}", u32::from(file) + 1),
         }
     }
 }
