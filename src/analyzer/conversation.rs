@@ -35,18 +35,24 @@ use std::num::NonZeroU64;
 ///
 /// ```text
 ///  Conversation, 712 bytes, at the start of a cache line in the flow table
-///  0 tcp 592 -----------------------------------+ 592 upper 40 + 632 serial + 640 both ends ... + 685 the rest -+
-///  | client's half 256 | server's half 256 | 80 | phase, ...   |            |  and who is client |               |
-///  +--|--------------------|--------------------+--|------|----+------------+--------------------+---------------+
-///     +-> reset, recovery, oddities: if any        |      +-> Handshake 96 + its values
-///                                                  +-> Session 512, or Http1 120 before the Upgrade
+///  0 what few packets need | 64 phase, both ends, who is client | 128 tcp's latest | 192 halves, 256 each | 704 oddities
+///             |                    |                                                     |
+///             |                    +-> Session 512, or Http1 120 before the Upgrade      +-> reset, recovery: if any
+///             +-> Handshake 96 + its values
 /// ```
 #[derive(Clone, Debug)]
 #[repr(C)]
 pub(super) struct Conversation {
-    pub(super) tcp: Connection,
-    pub(super) upper: Upper,
     serial: u64,
+    /// ICMP errors about it, the first few; mostly none.
+    #[expect(clippy::box_collection, reason = "a third of an empty vector's size")]
+    icmp: Option<Box<Vec<IcmpError>>>,
+    /// Hash of its handshake key, once the tracker was told.
+    key: Option<NonZeroU64>,
+    tcp_stream: Option<u32>,
+    /// Its memory as it was counted last, in bytes.
+    counted: u32,
+    pub(super) upper: Upper,
     /// Both ends, VLANs and tunnels.
     ends: FlowKey,
     /// Is the lower end the client?
@@ -57,12 +63,7 @@ pub(super) struct Conversation {
     lingers: bool,
     /// At the end of observation that side's frame (or head) was still incomplete.
     in_frame: PerSide<bool>,
-    /// ICMP errors about it, the first few; mostly none.
-    #[expect(clippy::box_collection, reason = "a third of an empty vector's size")]
-    icmp: Option<Box<Vec<IcmpError>>>,
-    /// Hash of its handshake key, once the tracker was told.
-    key: Option<NonZeroU64>,
-    tcp_stream: Option<u32>,
+    pub(super) tcp: Connection,
 }
 
 impl Keyed for Conversation {
@@ -97,6 +98,19 @@ impl StreamSink for Sink<'_> {
     }
 }
 
+/// A sink for connections whose kind is settled: their roles can't turn out reversed.
+struct SettledSink<'a> {
+    upper: &'a mut Upper,
+    options: &'a Options,
+}
+
+impl StreamSink for SettledSink<'_> {
+    #[inline]
+    fn stream(&mut self, side: Side, event: StreamEvent<'_>) {
+        self.upper.stream_settled(side, event, self.options);
+    }
+}
+
 impl Conversation {
     pub(super) fn begin(
         segment: &Segment<'_>,
@@ -118,6 +132,7 @@ impl Conversation {
             client_is_lower: segment.from_lower != from_server || segment.key.is_loop(),
             tcp_stream,
             serial,
+            counted: 0,
             lingers: false,
             standing: Standing::Alive,
             in_frame: PerSide::default(),
@@ -135,18 +150,19 @@ impl Conversation {
     /// Reads something from each part that `segment` needs, so that it is near when its turn comes.
     #[inline]
     pub(super) fn touch(&self, segment: &Segment<'_>) -> u64 {
-        self.tcp.touch() ^ self.upper.touch(self.side_of(segment))
+        let side = self.side_of(segment);
+        self.tcp.touch(side) ^ self.upper.touch(side)
     }
 
-    /// Takes a segment if it is the next one of a connection without any trouble; see [`Connection::handle_plain`].
+    /// Takes a segment if it is the next one of a connection without any trouble, whose kind is settled; see
+    /// [`Connection::handle_plain`].
+    #[inline]
     pub(super) fn handle_plain(&mut self, segment: &Segment<'_>, options: &Options) -> bool {
-        let side = self.side_of(segment);
-        let mut sink = Sink { upper: &mut self.upper, options };
-        let is_plain = self.tcp.handle_plain(side, segment, &mut sink);
-        if is_plain {
-            self.settle_roles();
+        if !self.upper.has_settled() {
+            return false;
         }
-        is_plain
+        let side = self.side_of(segment);
+        self.tcp.handle_plain(side, segment, &mut SettledSink { upper: &mut self.upper, options })
     }
 
     pub(super) fn handle_segment(&mut self, segment: &Segment<'_>, options: &Options) {
@@ -223,13 +239,31 @@ impl Conversation {
     }
 
     /// May the next packet change its memory?
+    #[inline]
     pub(super) fn may_grow(&self) -> bool {
         !self.upper.has_settled()
     }
 
+    /// May a packet without payload change it?
+    pub(super) fn grows_by_time(&self) -> bool {
+        self.upper.is_layered()
+    }
+
     /// Memory it takes in all, out-of-order segments left out, in bytes.
-    pub(super) fn memory(&self) -> usize {
+    fn memory(&self) -> usize {
         size_of::<Self>() + self.upper.memory()
+    }
+
+    /// Counts its memory anew; gives what it was and what it is.
+    pub(super) fn recount(&mut self) -> (usize, usize) {
+        let is = u32::try_from(self.memory()).unwrap_or(u32::MAX);
+        let was = std::mem::replace(&mut self.counted, is);
+        (was as usize, is as usize)
+    }
+
+    /// Its memory as it was counted last, in bytes.
+    pub(super) fn counted(&self) -> usize {
+        self.counted as usize
     }
 
     pub(super) fn held_bytes(&self) -> usize {
@@ -591,7 +625,7 @@ mod tests {
     #[test]
     fn a_connection_takes_no_more_memory_than_its_layout_says() {
         assert_eq!(size_of::<Conversation>(), 712);
-        assert_eq!((size_of::<Connection>(), size_of::<Half>()), (592, 256));
+        assert_eq!((size_of::<Connection>(), size_of::<Half>()), (584, 256));
         assert_eq!(FlowTable::<Conversation>::SLOT, 768);
         assert_eq!((size_of::<Upper>(), size_of::<Session>(), size_of::<Handshake>()), (40, 512, 96));
     }
@@ -599,14 +633,11 @@ mod tests {
     #[test]
     fn what_every_packet_needs_lies_together() {
         use std::mem::offset_of;
-        let upper = offset_of!(Conversation, upper);
-        assert_eq!((offset_of!(Half, plain), offset_of!(Half, unanswered)), (63, 64));
-        assert_eq!((offset_of!(Connection, last), offset_of!(Connection, anomalies)), (512, 568));
-        // One line more: whose packet it is, and where its payload goes.
-        assert_eq!(upper / 64, (upper + offset_of!(Upper, reversed)) / 64);
-        // One line more: whose packet it is.
-        let (ends, last) = (offset_of!(Conversation, ends), offset_of!(Conversation, in_frame));
-        assert_eq!(ends / 64, last / 64);
+        // A line for whose packet it is and where its payload goes, one for the latest packets, one for each side.
+        let phase = offset_of!(Conversation, upper) + offset_of!(Upper, phase);
+        assert_eq!((phase, offset_of!(Conversation, ends), offset_of!(Conversation, tcp)), (64, 80, 128));
+        assert_eq!((offset_of!(Connection, last), offset_of!(Connection, halves)), (0, 64));
+        assert_eq!((offset_of!(Half, plain), offset_of!(Half, unanswered)), (47, 48));
     }
 
     #[test]

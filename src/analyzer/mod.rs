@@ -12,6 +12,7 @@ pub mod ladder;
 pub mod ladders;
 pub mod members;
 mod pairing;
+mod prepared;
 pub mod record;
 mod secured;
 mod settling;
@@ -33,6 +34,7 @@ use crate::limits::Limits;
 use crate::time::Timestamp;
 use crate::tls::keylog::{KeyLog, Reading};
 use crate::verdict::vantage::Vantage;
+pub use prepared::{Prepared, Preparer};
 use record::ConnectionRecord;
 use settling::Event;
 pub use settling::{Followed, Settled, Settler};
@@ -88,17 +90,10 @@ impl Options {
     }
 }
 
-/// Reads something of the headers of each packet and of what follows them, where another thread has just written them.
-fn touch_bytes(block: &Block, packets: &[PacketRef]) {
-    /// Where the headers of Ethernet, IPv4 and TCP with its usual options begin and end.
-    const PLACES: [usize; 2] = [14, 66];
-    let mut sum = 0;
-    for packet in packets {
-        let start = packet.range.start as usize;
-        for place in PLACES {
-            sum ^= block.bytes.get(start + place).map_or(0, |byte| *byte);
-        }
-    }
+/// Reads a byte at each of `places`, which another thread has just written: they come together, not one by one.
+#[inline]
+fn touch_bytes(block: &Block, places: impl Iterator<Item = usize>) {
+    let sum = places.fold(0, |sum, place| sum ^ block.bytes.get(place).map_or(0, |byte| *byte));
     std::hint::black_box(sum);
 }
 
@@ -122,22 +117,69 @@ impl Follower {
         let mut batch: Vec<Option<Located<'_>>> = Vec::with_capacity(BATCH);
         for packets in block.packets.chunks(BATCH) {
             batch.clear();
-            touch_bytes(block, packets);
+            /// Where the headers of Ethernet, IPv4 and TCP with its usual options begin and end.
+            const PLACES: [usize; 2] = [14, 66];
+            let starts = packets.iter().map(|packet| packet.range.start as usize);
+            touch_bytes(block, starts.flat_map(|start| PLACES.map(|place| start + place)));
             let Follower { decoder, tracker } = self;
             batch.extend(packets.iter().map(|packet| {
                 let bytes = block.packet_bytes(packet);
                 let segment = decoder.decode_common(packet.at, packet.link_type, bytes)?;
                 Some(tracker.locate(segment))
             }));
-            self.tracker.touch(&mut batch);
-            for (packet, located) in packets.iter().zip(&batch) {
-                match located {
-                    Some(located) => {
-                        self.tracker.advance(packet.at.at);
-                        self.tracker.handle_located(located);
-                    }
-                    None => self.handle_uncommon(packet, block.packet_bytes(packet)),
+            self.handle_batch(block, packets, &mut batch);
+        }
+    }
+
+    /// What decodes blocks ahead for [`handle_prepared`](Follower::handle_prepared); `None`: it can't be done.
+    #[must_use]
+    pub fn preparer(&self) -> Option<Preparer> {
+        let is_possible = !self.decoder.verifies_checksums();
+        is_possible.then(|| Preparer(self.tracker.table.hasher()))
+    }
+
+    /// Takes all packets of `block`, for which `prepared` was made.
+    pub fn handle_prepared(&mut self, block: &Block, prepared: &Prepared) {
+        if prepared.packets.len() != block.packets.len() {
+            return self.handle_block(block);
+        }
+        for secrets in &block.secrets {
+            self.add_keys(secrets);
+        }
+        let mut batch: Vec<Option<Located<'_>>> = Vec::with_capacity(BATCH);
+        for (packets, outlines) in block.packets.chunks(BATCH).zip(prepared.packets.chunks(BATCH)) {
+            batch.clear();
+            touch_bytes(block, outlines.iter().flatten().map(|(outline, _)| outline.payload_start()));
+            let Follower { decoder, tracker } = self;
+            batch.extend(packets.iter().zip(outlines).map(|(packet, outline)| match outline {
+                Some((outline, hash)) => {
+                    let segment = outline.segment(packet.at, block);
+                    Some(Tracker::located(segment, *hash))
                 }
+                None => {
+                    let bytes = block.packet_bytes(packet);
+                    let segment = decoder.decode_common(packet.at, packet.link_type, bytes)?;
+                    Some(tracker.locate(segment))
+                }
+            }));
+            self.handle_batch(block, packets, &mut batch);
+        }
+    }
+
+    fn handle_batch<'b>(
+        &mut self,
+        block: &'b Block,
+        packets: &'b [PacketRef],
+        batch: &mut [Option<Located<'b>>],
+    ) {
+        self.tracker.touch(batch);
+        for (packet, located) in packets.iter().zip(batch) {
+            match located {
+                Some(located) => {
+                    self.tracker.advance(packet.at.at);
+                    self.tracker.handle_located(located);
+                }
+                None => self.handle_uncommon(packet, block.packet_bytes(packet)),
             }
         }
     }

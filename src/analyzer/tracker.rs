@@ -110,6 +110,12 @@ impl Tracker {
         Located { segment, hash: self.table.hash(&segment.key), found: None }
     }
 
+    /// A segment whose key has the hash `hash`.
+    #[inline]
+    pub(super) fn located(segment: Segment<'_>, hash: u64) -> Located<'_> {
+        Located { segment, hash, found: None }
+    }
+
     /// Looks the connections of a batch up and reads from all of them what its packets will need.
     pub(super) fn touch(&self, batch: &mut [Option<Located<'_>>]) {
         for located in batch.iter_mut().flatten() {
@@ -147,7 +153,7 @@ impl Tracker {
     fn handle_plain(&mut self, located: &Located<'_>) -> bool {
         let Some(id) = located.found else { return false };
         let Some(conversation) = self.table.get_mut(id) else { return false };
-        if conversation.may_grow() || !conversation.handle_plain(&located.segment, &self.options) {
+        if !conversation.handle_plain(&located.segment, &self.options) {
             return false;
         }
         if conversation.standing != Standing::Alive {
@@ -169,28 +175,22 @@ impl Tracker {
         let segment = &located.segment;
         let Some(id) = self.conversation_of(located) else { return };
         let Some(conversation) = self.table.get_mut(id) else { return };
-        let memory = conversation.may_grow().then(|| conversation.memory());
-        let is_plain = conversation.handle_plain(segment, &self.options);
-        let before = if is_plain { None } else { Some(conversation.held_bytes()) };
-        if !is_plain {
-            conversation.handle_segment(segment, &self.options);
+        // What payload brings, or was lost of it, is counted with the next payload at the latest.
+        let may_grow = conversation.may_grow()
+            && (segment.payload_len() > 0 || conversation.held_bytes() > 0 || conversation.grows_by_time());
+        let held = conversation.held_bytes();
+        conversation.handle_segment(segment, &self.options);
+        if may_grow {
+            self.note_growth(id);
         }
-        let is_watched = !is_plain || conversation.standing != Standing::Alive;
-        if let Some(memory) = memory {
-            self.note_growth(id, memory);
-        }
-        if let Some(held) = before {
-            self.account(id, held);
-        }
-        if is_watched {
-            self.watch(id, segment.at);
-        }
+        self.account(id, held);
+        self.watch(id, segment.at);
         self.keep_to_memory();
     }
 
-    /// Notes what a segment made of a connection whose kind may change with every packet, and that took `memory` before:
-    /// an open WebSocket is none of these.
-    fn note_growth(&mut self, id: FlowId, memory: usize) {
+    /// Notes what a segment made of a connection whose kind may change with every packet: an open WebSocket is none of
+    /// these.
+    fn note_growth(&mut self, id: FlowId) {
         let now = self.now;
         let Some(conversation) = self.table.get_mut(id) else { return };
         let openings: Vec<_> = std::iter::from_fn(|| conversation.take_opening()).collect();
@@ -199,7 +199,8 @@ impl Tracker {
         }
         let has_ended = conversation.has_ended_streams(now);
         let streams = if has_ended { conversation.take_streams(Which::Ended(now)) } else { Vec::new() };
-        self.memory = (self.memory + conversation.memory()).saturating_sub(memory);
+        let (was, is) = conversation.recount();
+        self.memory = (self.memory + is).saturating_sub(was);
         for opened in openings {
             self.note_opening(id, opened);
         }
@@ -226,9 +227,9 @@ impl Tracker {
         if self.held_bytes > limits.out_of_order_total_bytes {
             self.held_bytes = self.held_bytes.saturating_sub(conversation.held_bytes());
             self.anomalies.count(Anomaly::TcpOutOfOrderLimit);
-            let before = conversation.memory();
             conversation.flush(&self.options);
-            self.memory = (self.memory + conversation.memory()).saturating_sub(before);
+            let (was, is) = conversation.recount();
+            self.memory = (self.memory + is).saturating_sub(was);
         }
     }
 
@@ -324,8 +325,9 @@ impl Tracker {
             self.evict();
         }
         self.opened += 1;
-        let conversation = Conversation::begin(segment, stream, self.opened, &self.options);
-        self.memory += conversation.memory();
+        let mut conversation = Conversation::begin(segment, stream, self.opened, &self.options);
+        let (_, memory) = conversation.recount();
+        self.memory += memory;
         self.table.insert(conversation)
     }
 
@@ -370,7 +372,7 @@ impl Tracker {
     fn finish_conversation(&mut self, id: FlowId, observed: Observed) {
         let Some(mut conversation) = self.table.remove(id) else { return };
         self.held_bytes = self.held_bytes.saturating_sub(conversation.held_bytes());
-        self.memory = self.memory.saturating_sub(conversation.memory());
+        self.memory = self.memory.saturating_sub(conversation.counted());
         conversation.flush(&self.options);
         conversation.finish_tls(&self.options);
         conversation.finish_frames(&self.options.limits);

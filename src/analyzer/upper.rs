@@ -54,11 +54,12 @@ pub(super) struct Upgrading {
     answer_lost: bool,
 }
 
-/// What every packet needs comes first.
+/// What every packet needs comes last: the connection's ends follow it.
 #[derive(Clone, Debug)]
 #[repr(C)]
 pub(super) struct Upper {
-    pub phase: Phase,
+    pub anomalies: AnomalySet,
+    pub handshake: Box<Handshake>,
     /// The roles turned out reversed while a segment was being delivered; TCP has still to be told.
     pub reversed: bool,
     /// An Upgrade was asked for or answered: the connection is listed.
@@ -74,8 +75,7 @@ pub(super) struct Upper {
     pub depth: u8,
     /// ALPN has agreed on HTTP/1.1.
     pub is_http1: bool,
-    pub anomalies: AnomalySet,
-    pub handshake: Box<Handshake>,
+    pub phase: Phase,
 }
 
 /// Bytes in hand, with their place.
@@ -151,6 +151,11 @@ impl Upper {
         matches!(self.phase, Phase::Open(_) | Phase::Ignored)
     }
 
+    /// Does it lie in TLS, or hold streams of HTTP/2?
+    pub(super) fn is_layered(&self) -> bool {
+        matches!(self.phase, Phase::Tls(_) | Phase::Http2(_))
+    }
+
     /// Memory it takes besides itself, in bytes; signs of life and unfinished control frames, a few hundred bytes, left
     /// out.
     pub(super) fn memory(&self) -> usize {
@@ -163,16 +168,15 @@ impl Upper {
         if let Phase::Open(session) = &self.phase { session.touch(side) } else { 0 }
     }
 
+    /// What [`Upper::stream`] does where [`Upper::has_settled`].
     #[inline]
-    pub(super) fn stream(&mut self, side: Side, event: StreamEvent<'_>, options: &Options) {
-        match (&mut self.phase, event) {
-            // Most of all bytes.
-            (Phase::Open(session), StreamEvent::Data { .. }) => session.stream(side, event, &options.limits),
-            _ => self.stream_anywhere(side, event, options),
+    pub(super) fn stream_settled(&mut self, side: Side, event: StreamEvent<'_>, options: &Options) {
+        if let Phase::Open(session) = &mut self.phase {
+            session.stream(side, event, &options.limits);
         }
     }
 
-    fn stream_anywhere(&mut self, side: Side, event: StreamEvent<'_>, options: &Options) {
+    pub(super) fn stream(&mut self, side: Side, event: StreamEvent<'_>, options: &Options) {
         match event {
             StreamEvent::Data { at, offset, bytes, wire } => {
                 self.data(side, Run { at, offset, bytes, wire }, options);

@@ -24,6 +24,7 @@ mod icmp;
 mod link;
 mod tunnel;
 mod fast;
+pub mod outline;
 mod decoder;
 
 #[cfg(test)]

@@ -20,27 +20,25 @@ const FEW_PACKETS: u32 = 4;
 /// packet's sender is taken for it until content says otherwise ([`Connection::swap_sides`]).
 ///
 /// ```text
-///    0 halves, 256 each: of the sender's two lines are touched by most packets, of the peer's one or two
-///  512 last, last_payload, payload_before, packets, anomalies: one line, touched by every packet
-///  576 opened
+///    0 last, last_payload, payload_before: touched by every packet; opened
+///   64 halves, 256 each: of either one line is touched by every packet, of the sender's another by most
+///  576 anomalies
 /// ```
 #[derive(Clone, Debug)]
 #[repr(C)]
 pub struct Connection {
-    /// What each side sent.
-    pub halves: PerSide<Half>,
     /// Latest packet.
     pub last: Moment,
     /// Latest packet of either side that carried payload.
     pub last_payload: Option<Moment>,
     /// What `last_payload` was before the latest packet that could end the connection.
     pub payload_before: Option<Moment>,
-    /// Packets so far, copies not counted.
-    pub packets: u64,
-    /// Oddities.
-    pub anomalies: AnomalySet,
     /// First packet.
     pub opened: Moment,
+    /// What each side sent.
+    pub halves: PerSide<Half>,
+    /// Oddities.
+    pub anomalies: AnomalySet,
 }
 
 impl Connection {
@@ -52,7 +50,6 @@ impl Connection {
             last: at,
             last_payload: None,
             payload_before: None,
-            packets: 0,
             anomalies: AnomalySet::default(),
             opened: at,
         }
@@ -63,10 +60,18 @@ impl Connection {
         self.halves.swap();
     }
 
-    /// Reads something of each part that a packet needs; the result means nothing.
+    /// Packets so far, copies not counted.
     #[must_use]
-    pub fn touch(&self) -> u64 {
-        self.halves.client.touch() ^ self.halves.server.touch() ^ self.packets
+    pub fn packets(&self) -> u64 {
+        u64::from(self.halves.client.packets) + u64::from(self.halves.server.packets)
+    }
+
+    /// Reads something of each part that a packet of `side` needs; the result means nothing.
+    #[must_use]
+    #[inline]
+    pub fn touch(&self, side: Side) -> u64 {
+        let (own, peer) = (&self.halves[side], &self.halves[side.other()]);
+        own.touch() ^ peer.next ^ u64::from(self.last.packet)
     }
 
     /// Notes a copy of a packet that `side` sent: it is no event, but it came its own way.
@@ -89,7 +94,6 @@ impl Connection {
         }
         self.halves.client.catch_up();
         self.halves.server.catch_up();
-        self.packets += 1;
         self.last = segment.at;
         let peer_acked = self.take_acknowledgment(side, segment);
         let half = self.halves.get_mut(side);
@@ -379,7 +383,7 @@ impl Connection {
 
     /// Gives up bytes that were acknowledged but never seen, after some patience: the capture lost them.
     fn give_up_lost<S: StreamSink>(&mut self, side: Side, now: Moment, limits: &Limits, sink: &mut S) {
-        let packets = self.packets;
+        let packets = self.packets();
         let half = self.halves.get_mut(side);
         if half.acked <= half.next || half.unseen() == 0 {
             return;

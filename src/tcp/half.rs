@@ -39,8 +39,8 @@ pub struct Fin {
 /// `settled` for `last`, and only `catch_up` writes them:
 ///
 /// ```text
-///    0 next, acked, sent, shown | last | base, from_syn, first_ttl | packets, ttl, plain
-///   64 unanswered
+///    0 next, acked | last | base, from_syn, first_ttl | packets, ttl, plain | unanswered: sendings
+///   64 unanswered: the rest | sent, shown
 ///  128 settled, syn, established | reset, recovery
 ///  192 fin, passed_end, oddities
 /// ```
@@ -53,10 +53,6 @@ pub struct Half {
     pub next: u64,
     /// Furthest acknowledgment by the peer; counts a FIN as one byte.
     pub acked: u64,
-    /// See [`Half::sent`].
-    pub(super) sent: u64,
-    /// See [`Half::shown`].
-    pub(super) shown: u64,
     /// The side's last packet.
     pub last: Option<Moment>,
     /// Sequence number of stream offset 0, once known.
@@ -74,6 +70,10 @@ pub struct Half {
     pub(crate) plain: bool,
     /// Its sendings that drew no answer.
     pub unanswered: Unanswered,
+    /// See [`Half::sent`].
+    pub(super) sent: u64,
+    /// See [`Half::shown`].
+    pub(super) shown: u64,
     /// Its last packet that stood exactly at `next`: what lies behind was sent later.
     pub(super) settled: Option<Moment>,
     /// First SYN.
@@ -142,7 +142,7 @@ pub(crate) struct Recovery {
 impl Half {
     /// See [`Connection::touch`](super::connection::Connection::touch).
     pub(crate) fn touch(&self) -> u64 {
-        self.next ^ u64::from(self.unanswered.sendings)
+        self.next ^ u64::from(self.unanswered.last.packet)
     }
 
     /// Sets the numbering from a SYN, unless it is known already.

@@ -46,7 +46,6 @@ impl Connection {
         half.packets = half.packets.saturating_add(1);
         half.last = Some(segment.at);
         half.ttl.note(segment.ttl);
-        self.packets += 1;
         self.last = segment.at;
         self.payload_before = self.last_payload;
         if segment.payload.is_empty() {

@@ -33,10 +33,10 @@ pub struct SideVitals {
     pub last_frame: Option<Moment>,
     /// Longest time between two of its frames, in nanoseconds.
     pub longest_silence: i64,
-    /// The sizes of its messages.
-    pub sizes: Sizes,
     /// Its last message, if that announces the end.
     pub farewell: Option<Box<(Farewell, Moment)>>,
+    /// The sizes of its messages.
+    pub sizes: Sizes,
     /// Its heartbeats in text frames and the peer's answers.
     pub heartbeats: Option<Box<Pings>>,
     /// Its pings and the peer's pongs.
@@ -47,17 +47,18 @@ pub struct SideVitals {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Sizes {
-    /// Size so far of the latest message.
-    current: u64,
-    current_at: Moment,
     /// The largest message.
     pub largest: u64,
+    /// Size so far of the message in fragments that is under way, or was last.
+    current: u64,
+    current_at: Moment,
     /// The packet in which it began.
     pub largest_at: Moment,
     /// The largest of those before it.
     pub before: u64,
-    /// Is the latest message the largest?
+    /// Is it the largest?
     current_is_largest: bool,
+    is_under_way: bool,
     /// Was the largest compressed?
     pub compressed: bool,
 }
@@ -256,19 +257,35 @@ pub(crate) fn fnv1a_on(hash: u64, bytes: &[u8]) -> u64 {
 impl Sizes {
     #[inline]
     fn note(&mut self, at: Moment, header: &FrameHeader) {
-        let is_first = header.opcode != Opcode::CONTINUATION;
-        if is_first {
+        if !header.fin || header.opcode == Opcode::CONTINUATION {
+            self.note_fragment(at, header);
+            return;
+        }
+        if header.payload_len > self.largest {
+            self.surpass(header);
+            (self.largest, self.largest_at) = (header.payload_len, at);
+        }
+    }
+
+    fn note_fragment(&mut self, at: Moment, header: &FrameHeader) {
+        if header.opcode != Opcode::CONTINUATION || !self.is_under_way {
             (self.current, self.current_at, self.current_is_largest) = (0, at, false);
         }
         self.current = self.current.saturating_add(header.payload_len);
         if self.current > self.largest {
             if !self.current_is_largest {
                 self.current_is_largest = true;
-                self.before = self.largest;
-                self.compressed = header.rsv & FrameHeader::RSV1 != 0;
+                self.surpass(header);
             }
             (self.largest, self.largest_at) = (self.current, self.current_at);
         }
+        self.is_under_way = !header.fin;
+    }
+
+    /// A message that `header` is of is larger than the largest so far.
+    fn surpass(&mut self, header: &FrameHeader) {
+        self.before = self.largest;
+        self.compressed = header.rsv & FrameHeader::RSV1 != 0;
     }
 }
 
@@ -417,14 +434,15 @@ mod tests {
     #[test]
     fn the_largest_message_stands_beside_the_largest_before_it() {
         let mut vitals = Vitals::default();
-        let mut data = |opcode, len, seconds| {
-            let event = FrameEvent::Data { at: at(seconds), header: header(opcode, len), head: &[] };
+        let mut data = |opcode, len, fin, seconds| {
+            let header = FrameHeader { fin, ..header(opcode, len) };
+            let event = FrameEvent::Data { at: at(seconds), header, head: &[] };
             vitals.note(Side::Client, &event, &Limits::default());
         };
-        data(Opcode::BINARY, 100, 1);
-        data(Opcode::BINARY, 900, 2);
-        data(Opcode::CONTINUATION, 900, 2);
-        data(Opcode::BINARY, 10, 3);
+        data(Opcode::BINARY, 100, true, 1);
+        data(Opcode::BINARY, 900, false, 2);
+        data(Opcode::CONTINUATION, 900, true, 2);
+        data(Opcode::BINARY, 10, true, 3);
         let sizes = vitals.sides.client.sizes;
         assert_eq!((sizes.largest, sizes.largest_at, sizes.before), (1800, at(2), 100));
     }

@@ -12,6 +12,7 @@
 use anyhow::Result;
 use std::sync::mpsc::{channel, sync_channel};
 use std::thread;
+use wsclose::analyzer::{Prepared, Preparer};
 use wsclose::capture::merge::MergedSource;
 use wsclose::capture::{Block, More, Source as _};
 
@@ -27,47 +28,52 @@ const RETURNED: usize = 4;
 pub(crate) fn for_each_block(
     source: &mut MergedSource,
     threads: usize,
-    mut handle: impl FnMut(&mut Block, u64) -> Result<()>,
+    preparer: Option<Preparer>,
+    mut handle: impl FnMut(&mut Block, &Prepared, u64) -> Result<()>,
 ) -> Result<()> {
     let mut block = Block::default();
     loop {
         let more = source.read_block(&mut block);
-        handle(&mut block, source.bytes_read())?;
+        handle(&mut block, &Prepared::default(), source.bytes_read())?;
         if more? == More::No {
             return Ok(());
         }
         if threads > 1 {
-            return on_two_threads(source, handle);
+            return on_two_threads(source, preparer, handle);
         }
     }
 }
 
 fn on_two_threads(
     source: &mut MergedSource,
-    mut handle: impl FnMut(&mut Block, u64) -> Result<()>,
+    preparer: Option<Preparer>,
+    mut handle: impl FnMut(&mut Block, &Prepared, u64) -> Result<()>,
 ) -> Result<()> {
     thread::scope(|scope| {
         let (filled, blocks) = sync_channel(BLOCKS);
         let (empty, recycled) = channel();
         for _ in 0..BLOCKS {
-            empty.send(Block::default())?;
+            empty.send((Block::default(), Prepared::default()))?;
         }
         scope.spawn(move || {
-            while let Ok(mut block) = recycled.recv() {
+            while let Ok((mut block, mut prepared)) = recycled.recv() {
                 let more = source.read_block(&mut block);
+                if let Some(preparer) = &preparer {
+                    preparer.prepare(&block, &mut prepared);
+                }
                 let is_last = !matches!(more, Ok(More::Yes));
-                if filled.send((block, more, source.bytes_read())).is_err() || is_last {
+                if filled.send((block, prepared, more, source.bytes_read())).is_err() || is_last {
                     return;
                 }
             }
         });
         let mut done = Vec::with_capacity(RETURNED);
-        for (mut block, more, bytes_read) in blocks {
-            handle(&mut block, bytes_read)?;
+        for (mut block, prepared, more, bytes_read) in blocks {
+            handle(&mut block, &prepared, bytes_read)?;
             if more? == More::No {
                 break;
             }
-            done.push(block);
+            done.push((block, prepared));
             if done.len() == RETURNED {
                 // The reader ends by itself after its last block.
                 let _ = done.drain(..).try_for_each(|block| empty.send(block));
