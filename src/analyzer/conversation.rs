@@ -9,7 +9,7 @@ use super::watch::Standing;
 use crate::anomaly::{Anomaly, AnomalySet};
 use crate::decode::flow_key::{EncapsulationId, Endpoint, FlowKey};
 use crate::decode::segment::{IcmpError, Segment};
-use crate::diagnosis::stack;
+use crate::diagnosis::stack::{Recogniser, reported_as};
 use crate::flow::table::Keyed;
 use crate::http::http2::frame::StreamId;
 use crate::limits::Limits;
@@ -418,12 +418,13 @@ impl Conversation {
 
     /// Judges it.
     pub(super) fn finish(
-        mut self,
+        mut self: Box<Self>,
         observed: Observed,
         dropped: bool,
         vantage: Option<Vantage>,
+        recogniser: &mut Recogniser,
         limits: &Limits,
-    ) -> ConnectionRecord {
+    ) -> Box<ConnectionRecord> {
         self.finish_frames(limits);
         let last = self.tcp.last;
         let teardown = Box::new(self.whole_teardown(observed, dropped, limits));
@@ -431,15 +432,16 @@ impl Conversation {
         let probable = self.upper.tls_facts().and_then(|facts| opaque::probable(facts, &teardown));
         let vantage = vantage.map_or_else(|| vantage::estimate(&teardown), vantage::given);
         let endpoints = endpoints(&teardown, verdict.kind, &vantage);
+        let writers = recogniser.writers(&self.upper.handshake);
         let reported = PerSide::from_fn(|side| {
-            stack::reported_as(&self.upper.handshake, &teardown, side, &endpoints[side])
+            reported_as(&self.upper.handshake, &teardown, side, &endpoints[side], writers[side])
         });
         let (anomalies, traffic, vitals) = self.take_sums();
         let last_payload = self.tcp.last_payload;
         // An alert of TLS is payload of TCP's, but breaks no silence.
         let is_read = teardown.stream.is_none() && teardown.sight == PerSide::default();
         let quiet_since = self.upper.tls_facts().filter(|_| is_read).and_then(Facts::quiet_since);
-        ConnectionRecord {
+        Box::new(ConnectionRecord {
             serial: self.serial,
             tcp_stream: self.tcp_stream,
             client: self.client(),
@@ -459,13 +461,14 @@ impl Conversation {
             teardown,
             verdict,
             vantage,
+            is_proxy: writers.map(|writer| writer.is_proxy),
             probable,
             endpoints,
             reported,
             other_leg: None,
             beside: None,
             anomalies,
-        }
+        })
     }
 
     /// What was odd, and what the WebSocket carried.

@@ -2,15 +2,13 @@
 
 use super::record::ConnectionRecord;
 use crate::diagnosis::facts::Facts;
-use crate::diagnosis::stack;
-use crate::side::PerSide;
 
 impl ConnectionRecord {
     /// What is known of the connection, borrowed for the diagnosis.
     #[must_use]
     pub fn facts(&self) -> Facts<'_> {
         let (request, response) = (self.handshake.request.as_ref(), self.handshake.response.as_ref());
-        Facts {
+        let facts = Facts {
             client: self.client,
             server: self.server,
             opened: self.opened,
@@ -19,10 +17,7 @@ impl ConnectionRecord {
             path: request.map(|request| request.path()),
             user_agent: request.and_then(|request| request.user_agent.as_deref()),
             server_header: response.and_then(|response| response.server.as_deref()),
-            is_proxy: PerSide {
-                client: request.is_some_and(|request| request.was_forwarded),
-                server: response.is_some_and(stack::is_from_a_proxy),
-            },
+            is_proxy: self.is_proxy,
             subprotocol: response.and_then(|response| response.subprotocol.as_deref()),
             key: request.and_then(|request| request.key.as_deref()),
             vitals: &self.vitals,
@@ -31,6 +26,8 @@ impl ConnectionRecord {
             verdict: &self.verdict,
             other_leg: self.other_leg,
             anomalies: self.anomalies,
-        }
+            end: None,
+        };
+        facts.with_end()
     }
 }

@@ -11,8 +11,9 @@
 use super::record::{Beside, ConnectionRecord};
 use super::track::Track;
 use crate::verdict::legs::{Leg, OtherLeg, Story, are_legs, follow};
-use crate::verdict::verdict::{ClosedBy, packet};
-use std::collections::HashMap;
+use crate::verdict::verdict::ClosedBy;
+use foldhash::quality::RandomState;
+use std::collections::{HashMap, HashSet};
 
 /// Records held for one key. Legs are two, or a few where proxies are chained; more share a key for no good reason.
 const HELD_MAX: usize = 8;
@@ -20,12 +21,15 @@ const HELD_MAX: usize = 8;
 /// The connections of each handshake key.
 #[derive(Debug, Default)]
 pub(super) struct Pairing {
-    keys: HashMap<u64, Group>,
+    /// Keys of one connection that is followed: nearly all, and the key is all that is kept of them.
+    single: HashSet<u64, RandomState>,
+    /// Those that several share, or have shared.
+    shared: HashMap<u64, Group, RandomState>,
     /// Records held, over all keys.
     held: usize,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Group {
     followed: u32,
     held: Vec<Box<ConnectionRecord>>,
@@ -34,11 +38,15 @@ struct Group {
 impl Pairing {
     /// A connection with this key is followed from now on.
     pub(super) fn begin(&mut self, key: u64) {
-        let group = self.keys.entry(key).or_default();
-        group.followed = group.followed.saturating_add(1);
+        if let Some(group) = self.shared.get_mut(&key) {
+            group.followed = group.followed.saturating_add(1);
+        } else if !self.single.insert(key) {
+            self.single.remove(&key);
+            self.shared.insert(key, Group { followed: 2, held: Vec::new() });
+        }
     }
 
-    /// A connection with this key was judged; gives those that need wait no longer.
+    /// A connection with this key was judged; `settle` is given those that need wait no longer.
     ///
     /// With `most` held over all keys, no more are: their legs go unrelated.
     pub(super) fn finish(
@@ -46,22 +54,26 @@ impl Pairing {
         key: u64,
         record: Box<ConnectionRecord>,
         most: usize,
-    ) -> Vec<Box<ConnectionRecord>> {
-        let Some(group) = self.keys.get_mut(&key) else { return vec![record] };
+        mut settle: impl FnMut(Box<ConnectionRecord>),
+    ) {
+        let Some(group) = self.shared.get_mut(&key) else {
+            self.single.remove(&key);
+            return settle(record);
+        };
         group.followed = group.followed.saturating_sub(1);
         if group.followed > 0 {
             if group.held.len() >= HELD_MAX || self.held >= most {
-                return vec![record];
+                return settle(record);
             }
             group.held.push(record);
             self.held += 1;
-            return Vec::new();
+            return;
         }
-        let mut held = self.keys.remove(&key).map(|group| group.held).unwrap_or_default();
+        let mut held = self.shared.remove(&key).map(|group| group.held).unwrap_or_default();
         self.held = self.held.saturating_sub(held.len());
         held.push(record);
         relate(&mut held);
-        held
+        held.into_iter().for_each(settle);
     }
 }
 
@@ -80,12 +92,8 @@ fn relate(records: &mut [Box<ConnectionRecord>]) {
         front.other_leg = Some(OtherLeg { is_back: true, story, proxy, end: back_end });
         back.other_leg = Some(OtherLeg { is_back: false, story, proxy, end: front_end });
         if story == Story::ProxyEnded {
-            for (record, other_end) in [(front, back_end), (back, front_end)] {
+            for record in [front, back] {
                 record.verdict.closed_by = Some(ClosedBy::Proxy);
-                record.verdict.why += &format!(
-                    "; the proxy began it, for it ended its other leg likewise in {}",
-                    packet(other_end)
-                );
             }
         }
     }

@@ -8,15 +8,16 @@ use crate::http::http2::frame::StreamId;
 use crate::http::upgrade::Handshake;
 use crate::moment::Moment;
 use crate::seq::SeqNum;
-use crate::side::PerSide;
+use crate::side::{PerSide, Side};
 use crate::tcp::liveness::Keepalives;
 use crate::tls::facts::Facts;
 use crate::tls::shape::Probable;
-use crate::verdict::endpoint::EndpointCode;
-use crate::verdict::legs::OtherLeg;
+use crate::verdict::endpoint::{EndpointCode, endpoint};
+use crate::verdict::judge::judge;
+use crate::verdict::legs::{OtherLeg, Story};
 use crate::verdict::teardown::Teardown;
-use crate::verdict::vantage::VantageEstimate;
-use crate::verdict::verdict::Verdict;
+use crate::verdict::vantage::{VantageEstimate, estimate, given};
+use crate::verdict::verdict::{Verdict, packet};
 use crate::websocket::session::Traffic;
 use crate::websocket::vitals::Vitals;
 use std::ops::RangeInclusive;
@@ -79,6 +80,8 @@ pub struct ConnectionRecord {
     pub verdict: Verdict,
     /// Where the capture was taken.
     pub vantage: VantageEstimate,
+    /// Does the head of a side say that it is a proxy?
+    pub is_proxy: PerSide<bool>,
     /// What its records allow to be said where they could not be decrypted.
     pub probable: Option<Box<Probable>>,
     /// The code that each application was given, by RFC 6455.
@@ -98,6 +101,31 @@ impl ConnectionRecord {
     #[must_use]
     pub fn identity(&self) -> Identity {
         Identity { serial: self.serial, stream: self.teardown.stream.as_ref().map(|stream| stream.id) }
+    }
+
+    /// The reasons of its verdict in one sentence, with packet numbers.
+    ///
+    /// Written anew with each call, of the evidence that decided.
+    #[must_use]
+    pub fn why(&self) -> String {
+        let mut why = judge::<String>(&self.teardown).why;
+        if let Some(leg) = self.other_leg.filter(|leg| leg.story == Story::ProxyEnded) {
+            why +=
+                &format!("; the proxy began it, for it ended its other leg likewise in {}", packet(leg.end));
+        }
+        why
+    }
+
+    /// The code that the application at `side` was given, with the reason in one sentence.
+    #[must_use]
+    pub fn endpoint(&self, side: Side) -> EndpointCode<String> {
+        endpoint(&self.teardown, side, self.verdict.kind, &self.vantage)
+    }
+
+    /// Where the capture was taken, with what speaks for it in one sentence.
+    #[must_use]
+    pub fn vantage_in_words(&self) -> VantageEstimate<String> {
+        if self.vantage.is_given { given(self.vantage.vantage) } else { estimate(&self.teardown) }
     }
 
     /// The first packet of its TCP connection, which is that of all its streams where it is HTTP/2.

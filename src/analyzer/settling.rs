@@ -7,12 +7,14 @@ use super::conversation::{Conversation, Opened};
 use super::pairing::Pairing;
 use super::record::{ConnectionRecord, Identity};
 use crate::decode::segment::Endpoint;
+use crate::diagnosis::stack::Recogniser;
 use crate::limits::Limits;
 use crate::moment::Moment;
 use crate::tls::shape::Score;
 use crate::verdict::teardown::Observed;
 use crate::verdict::vantage::Vantage;
 use crate::verdict::verdict::{Cause, Kind};
+use foldhash::quality::RandomState;
 use std::collections::{BTreeSet, HashSet, VecDeque};
 
 /// What following packets yields, in the order in which it came to light.
@@ -88,8 +90,9 @@ pub struct Settler {
     /// Failed and encrypted TCP connections to servers that have not (yet) carried a WebSocket.
     candidates: VecDeque<Box<ConnectionRecord>>,
     /// Servers that carried one.
-    servers: HashSet<Endpoint>,
+    servers: HashSet<Endpoint, RandomState>,
     pairing: Pairing,
+    recogniser: Recogniser,
     settled: VecDeque<Settled>,
     /// Connections that were reported before they ended.
     given_up: BTreeSet<Identity>,
@@ -107,8 +110,9 @@ impl Settler {
             ws_ports: options.ws_ports.clone(),
             encrypted: options.encrypted,
             candidates: VecDeque::new(),
-            servers: HashSet::new(),
+            servers: HashSet::default(),
             pairing: Pairing::default(),
+            recogniser: Recogniser::default(),
             settled: VecDeque::new(),
             given_up: BTreeSet::new(),
             other_connections: 0,
@@ -133,11 +137,9 @@ impl Settler {
             Event::Ended { conversation, observed, dropped, is_early, encapsulation } => {
                 let is_websocket = conversation.is_websocket();
                 if !is_early {
-                    self.judge(*conversation, observed, dropped, encapsulation);
+                    self.judge(conversation, observed, dropped, encapsulation);
                 } else if is_websocket {
-                    let mut record =
-                        Box::new(conversation.finish(observed, dropped, self.vantage, &self.limits));
-                    record.encapsulation_names = encapsulation;
+                    let record = self.record(conversation, observed, dropped, encapsulation);
                     self.give_up(record);
                 }
             }
@@ -151,6 +153,19 @@ impl Settler {
         }
     }
 
+    fn record(
+        &mut self,
+        conversation: Box<Conversation>,
+        observed: Observed,
+        dropped: bool,
+        encapsulation: Vec<String>,
+    ) -> Box<ConnectionRecord> {
+        let (vantage, recogniser) = (self.vantage, &mut self.recogniser);
+        let mut record = conversation.finish(observed, dropped, vantage, recogniser, &self.limits);
+        record.encapsulation_names = encapsulation;
+        record
+    }
+
     /// Reports a connection whose peer is dead before it ends.
     fn give_up(&mut self, record: Box<ConnectionRecord>) {
         if record.verdict.kind == Kind::Abnormal(Cause::Timeout) {
@@ -161,7 +176,7 @@ impl Settler {
 
     fn judge(
         &mut self,
-        conversation: Conversation,
+        conversation: Box<Conversation>,
         observed: Observed,
         dropped: bool,
         encapsulation: Vec<String>,
@@ -171,14 +186,14 @@ impl Settler {
         let is_named = self.ws_ports.contains(&server.port);
         let is_hidden = conversation.is_opaque();
         let key = conversation.key();
-        let mut record = Box::new(conversation.finish(observed, dropped, self.vantage, &self.limits));
-        record.encapsulation_names = encapsulation;
+        let record = self.record(conversation, observed, dropped, encapsulation);
         if is_websocket {
             self.ended += 1;
             match key {
                 Some(key) => {
-                    let final_ones = self.pairing.finish(key, record, self.limits.held_legs);
-                    self.settled.extend(final_ones.into_iter().map(Settled::Final));
+                    let settled = &mut self.settled;
+                    let settle = |record| settled.push_back(Settled::Final(record));
+                    self.pairing.finish(key, record, self.limits.held_legs, settle);
                 }
                 None => self.settled.push_back(Settled::Final(record)),
             }

@@ -56,7 +56,7 @@ fn which(server: Endpoint, by: Ended, agreeing: &[(f64, &Trace)]) -> String {
     match by {
         Ended::By(..) => format!("{all} to {place}"),
         Ended::ByProxy => {
-            let is_front = |trace: &Trace| trace.other_leg.is_some_and(|leg| leg.is_back);
+            let is_front = |trace: &Trace| trace.other_leg().is_some_and(|leg| leg.is_back);
             let front = agreeing.iter().filter(|(_, trace)| is_front(trace)).count();
             let back = agreeing.len() - front;
             format!("{all} at the proxy {place} ({front} to it, {back} from it)")
@@ -67,7 +67,7 @@ fn which(server: Endpoint, by: Ended, agreeing: &[(f64, &Trace)]) -> String {
 type Measure = fn(&Trace) -> Option<f64>;
 
 /// The limits that several connections of one server ran into.
-pub(super) fn find(traces: &[Trace], limits: &Limits) -> Vec<Finding> {
+pub(super) fn find(traces: &[&Trace], limits: &Limits) -> Vec<Finding> {
     let mut by_end: BTreeMap<(Endpoint, Ended), Vec<&Trace>> = BTreeMap::new();
     for trace in traces.iter().filter(|trace| trace.is_dropped()) {
         // The two legs that a proxy ended are one end, though each by another side of its own.
@@ -77,7 +77,7 @@ pub(super) fn find(traces: &[Trace], limits: &Limits) -> Vec<Finding> {
             by_end.entry((trace.server, Ended::By(by, how))).or_default().push(trace);
         }
     }
-    let idle: Measure = |trace| trace.idle.filter(|idle| trace.longest_silence <= idle + tolerance(*idle));
+    let idle: Measure = |trace| trace.idle().filter(|idle| trace.longest_silence <= idle + tolerance(*idle));
     let age: Measure = |trace| Some(trace.lifetime);
     let mut found = Vec::new();
     for ((server, by), group) in by_end {
@@ -178,7 +178,7 @@ fn lifetime_finding(
 ) -> Option<Finding> {
     let time = median(agreeing);
     // Scripts that do the same thing live equally long; a limit cuts them at whatever they do.
-    if spread(agreeing, |trace| trace.idle.unwrap_or(0.0)) <= tolerance(time) {
+    if spread(agreeing, |trace| trace.idle().unwrap_or(0.0)) <= tolerance(time) {
         return None;
     }
     let products = products(time, |timer| timer == Timer::Lifetime);
@@ -215,7 +215,7 @@ fn known(products: &[&str]) -> String {
 }
 
 fn ids(agreeing: &[(f64, &Trace)], limits: &Limits) -> Vec<u64> {
-    let mut ids: Vec<u64> = agreeing.iter().filter_map(|(_, trace)| trace.id).collect();
+    let mut ids: Vec<u64> = agreeing.iter().filter_map(|(_, trace)| trace.id()).collect();
     ids.sort_unstable();
     ids.truncate(limits.finding_connections);
     ids

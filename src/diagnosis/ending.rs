@@ -2,6 +2,7 @@
 
 use super::facts::{Facts, How};
 use super::finding::{Confidence, Diagnosis, Id};
+use crate::verdict::judge::judge;
 use crate::verdict::verdict::{Cause, Kind, packet};
 
 /// A handshake that failed.
@@ -21,7 +22,7 @@ pub(super) fn handshake(facts: &Facts<'_>, out: &mut Vec<Diagnosis>) {
     out.push(Diagnosis {
         id: Id::HandshakeFailed,
         confidence: Confidence::Certain,
-        text: facts.verdict.why.clone(),
+        text: judge::<String>(facts.teardown).why,
         advice: Some(advice.to_owned()),
         title,
         packets: vec![answer.map_or(facts.end_or_last(), |answer| answer.at)],

@@ -49,6 +49,8 @@ pub struct Facts<'a> {
     pub other_leg: Option<OtherLeg>,
     /// Oddities.
     pub anomalies: AnomalySet,
+    /// The event that began the end, once [`Facts::with_end`] has found it: many ask for it.
+    pub end: Option<End>,
 }
 
 /// The event that began a connection's end.
@@ -100,21 +102,33 @@ impl<'a> Facts<'a> {
 
     /// The event that began the end.
     #[must_use]
-    pub fn end(&self) -> Option<End> {
+    pub const fn end(&self) -> Option<End> {
+        self.end
+    }
+
+    /// These, with the event that began the end.
+    #[must_use]
+    pub fn with_end(self) -> Self {
+        Facts { end: self.find_end(), ..self }
+    }
+
+    fn find_end(&self) -> Option<End> {
         let close = self.first_close().map(|(by, close)| End {
             how: How::Close(close.code),
             by,
             at: close.at,
             is_tls: false,
         });
-        let tcp = self.teardown.tcp_end().map(|end| {
-            let how = match end.kind {
-                TcpEndKind::Fin => How::Fin,
-                TcpEndKind::Rst => How::Rst,
-            };
-            End { how, by: end.by, at: end.at, is_tls: false }
-        });
-        close.or_else(|| self.tls_end()).or(tcp)
+        close.or_else(|| self.tls_end()).or_else(|| self.tcp_end())
+    }
+
+    fn tcp_end(&self) -> Option<End> {
+        let end = self.teardown.tcp_end()?;
+        let how = match end.kind {
+            TcpEndKind::Fin => How::Fin,
+            TcpEndKind::Rst => How::Rst,
+        };
+        Some(End { how, by: end.by, at: end.at, is_tls: false })
     }
 
     /// The good-bye of TLS by which the verdict says that the end began, whoever then dropped TCP first.

@@ -34,6 +34,16 @@ pub(super) fn diagnose(facts: &Facts<'_>, out: &mut Vec<Diagnosis>) {
 
 /// Does `limit` explain the end?
 fn fits(facts: &Facts<'_>, end: &End, silence: &Silence, limit: &Limit) -> bool {
+    let (measured, longest_before) = match limit.timer {
+        Timer::Either => (silence.either, facts.vitals.longest_silence),
+        Timer::From(side) => (silence.sides[side], facts.vitals.sides[side].longest_silence),
+        Timer::Lifetime => (end.at.at.seconds_since(facts.established().at), 0),
+    };
+    let slack = tolerance(limit.seconds);
+    // Asked of every limit for every connection, and true of hardly any.
+    if (measured - limit.seconds).abs() > slack {
+        return false;
+    }
     let style = match (limit.style, end.how) {
         (Style::Fin, How::Fin) | (Style::FinOrRst, How::Fin | How::Rst) => true,
         // A Close is an application's choice, unless the server is known to send it then, or says that a rule was
@@ -43,15 +53,8 @@ fn fits(facts: &Facts<'_>, end: &End, silence: &Silence, limit: &Limit) -> bool 
         }
         _ => false,
     };
-    let (measured, longest_before) = match limit.timer {
-        Timer::Either => (silence.either, facts.vitals.longest_silence),
-        Timer::From(side) => (silence.sides[side], facts.vitals.sides[side].longest_silence),
-        Timer::Lifetime => (end.at.at.seconds_since(facts.established().at), 0),
-    };
-    let slack = tolerance(limit.seconds);
     // A limit on silence that an earlier silence passed unharmed is none.
     style
-        && (measured - limit.seconds).abs() <= slack
         && seconds_of(longest_before) <= limit.seconds + slack
         && (limit.timer != Timer::Lifetime || silence.either < limit.seconds / 2.0)
 }

@@ -31,7 +31,7 @@ pub(super) struct Together {
 }
 
 /// The sets of connections that ended at once, and not by their clients.
-pub(super) fn together(traces: &[Trace]) -> Vec<Together> {
+pub(super) fn together(traces: &[&Trace]) -> Vec<Together> {
     let mut by_server: BTreeMap<Endpoint, Vec<usize>> = BTreeMap::new();
     for (index, trace) in traces.iter().enumerate() {
         if trace.is_established {
@@ -48,9 +48,10 @@ struct Open {
 }
 
 impl Open {
-    fn new(traces: &[Trace], indices: &[usize]) -> Self {
+    fn new(traces: &[&Trace], indices: &[usize]) -> Self {
         let sorted = |time: fn(&Trace) -> Timestamp| {
-            let mut times: Vec<_> = indices.iter().filter_map(|index| traces.get(*index)).map(time).collect();
+            let mut times: Vec<_> =
+                indices.iter().filter_map(|index| traces.get(*index)).copied().map(time).collect();
             times.sort_unstable();
             times
         };
@@ -64,7 +65,7 @@ impl Open {
     }
 }
 
-fn of_server(traces: &[Trace], server: Endpoint, indices: Vec<usize>) -> Vec<Together> {
+fn of_server(traces: &[&Trace], server: Endpoint, indices: Vec<usize>) -> Vec<Together> {
     let at = |index: &usize| traces.get(*index);
     let open = Open::new(traces, &indices);
     let mut found = Vec::new();
@@ -82,7 +83,7 @@ fn of_server(traces: &[Trace], server: Endpoint, indices: Vec<usize>) -> Vec<Tog
 }
 
 /// Cuts ends, in their order, where time passes between them.
-fn chains(traces: &[Trace], server: Endpoint, open: &Open, ending: &[usize], found: &mut Vec<Together>) {
+fn chains(traces: &[&Trace], server: Endpoint, open: &Open, ending: &[usize], found: &mut Vec<Together>) {
     let at = |index: &usize| traces.get(*index);
     let mut members: Vec<usize> = Vec::new();
     for index in ending.iter().copied() {
@@ -111,7 +112,7 @@ fn is_ended_for_it(trace: &Trace) -> bool {
     trace.has_ended && !ordinary
 }
 
-fn close(traces: &[Trace], server: Endpoint, open: &Open, members: Vec<usize>, found: &mut Vec<Together>) {
+fn close(traces: &[&Trace], server: Endpoint, open: &Open, members: Vec<usize>, found: &mut Vec<Together>) {
     if members.len() < MANY {
         return;
     }
@@ -137,7 +138,7 @@ fn close(traces: &[Trace], server: Endpoint, open: &Open, members: Vec<usize>, f
 }
 
 /// A finding for each set; the two legs of a proxy make one.
-pub(super) fn find(traces: &[Trace], sets: &[Together], limits: &Limits) -> Vec<Finding> {
+pub(super) fn find(traces: &[&Trace], sets: &[Together], limits: &Limits) -> Vec<Finding> {
     let mut events: Vec<Event<'_>> = Vec::new();
     for set in sets {
         let event = Event::of(traces, set);
@@ -160,9 +161,10 @@ struct Event<'t> {
 }
 
 impl<'t> Event<'t> {
-    fn of(traces: &'t [Trace], set: &Together) -> Self {
-        let members: Vec<&Trace> = set.members.iter().filter_map(|index| traces.get(*index)).collect();
-        let proxy_of = |trace: &Trace| trace.other_leg.map(|leg| leg.proxy);
+    fn of(traces: &[&'t Trace], set: &Together) -> Self {
+        let members: Vec<&Trace> =
+            set.members.iter().filter_map(|index| traces.get(*index).copied()).collect();
+        let proxy_of = |trace: &Trace| trace.other_leg().map(|leg| leg.proxy);
         let proxy = members.first().and_then(|first| proxy_of(first));
         let proxy = proxy.filter(|_| members.iter().all(|trace| proxy_of(trace) == proxy));
         Event { server: set.server, open: set.open, members, other_legs: Vec::new(), proxy }
@@ -256,7 +258,7 @@ fn finding(event: &Event<'_>, limits: &Limits) -> Option<Finding> {
         ),
         advice: advice.to_owned(),
         count: all().count() as u64,
-        connections: all().filter_map(|trace| trace.id).take(limits.finding_connections).collect(),
+        connections: all().filter_map(|trace| trace.id()).take(limits.finding_connections).collect(),
         packets: all().map(|trace| trace.ended).take(limits.finding_packets).collect(),
     })
 }

@@ -26,10 +26,10 @@ const ALIVE_AFTER: f64 = 1.0;
 const LOSSES: usize = 16;
 
 /// A finding for each loss.
-pub(super) fn find(traces: &[Trace], limits: &Limits) -> Vec<Finding> {
+pub(super) fn find(traces: &[&Trace], limits: &Limits) -> Vec<Finding> {
     let mut by_server: BTreeMap<(IpAddr, Side), Vec<(&Trace, Dead)>> = BTreeMap::new();
     for trace in traces {
-        let telling = trace.dead.filter(|dead| dead.first.at.seconds_since(dead.heard.at) <= LONGEST_DOUBT);
+        let telling = trace.dead().filter(|dead| dead.first.at.seconds_since(dead.heard.at) <= LONGEST_DOUBT);
         if let Some(dead) = telling {
             by_server.entry((trace.server.address, dead.silent)).or_default().push((trace, dead));
         }
@@ -71,13 +71,13 @@ fn commonest_moment(dead: &[(&Trace, Dead)]) -> Option<Moment> {
 }
 
 /// Did as many connections between the same hosts live on?
-fn is_refuted(traces: &[Trace], server: IpAddr, lost: &[(&Trace, Dead)], moment: Moment) -> bool {
+fn is_refuted(traces: &[&Trace], server: IpAddr, lost: &[(&Trace, Dead)], moment: Moment) -> bool {
     let clients: BTreeSet<IpAddr> = lost.iter().map(|(trace, _)| trace.client.address).collect();
     let latest = lost.iter().map(|(_, dead)| dead.first).max().unwrap_or(moment);
     let alive = traces.iter().filter(|trace| {
         trace.server.address == server
             && clients.contains(&trace.client.address)
-            && trace.dead.is_none()
+            && trace.dead().is_none()
             && trace.opened <= moment
             && trace.ended.at.seconds_since(latest.at) > ALIVE_AFTER
     });
@@ -115,7 +115,11 @@ fn finding(server: IpAddr, silent: Side, lost: &[(&Trace, Dead)], limits: &Limit
             "look for what cut the path between {client} and {server} at that time (link, route, firewall, NAT); ping in both directions to notice sooner, and reconnect with backoff"
         ),
         count,
-        connections: lost.iter().filter_map(|(trace, _)| trace.id).take(limits.finding_connections).collect(),
+        connections: lost
+            .iter()
+            .filter_map(|(trace, _)| trace.id())
+            .take(limits.finding_connections)
+            .collect(),
         packets,
     }
 }

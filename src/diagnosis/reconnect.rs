@@ -7,7 +7,9 @@ use super::trace::Trace;
 use super::words::{counted, duration};
 use crate::decode::segment::Endpoint;
 use crate::limits::Limits;
+use foldhash::quality::RandomState;
 use std::collections::{BTreeMap, HashMap};
+use std::hash::BuildHasher as _;
 use std::net::IpAddr;
 
 /// Reconnects that show a policy.
@@ -99,20 +101,15 @@ fn variation(values: &[f64]) -> f64 {
 }
 
 /// What the reconnects in `traces` show; `sets` ended together.
-pub(super) fn find(traces: &[Trace], sets: &[Together], limits: &Limits) -> Vec<Finding> {
-    let mut groups: BTreeMap<(IpAddr, u64, Option<Endpoint>), Vec<usize>> = BTreeMap::new();
-    for (index, trace) in traces.iter().enumerate() {
-        let server = (trace.target == 0).then_some(trace.server);
-        groups.entry((trace.client.address, trace.target, server)).or_default().push(index);
-    }
-    adopt_failed(traces, &mut groups);
+pub(super) fn find(traces: &[&Trace], sets: &[Together], limits: &Limits) -> Vec<Finding> {
     let mut found = Vec::new();
     let mut returns_of: HashMap<usize, f64> = HashMap::new();
-    for group in groups.values_mut() {
-        group.sort_by_key(|index| traces.get(*index).map(|trace| trace.opened));
-        let sequence = sequence(traces, group);
+    for group in groups(traces) {
+        let sequence = sequence(traces, &group);
         let returns = &sequence.returns;
-        returns_of.extend(returns.iter().map(|back| (back.lost, back.delay)));
+        if !sets.is_empty() {
+            returns_of.extend(returns.iter().map(|back| (back.lost, back.delay)));
+        }
         found.extend(against_advice(traces, returns, limits));
         if !sequence.is_work() {
             found.extend(graded(traces, returns, limits));
@@ -122,27 +119,62 @@ pub(super) fn find(traces: &[Trace], sets: &[Together], limits: &Limits) -> Vec<
     found
 }
 
-type Groups = BTreeMap<(IpAddr, u64, Option<Endpoint>), Vec<usize>>;
+/// A client and its target, or the server where its request was not seen.
+type Key = (IpAddr, u64, Option<Endpoint>);
 
-/// Attempts that failed before their request belong to the client's target at that server.
-fn adopt_failed(traces: &[Trace], groups: &mut Groups) {
-    let orphans: Vec<_> = groups.keys().copied().filter(|(_, target, _)| *target == 0).collect();
-    let mut homes = HashMap::new();
-    for (key, members) in groups.iter().filter(|((_, target, _), _)| *target != 0) {
-        for trace in members.iter().filter_map(|index| traces.get(*index)) {
-            homes.entry((key.0, trace.server)).or_insert(*key);
+/// What each client opened at each target where that is more than one, in the order in which it opened.
+///
+/// Of many connections most may be their client's only one: none but those of one hash is compared and given a group.
+fn groups(traces: &[&Trace]) -> Vec<Vec<usize>> {
+    let homes = homes(traces);
+    let key = |trace: &Trace| -> Key {
+        let (address, server) = place(trace);
+        let home = || homes.get(&(address, server)).copied().unwrap_or_default();
+        match if trace.target == 0 { home() } else { trace.target } {
+            0 => (address, 0, Some(server)),
+            target => (address, target, None),
+        }
+    };
+    let hasher = RandomState::default();
+    let mut hashed: Vec<(u64, usize)> =
+        traces.iter().enumerate().map(|(index, trace)| (hasher.hash_one(key(trace)), index)).collect();
+    hashed.sort_unstable();
+    let mut groups: BTreeMap<Key, Vec<usize>> = BTreeMap::new();
+    for alike in hashed.chunk_by(|one, other| one.0 == other.0).filter(|alike| alike.len() > 1) {
+        for (index, trace) in alike.iter().filter_map(|(_, index)| Some((*index, traces.get(*index)?))) {
+            groups.entry(key(trace)).or_default().push(index);
         }
     }
-    for key in orphans {
-        let (address, _, Some(server)) = key else { continue };
-        let Some(home) = homes.get(&(address, server)).copied() else { continue };
-        let members = groups.remove(&key).unwrap_or_default();
-        groups.entry(home).or_default().extend(members);
+    for group in groups.values_mut() {
+        group.sort_by_key(|index| traces.get(*index).map(|trace| (trace.opened, trace.target == 0)));
     }
+    groups.into_values().collect()
+}
+
+fn place(trace: &Trace) -> (IpAddr, Endpoint) {
+    (trace.client.address, trace.server)
+}
+
+/// The target, 0 for none, of each client that failed before its request at a server: such attempts belong to its target
+/// there.
+fn homes(traces: &[&Trace]) -> HashMap<(IpAddr, Endpoint), u64, RandomState> {
+    let mut homes: HashMap<_, u64, RandomState> =
+        traces.iter().filter(|trace| trace.target == 0).map(|trace| (place(trace), 0)).collect();
+    if homes.is_empty() {
+        return homes;
+    }
+    for trace in traces.iter().filter(|trace| trace.target != 0) {
+        if let Some(home) = homes.get_mut(&place(trace))
+            && (*home == 0 || trace.target < *home)
+        {
+            *home = trace.target;
+        }
+    }
+    homes
 }
 
 /// Pairs each connection with the one that ended last before it.
-fn sequence(traces: &[Trace], group: &[usize]) -> Sequence {
+fn sequence(traces: &[&Trace], group: &[usize]) -> Sequence {
     let mut lost: Vec<usize> =
         group.iter().copied().filter(|index| traces.get(*index).is_some_and(|t| t.has_ended)).collect();
     lost.sort_by_key(|index| traces.get(*index).map(|trace| trace.ended));
@@ -160,7 +192,7 @@ fn sequence(traces: &[Trace], group: &[usize]) -> Sequence {
         let Some(previous) = traces.get(index) else { continue };
         let delay = trace.opened.at.seconds_since(previous.ended.at);
         // Sessions with queries of their own follow on each other without being reconnects.
-        let same_query = previous.target_with_query == trace.target_with_query;
+        let same_query = previous.query == trace.query;
         let returns = previous.is_lost() && (same_query || !previous.is_closed());
         if returns && delay < FORGOTTEN {
             found.returns.push(Return { lost: index, next: *next, delay });
@@ -172,8 +204,8 @@ fn sequence(traces: &[Trace], group: &[usize]) -> Sequence {
 }
 
 /// Reconnects at once after a Close that asked for a pause, or for none to come.
-fn against_advice(traces: &[Trace], returns: &[Return], limits: &Limits) -> Option<Finding> {
-    let told = |trace: &Trace| match trace.how {
+fn against_advice(traces: &[&Trace], returns: &[Return], limits: &Limits) -> Option<Finding> {
+    let told = |trace: &&Trace| match trace.how {
         Some(How::Close(Some(code))) => {
             !trace.client_left() && (matches!(code.0, 1012 | 1013) || trace.is_final)
         }
@@ -218,9 +250,10 @@ fn times(count: u64) -> String {
 }
 
 /// A client that does not back off.
-fn graded(traces: &[Trace], returns: &[Return], limits: &Limits) -> Option<Finding> {
+fn graded(traces: &[&Trace], returns: &[Return], limits: &Limits) -> Option<Finding> {
     let delays: Vec<f64> = returns.iter().map(|back| back.delay).collect();
-    let all_announced = returns.iter().all(|back| traces.get(back.lost).is_some_and(Trace::is_closed));
+    let all_announced =
+        returns.iter().all(|back| traces.get(back.lost).is_some_and(|trace| trace.is_closed()));
     if all_announced && delays.len() < ENOUGH_ANNOUNCED {
         return None;
     }
@@ -258,7 +291,12 @@ fn graded(traces: &[Trace], returns: &[Return], limits: &Limits) -> Option<Findi
 }
 
 /// Did those that were lost together come back together?
-fn herd(traces: &[Trace], set: &Together, returns: &HashMap<usize, f64>, limits: &Limits) -> Option<Finding> {
+fn herd(
+    traces: &[&Trace],
+    set: &Together,
+    returns: &HashMap<usize, f64>,
+    limits: &Limits,
+) -> Option<Finding> {
     let mut delays: Vec<(f64, usize)> =
         set.members.iter().filter_map(|index| Some((*returns.get(index)?, *index))).collect();
     delays.sort_by(|a, b| a.0.total_cmp(&b.0));
@@ -299,8 +337,8 @@ fn herd(traces: &[Trace], set: &Together, returns: &HashMap<usize, f64>, limits:
     })
 }
 
-fn ids(traces: &[Trace], indices: impl Iterator<Item = usize>, limits: &Limits) -> Vec<u64> {
-    let mut ids: Vec<u64> = indices.filter_map(|index| traces.get(index)?.id).collect();
+fn ids(traces: &[&Trace], indices: impl Iterator<Item = usize>, limits: &Limits) -> Vec<u64> {
+    let mut ids: Vec<u64> = indices.filter_map(|index| traces.get(index)?.id()).collect();
     ids.sort_unstable();
     ids.dedup();
     ids.truncate(limits.finding_connections);

@@ -17,7 +17,7 @@ fn key(trace: &Trace) -> Option<Key> {
 }
 
 /// A finding for each TCP connection that took several WebSockets with it.
-pub(super) fn find(traces: &[Trace], limits: &Limits) -> Vec<Finding> {
+pub(super) fn find(traces: &[&Trace], limits: &Limits) -> Vec<Finding> {
     let mut groups: BTreeMap<Key, Vec<&Trace>> = BTreeMap::new();
     for trace in traces {
         if let Some(key) = key(trace) {
@@ -34,7 +34,7 @@ pub(super) fn find(traces: &[Trace], limits: &Limits) -> Vec<Finding> {
 fn finding((client, server, ended): Key, group: &[&Trace], limits: &Limits) -> Finding {
     let by = group.first().and_then(|trace| trace.closed_by).map_or("unknown", |by| by.name());
     let carried = counted(group.len() as u64, "WebSocket");
-    let (end, advice) = match group.first().and_then(|trace| trace.goaway) {
+    let (end, advice) = match group.first().and_then(|trace| trace.goaway()) {
         Some(error) => (
             format!("that {by} gave up together by GOAWAY ({error}) in {}", packet(ended)),
             format!("see {by}'s log for {error} at {}", ended.at.time_of_day()),
@@ -54,13 +54,13 @@ fn finding((client, server, ended): Key, group: &[&Trace], limits: &Limits) -> F
         ),
         advice,
         count: group.len() as u64,
-        connections: group.iter().filter_map(|trace| trace.id).take(limits.finding_connections).collect(),
+        connections: group.iter().filter_map(|trace| trace.id()).take(limits.finding_connections).collect(),
         packets: vec![ended],
     }
 }
 
 /// Of those that ended with one TCP connection only the first: for what counts events and not WebSockets.
-pub(super) fn distinct(traces: &[Trace]) -> Vec<Trace> {
+pub(super) fn distinct<'t>(traces: &[&'t Trace]) -> Vec<&'t Trace> {
     let mut seen = BTreeSet::new();
     traces.iter().filter(|trace| key(trace).is_none_or(|key| seen.insert(key))).copied().collect()
 }

@@ -4,13 +4,15 @@
 //! place.
 
 pub use super::stack_table::{PROXIES, STACKS};
-use crate::http::upgrade::{Handshake, Response};
-use crate::side::Side;
+use crate::http::upgrade::{Handshake, RequestHead, Response, ResponseHead};
+use crate::side::{PerSide, Side};
 use crate::tls::facts::CloseNotify;
 use crate::verdict::endpoint::{Certainty, Course, EndpointCode, refuses};
 use crate::verdict::teardown::Teardown;
-use crate::websocket::close::CloseBody;
+use crate::websocket::close::{CloseBody, CloseFrame};
 use crate::websocket::close_code::CloseCode;
+use std::collections::VecDeque;
+use std::sync::Arc;
 
 /// A library, how it is recognised, and where it departs from RFC 6455 §7.1.5.
 #[derive(Debug)]
@@ -23,6 +25,13 @@ pub struct Stack {
     pub signs: &'static [Sign],
     /// Its departures; the first that fits counts.
     pub rules: &'static [Rule],
+}
+
+impl Stack {
+    /// Is one of its signs in its Close?
+    fn reads_close(&self) -> bool {
+        self.signs.iter().any(|sign| matches!(sign, Sign::CloseReason(_)))
+    }
 }
 
 /// A mark that a library leaves in the opening handshake, or in the Close it sends.
@@ -122,15 +131,82 @@ pub struct ReportedAs {
     pub recognised_by: String,
 }
 
-/// What the library at `side` says, where it is recognised and known to differ from RFC 6455.
+/// What a head tells of the program that wrote it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Writer {
+    /// It is a proxy, or what it says is not its own: the library is that of somebody farther away.
+    pub is_proxy: bool,
+    /// The first row of [`STACKS`] whose signs the head has all, where it says so by the head alone.
+    row: Option<usize>,
+}
+
+impl Writer {
+    /// Who wrote the request of this handshake (`client`), or its answer.
+    #[must_use]
+    pub fn of(handshake: &Handshake, side: Side) -> Writer {
+        let is_proxy = match side {
+            Side::Client => handshake.request.as_ref().is_some_and(|request| request.was_forwarded),
+            Side::Server => handshake.response.as_ref().is_some_and(is_from_a_proxy),
+        };
+        let evidence = Evidence { handshake, close: None, side };
+        Writer { is_proxy, row: if is_proxy { None } else { evidence.row(|stack| !stack.reads_close()) } }
+    }
+}
+
+/// Heads of which it is remembered who wrote them. Most connections of a capture share theirs with many others
+/// ([`Handshake::share`]), those of a few kinds of client and server; among so many it is quicker to look than to read anew.
+const LATEST: usize = 8;
+
+/// Tells who wrote the heads of a connection. What was told of the latest few is remembered: they are held, so that a head
+/// at the same address is the same head.
+#[derive(Debug, Default)]
+pub struct Recogniser {
+    requests: VecDeque<(Arc<RequestHead>, Writer)>,
+    answers: VecDeque<(Arc<ResponseHead>, Writer)>,
+}
+
+impl Recogniser {
+    /// Who wrote the heads of this handshake.
+    #[must_use]
+    pub fn writers(&mut self, handshake: &Handshake) -> PerSide<Writer> {
+        let request = handshake.request.as_ref().map(|request| &request.head);
+        let answer = handshake.response.as_ref().map(|answer| &answer.head);
+        PerSide {
+            client: remembered(&mut self.requests, request, || Writer::of(handshake, Side::Client)),
+            server: remembered(&mut self.answers, answer, || Writer::of(handshake, Side::Server)),
+        }
+    }
+}
+
+/// What `latest` holds of `head`, or what `read` tells, which it then holds.
+fn remembered<H>(
+    latest: &mut VecDeque<(Arc<H>, Writer)>,
+    head: Option<&Arc<H>>,
+    read: impl FnOnce() -> Writer,
+) -> Writer {
+    let Some(head) = head else { return read() };
+    if let Some((_, writer)) = latest.iter().find(|(held, _)| Arc::ptr_eq(held, head)) {
+        return *writer;
+    }
+    let writer = read();
+    if latest.len() >= LATEST {
+        latest.pop_back();
+    }
+    latest.push_front((Arc::clone(head), writer));
+    writer
+}
+
+/// What the library at `side`, whose head `writer` wrote, says, where it is recognised and known to differ from RFC 6455.
 #[must_use]
 pub fn reported_as(
     handshake: &Handshake,
     teardown: &Teardown,
     side: Side,
     endpoint: &EndpointCode,
+    writer: Writer,
 ) -> Option<ReportedAs> {
-    let (stack, recognised_by) = recognise(handshake, teardown, side)?;
+    let evidence = Evidence { handshake, close: teardown.close[side].as_ref(), side };
+    let stack = evidence.stack(writer)?;
     let mut fitting = stack.rules.iter().filter(|rule| rule.when.fits(teardown, side, endpoint));
     let (when, (code, other)) =
         fitting.find_map(|rule| Some((rule.when, rule.says.codes(teardown, side, endpoint)?)))?;
@@ -143,12 +219,12 @@ pub fn reported_as(
         None => Certainty::Likely,
     };
     let differs = Some(code) != endpoint.code || other != endpoint.alternative;
-    differs.then_some(ReportedAs {
+    differs.then(|| ReportedAs {
         code: Some(code),
         certainty,
         alternative: other,
         library: stack.library,
-        recognised_by,
+        recognised_by: evidence.text(stack),
     })
 }
 
@@ -160,19 +236,9 @@ fn wire_alternative(endpoint: &EndpointCode, code: CloseCode) -> Option<CloseCod
 /// The library at `side`, with what it was recognised by.
 #[must_use]
 pub fn recognise(handshake: &Handshake, teardown: &Teardown, side: Side) -> Option<(&'static Stack, String)> {
-    // Behind a proxy the handshake's headers are those of somebody farther away.
-    let is_proxied = match side {
-        Side::Client => handshake.request.as_ref().is_some_and(|request| request.was_forwarded),
-        Side::Server => handshake.response.as_ref().is_some_and(is_from_a_proxy),
-    };
-    if is_proxied {
-        return None;
-    }
-    let evidence = Evidence { handshake, teardown, side };
-    let mut of_side = STACKS.iter().filter(|stack| stack.side == side);
-    let stack = of_side.find(|stack| stack.signs.iter().all(|sign| sign.is_seen(&evidence)))?;
-    let seen: Vec<String> = stack.signs.iter().map(|sign| sign.text(&evidence)).collect();
-    Some((stack, seen.join(", ")))
+    let evidence = Evidence { handshake, close: teardown.close[side].as_ref(), side };
+    let stack = evidence.stack(Writer::of(handshake, side))?;
+    Some((stack, evidence.text(stack)))
 }
 
 /// Does an answer name a proxy as its server, or say that it came through one (`Via`, RFC 9110 §7.6.3)?
@@ -198,11 +264,35 @@ fn has_exactly(answer: &Response, names: &str) -> bool {
 /// Where the signs of an end's library are looked for.
 struct Evidence<'a> {
     handshake: &'a Handshake,
-    teardown: &'a Teardown,
+    /// The end's own Close.
+    close: Option<&'a CloseFrame>,
     side: Side,
 }
 
 impl<'a> Evidence<'a> {
+    /// The library, the more particular row first; `writer` is what the head tells.
+    fn stack(&self, writer: Writer) -> Option<&'static Stack> {
+        if writer.is_proxy {
+            return None;
+        }
+        let has_reason = self.close.is_some_and(|close| !close.reason.is_empty());
+        let by_close = if has_reason { self.row(Stack::reads_close) } else { None };
+        STACKS.get(by_close.into_iter().chain(writer.row).min()?)
+    }
+
+    /// The first row of those to be asked that has all its signs here.
+    fn row(&self, is_asked: impl Fn(&Stack) -> bool) -> Option<usize> {
+        STACKS.iter().position(|stack| {
+            stack.side == self.side && is_asked(stack) && stack.signs.iter().all(|sign| sign.is_seen(self))
+        })
+    }
+
+    /// The signs of `stack` in words.
+    fn text(&self, stack: &Stack) -> String {
+        let seen: Vec<String> = stack.signs.iter().map(|sign| sign.text(self)).collect();
+        seen.join(", ")
+    }
+
     fn user_agent(&self) -> &'a [u8] {
         let request = self.handshake.request.as_ref();
         request.and_then(|request| request.user_agent.as_deref()).unwrap_or_default()
@@ -219,8 +309,7 @@ impl<'a> Evidence<'a> {
 }
 
 impl Sign {
-    /// Is the mark there? Asked of every library for every connection: nothing is made of it before all of a
-    /// library's are.
+    /// Is the mark there?
     fn is_seen(self, of: &Evidence<'_>) -> bool {
         let answer = of.handshake.response.as_ref();
         match self {
@@ -233,8 +322,7 @@ impl Sign {
             Sign::NoExtensions => answer.is_some() && of.extensions().is_none(),
             Sign::AnswerHeaders(names) => answer.is_some_and(|answer| has_exactly(answer, names)),
             Sign::CloseReason(begins) => {
-                let close = of.teardown.close[of.side].as_ref();
-                close.is_some_and(|close| close.reason.starts_with(begins.as_bytes()))
+                of.close.is_some_and(|close| close.reason.starts_with(begins.as_bytes()))
             }
         }
     }

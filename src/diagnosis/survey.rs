@@ -10,11 +10,16 @@ use crate::moment::Moment;
 use crate::verdict::verdict::packet;
 use std::collections::BTreeMap;
 
+/// Traces in one block.
+const BLOCK: usize = 1_024;
+
 /// Gathers connections, then says what they show together.
 #[derive(Clone, Debug)]
 pub struct Survey {
     limits: Limits,
-    traces: Vec<Trace>,
+    /// In blocks: nothing is copied, or there twice, as they grow.
+    traces: Vec<Vec<Trace>>,
+    remembered: usize,
     /// Diagnoses that advise something, by cause.
     causes: BTreeMap<(Id, String), Finding>,
     /// Connections or causes that are not remembered, to keep within the limits.
@@ -32,13 +37,13 @@ impl Survey {
     /// A survey of nothing yet.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
-        Survey { limits, traces: Vec::new(), causes: BTreeMap::new(), forgotten: 0 }
+        Survey { limits, traces: Vec::new(), remembered: 0, causes: BTreeMap::new(), forgotten: 0 }
     }
 
     /// Takes a connection, by its number in the report if it is listed, with what its own packets said. `Some`: it is listed.
     pub fn add(&mut self, id: Option<u64>, facts: &Facts<'_>, diagnoses: &[Diagnosis]) -> Option<Counted> {
-        if self.traces.len() < self.limits.surveyed_connections {
-            self.traces.push(Trace::of(id, facts, diagnoses));
+        if self.remembered < self.limits.surveyed_connections {
+            self.remember(Trace::of(id, facts, diagnoses));
         } else {
             self.forgotten = self.forgotten.saturating_add(1);
         }
@@ -48,9 +53,26 @@ impl Survey {
         Some(Counted { id, cause })
     }
 
+    fn remember(&mut self, trace: Trace) {
+        self.remembered += 1;
+        match self.traces.last_mut() {
+            Some(block) if block.len() < BLOCK => block.push(trace),
+            // The first grows as it has to: most captures are small.
+            None => self.traces.push(vec![trace]),
+            Some(_) => {
+                let mut block = Vec::with_capacity(BLOCK);
+                block.push(trace);
+                self.traces.push(block);
+            }
+        }
+    }
+
     /// Forgets a connection: what was said of it did not hold.
     pub fn take_back(&mut self, counted: &Counted) {
-        self.traces.retain(|trace| trace.id != Some(counted.id));
+        for block in &mut self.traces {
+            block.retain(|trace| trace.id() != Some(counted.id));
+        }
+        self.remembered = self.traces.iter().map(Vec::len).sum();
         let Some((key, packets)) = &counted.cause else { return };
         let Some(finding) = self.causes.get_mut(key) else { return };
         finding.count = finding.count.saturating_sub(1);
@@ -91,13 +113,14 @@ impl Survey {
     /// What to do, that which would have saved most connections first. Empty where all ended well.
     #[must_use]
     pub fn findings(&self) -> Vec<Finding> {
-        let traces = shared::distinct(&self.traces);
+        let all: Vec<&Trace> = self.traces.iter().flatten().collect();
+        let traces = shared::distinct(&all);
         let mut found = clusters::find(&traces, &self.limits);
         let sets = many::together(&traces);
         found.extend(many::find(&traces, &sets, &self.limits));
         found.extend(reconnect::find(&traces, &sets, &self.limits));
         found.extend(path::find(&traces, &self.limits));
-        found.extend(shared::find(&self.traces, &self.limits));
+        found.extend(shared::find(&all, &self.limits));
         let explained: Vec<(Id, Vec<u64>)> =
             found.iter().map(|finding| (finding.id, finding.connections.clone())).collect();
         for ((_, title), cause) in &self.causes {

@@ -1,6 +1,6 @@
 //! What is remembered of each connection for the findings over all of them.
 
-use super::facts::{Facts, How};
+use super::facts::{End, Facts, How};
 use super::finding::{Diagnosis, Id};
 use super::services;
 use crate::decode::segment::Endpoint;
@@ -10,55 +10,66 @@ use crate::side::Side;
 use crate::verdict::legs::{OtherLeg, Story};
 use crate::verdict::teardown::{StreamEnd, TcpEnd};
 use crate::verdict::verdict::{Cause, ClosedBy, Kind};
-use crate::websocket::vitals::fnv1a;
+use crate::websocket::vitals::{fnv1a, fnv1a_on};
+use std::num::NonZeroU32;
 
 /// One connection in the survey: what is needed to see it beside others.
-#[derive(Clone, Copy, Debug, PartialEq)]
+///
+/// ```text
+///  Trace, 136 bytes, kept of each connection until the end
+///  0        32                72        80         104        112     116   120 136
+///  | moments | client, server | target  | seconds  | unusual  | query | id  | the rest |
+///  +---------+----------------+---------+----------+----|-----+-------+-----+----------+
+///                                                       +-> Unusual 96, of the few that have any of it
+/// ```
+#[derive(Clone, Debug, PartialEq)]
 pub struct Trace {
-    /// Its number in the report, where it is listed.
-    pub id: Option<u64>,
-    /// Who opened it.
-    pub client: Endpoint,
-    /// Who accepted it.
-    pub server: Endpoint,
-    /// Hash of host and path without its query; of the server, where the request was not seen.
-    pub target: u64,
-    /// The same with its query.
-    pub target_with_query: u64,
     /// First packet.
     pub opened: Moment,
     /// The event that began its end, or its last packet.
     pub ended: Moment,
-    /// Did it open?
-    pub is_established: bool,
-    /// Has it ended, as far as is known?
-    pub has_ended: bool,
+    /// Who opened it.
+    pub client: Endpoint,
+    /// Who accepted it.
+    pub server: Endpoint,
+    /// Hash of host and path without its query; 0 where the request was not seen.
+    pub target: u64,
+    /// Seconds without a frame of either side before the end; negative: not known.
+    idle: f64,
+    /// The longest such time in its life before, in seconds.
+    pub longest_silence: f64,
+    /// Seconds from the handshake to the end.
+    pub lifetime: f64,
+    unusual: Option<Box<Unusual>>,
+    /// Hash of the query.
+    pub query: u32,
+    id: Option<NonZeroU32>,
     /// How the end began; `None`: it timed out, failed to open, or did not end.
     pub how: Option<How>,
     /// Whose event that was.
     pub by: Option<Side>,
     /// Who ended it.
     pub closed_by: Option<ClosedBy>,
-    /// Seconds without a frame of either side before the end.
-    pub idle: Option<f64>,
-    /// The longest such time in its life before, in seconds.
-    pub longest_silence: f64,
-    /// Seconds from the handshake to the end.
-    pub lifetime: f64,
+    /// Did it open?
+    pub is_established: bool,
+    /// Has it ended, as far as is known?
+    pub has_ended: bool,
     /// Its end was told to come from a timer, by its own packets.
     pub is_idle_limit: bool,
     /// Its Close says that the client must not come back as it is.
     pub is_final: bool,
-    /// It fell silent, as far as its packets tell for no other reason.
-    pub dead: Option<Dead>,
     /// The reset that ended it only answered a segment: who sent it knew no such connection.
     pub was_unknown: bool,
     /// It lay in HTTP/2, and ended with the TCP connection that it shared.
     pub ended_with_connection: bool,
-    /// The error code of the GOAWAY that ended it with its HTTP/2 connection, though TCP may have lived on.
-    pub goaway: Option<ErrorCode>,
-    /// Its other leg, where a proxy's two are in the capture.
-    pub other_leg: Option<OtherLeg>,
+}
+
+/// What few connections have.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Unusual {
+    dead: Option<Dead>,
+    goaway: Option<ErrorCode>,
+    other_leg: Option<OtherLeg>,
 }
 
 /// How a connection fell silent.
@@ -103,22 +114,31 @@ impl Trace {
     pub fn of(id: Option<u64>, facts: &Facts<'_>, diagnoses: &[Diagnosis]) -> Self {
         let is_idle_limit = diagnoses.iter().any(|one| matches!(one.id, Id::IdleLimit | Id::PingTooSlow));
         let cause = diagnoses.first().map(|one| one.id);
-        let end = facts.end();
+        let began = facts.end();
         let ended = facts.end_or_last();
         let kind = facts.verdict.kind;
         let timed_out = kind == Kind::Abnormal(Cause::Timeout);
-        let end = end.filter(|_| !timed_out);
+        let end = began.filter(|_| !timed_out);
         let code = match end.map(|end| end.how) {
             Some(How::Close(code)) => code,
             _ => None,
         };
         let meaning = code.and_then(|code| services::meaning(code, facts.subprotocol, facts.host));
+        let (target, query) = target(facts);
+        let unusual = Unusual {
+            dead: Dead::of(facts, cause),
+            goaway: facts.teardown.tcp_end().and_then(|end| match end.frame? {
+                StreamEnd::GoAway(error) => Some(error),
+                StreamEnd::EndStream | StreamEnd::RstStream(_) => None,
+            }),
+            other_leg: facts.other_leg,
+        };
         Trace {
-            id,
+            id: id.and_then(|id| NonZeroU32::new(u32::try_from(id).ok()?)),
             client: facts.client,
             server: facts.server,
-            target: target(facts, false),
-            target_with_query: target(facts, true),
+            target,
+            query,
             opened: facts.opened,
             ended,
             is_established: kind != Kind::Refused,
@@ -126,20 +146,45 @@ impl Trace {
             how: end.map(|end| end.how),
             by: end.map(|end| end.by),
             closed_by: facts.verdict.closed_by,
-            idle: facts.silence().map(|silence| silence.either),
+            idle: facts.silence().map_or(-1.0, |silence| silence.either),
             longest_silence: super::words::seconds_of(facts.vitals.longest_silence),
             lifetime: ended.at.seconds_since(facts.established().at),
             is_idle_limit,
             is_final: meaning.is_some_and(|meaning| !meaning.may_reconnect),
-            dead: Dead::of(facts, cause),
-            was_unknown: was_unknown(facts),
+            was_unknown: was_unknown(facts, began),
             ended_with_connection: ended_with_connection(facts),
-            goaway: facts.teardown.tcp_end().and_then(|end| match end.frame? {
-                StreamEnd::GoAway(error) => Some(error),
-                StreamEnd::EndStream | StreamEnd::RstStream(_) => None,
-            }),
-            other_leg: facts.other_leg,
+            unusual: (unusual != Unusual::default()).then(|| Box::new(unusual)),
         }
+    }
+
+    /// Its number in the report, where it is listed.
+    #[must_use]
+    pub fn id(&self) -> Option<u64> {
+        self.id.map(|id| u64::from(id.get()))
+    }
+
+    /// Seconds without a frame of either side before the end, where that is known.
+    #[must_use]
+    pub fn idle(&self) -> Option<f64> {
+        (self.idle >= 0.0).then_some(self.idle)
+    }
+
+    /// It fell silent, as far as its packets tell for no other reason.
+    #[must_use]
+    pub fn dead(&self) -> Option<Dead> {
+        self.unusual.as_ref()?.dead
+    }
+
+    /// The error code of the GOAWAY that ended it with its HTTP/2 connection, though TCP may have lived on.
+    #[must_use]
+    pub fn goaway(&self) -> Option<ErrorCode> {
+        self.unusual.as_ref()?.goaway
+    }
+
+    /// Its other leg, where a proxy's two are in the capture.
+    #[must_use]
+    pub fn other_leg(&self) -> Option<OtherLeg> {
+        self.unusual.as_ref()?.other_leg
     }
 
     /// Did it end without a Close, by FIN or reset?
@@ -151,7 +196,7 @@ impl Trace {
     /// The proxy that ended it, where both its legs are in the capture.
     #[must_use]
     pub fn proxy(&self) -> Option<Endpoint> {
-        self.other_leg.filter(|leg| leg.story == Story::ProxyEnded).map(|leg| leg.proxy)
+        self.other_leg().filter(|leg| leg.story == Story::ProxyEnded).map(|leg| leg.proxy)
     }
 
     /// Was it closed by a Close?
@@ -181,19 +226,29 @@ impl Trace {
 }
 
 /// Did a reset end it that only answers a segment, of an end that had not ended it before?
-fn was_unknown(facts: &Facts<'_>) -> bool {
-    let Some(end) = facts.end().filter(|end| end.how == How::Rst) else { return false };
+fn was_unknown(facts: &Facts<'_>, end: Option<End>) -> bool {
+    let Some(end) = end.filter(|end| end.how == How::Rst) else { return false };
     let is_bare = facts.teardown.reset[end.by].is_some_and(|reset| reset.acked.is_none());
     is_bare && facts.teardown.fin[end.by].is_none()
 }
 
-fn target(facts: &Facts<'_>, with_query: bool) -> u64 {
-    match (facts.host, facts.path) {
-        (Some(host), Some(path)) => {
-            let bare = path.split(|byte| *byte == b'?').next().unwrap_or_default();
-            let path = if with_query { path } else { bare };
-            fnv1a(&[host, b" ", path].concat())
-        }
-        _ => 0,
+/// Hashes of host and path, and of the query.
+fn target(facts: &Facts<'_>) -> (u64, u32) {
+    let (Some(host), Some(path)) = (facts.host, facts.path) else { return (0, 0) };
+    let path_len = memchr::memchr(b'?', path).unwrap_or(path.len());
+    let (path, query) = path.split_at_checked(path_len).unwrap_or((path, b""));
+    let target = [b" ", path].into_iter().fold(fnv1a(host), fnv1a_on);
+    // It is compared among connections of one target alone: half of it tells them apart.
+    let [a, b, c, d, ..] = fnv1a_on(target, query).to_le_bytes();
+    (target, u32::from_le_bytes([a, b, c, d]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trace_takes_no_more_memory_than_its_layout_says() {
+        assert_eq!((size_of::<Trace>(), size_of::<Unusual>()), (136, 96));
     }
 }

@@ -141,7 +141,7 @@ fn check(record: &ConnectionRecord, limits: &Limits) {
     assert!(!verdict.clean || closes.len() == 2);
     assert!(closes.iter().all(|close| close.reason.len() <= limits.close_reason_bytes));
     assert!(teardown.icmp.len() <= limits.icmp_errors);
-    assert!(!verdict.why.is_empty());
+    assert!(!record.why().is_empty());
     assert!(serde_json::to_string(&crate::report::build::connection(1, record, context())).is_ok());
 }
 

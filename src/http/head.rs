@@ -10,9 +10,6 @@ use std::sync::Arc;
 /// Headers looked at in one head; a head with more is not followed.
 const HEADERS_MAX: usize = 192;
 
-/// Headers that a proxy adds to what it forwards (RFC 9110 §7.6.3, RFC 7239, and custom).
-const FORWARDING: [&str; 4] = ["via", "forwarded", "x-forwarded-for", "x-real-ip"];
-
 /// Outcome of parsing a head at the start of some bytes.
 #[derive(Debug)]
 pub(super) enum Parsed<T> {
@@ -92,21 +89,21 @@ fn strict_request(bytes: &[u8], at: Moment) -> Parsed<(Request, BodyLength)> {
         Ok(Status::Partial) => Parsed::Partial,
         Err(_) => Parsed::Invalid,
         Ok(Status::Complete(len)) => {
-            let all = Headers(parsed.headers);
+            let all = Headers::of(parsed.headers);
             let head = RequestHead {
                 method: parsed.method.unwrap_or_default().into(),
                 target: parsed.path.unwrap_or_default().into(),
-                host: all.first("host"),
-                origin: all.first("origin"),
-                user_agent: all.first("user-agent"),
-                subprotocols: all.joined("sec-websocket-protocol"),
-                extensions: all.joined("sec-websocket-extensions"),
-                was_forwarded: FORWARDING.iter().any(|name| all.values(name).next().is_some()),
+                host: all.host.map(<[u8]>::to_vec),
+                origin: all.origin.map(<[u8]>::to_vec),
+                user_agent: all.user_agent.map(<[u8]>::to_vec),
+                subprotocols: all.subprotocols,
+                extensions: all.extensions,
+                was_forwarded: all.is_forwarded,
                 has_control_characters: false,
-                wants_websocket: parsed.method == Some("GET") && all.has_token("upgrade", b"websocket"),
+                wants_websocket: parsed.method == Some("GET") && all.upgrades,
             };
-            let body = all.body_length().unwrap_or(BodyLength::Known(0));
-            Parsed::Whole((Request::new(at, all.first("sec-websocket-key"), head), body), len)
+            let body = all.body.unwrap_or(BodyLength::Known(0));
+            Parsed::Whole((Request::new(at, all.key.map(<[u8]>::to_vec), head), body), len)
         }
     }
 }
@@ -122,54 +119,149 @@ fn strict_response(bytes: &[u8], at: Moment) -> Parsed<(Response, BodyLength)> {
         Ok(Status::Partial) => Parsed::Partial,
         Err(_) => Parsed::Invalid,
         Ok(Status::Complete(len)) => {
-            let all = Headers(parsed.headers);
+            let all = Headers::of(parsed.headers);
             let status = parsed.code.unwrap_or_default();
             let head = ResponseHead {
-                server: all.first("server"),
-                subprotocol: all.first("sec-websocket-protocol"),
-                extensions: all.joined("sec-websocket-extensions"),
-                header_names: if status == 101 { all.names() } else { Vec::new() },
+                server: all.server.map(<[u8]>::to_vec),
+                subprotocol: all.subprotocol.map(<[u8]>::to_vec),
+                extensions: all.extensions,
+                header_names: if status == 101 { names(parsed.headers) } else { Vec::new() },
                 has_control_characters: false,
-                is_websocket: all.has_token("upgrade", b"websocket"),
+                is_websocket: all.upgrades,
             };
-            let accept = all.first("sec-websocket-accept").map(Vec::into_boxed_slice);
+            let accept = all.accept.map(Box::from);
             let response = Response { at, status, accept, head: Arc::new(head), ..Response::default() };
-            Parsed::Whole((response, all.body_length().unwrap_or(BodyLength::UntilClose)), len)
+            Parsed::Whole((response, all.body.unwrap_or(BodyLength::UntilClose)), len)
         }
     }
 }
 
-struct Headers<'h, 'b>(&'h [Header<'b>]);
+/// A header that is looked at.
+#[derive(Clone, Copy)]
+enum Field {
+    Host,
+    Origin,
+    UserAgent,
+    Server,
+    Key,
+    Accept,
+    Subprotocol,
+    Extensions,
+    Upgrade,
+    /// One that a proxy adds to what it forwards (RFC 9110 §7.6.3, RFC 7239, and custom).
+    Forwarding,
+    TransferEncoding,
+    ContentLength,
+}
 
-impl Headers<'_, '_> {
-    fn values(&self, name: &str) -> impl Iterator<Item = &[u8]> {
-        self.0.iter().filter(move |header| header.name.eq_ignore_ascii_case(name)).map(|header| header.value)
+impl Field {
+    /// The field of this name. Its length tells which names it is compared with: of most headers, none or one.
+    fn named(name: &str) -> Option<Field> {
+        let of_this_length: &[(&str, Field)] = match name.len() {
+            3 => &[("via", Field::Forwarding)],
+            4 => &[("host", Field::Host)],
+            6 => &[("origin", Field::Origin), ("server", Field::Server)],
+            7 => &[("upgrade", Field::Upgrade)],
+            9 => &[("forwarded", Field::Forwarding), ("x-real-ip", Field::Forwarding)],
+            10 => &[("user-agent", Field::UserAgent)],
+            14 => &[("content-length", Field::ContentLength)],
+            15 => &[("x-forwarded-for", Field::Forwarding)],
+            17 => &[("sec-websocket-key", Field::Key), ("transfer-encoding", Field::TransferEncoding)],
+            20 => &[("sec-websocket-accept", Field::Accept)],
+            22 => &[("sec-websocket-protocol", Field::Subprotocol)],
+            24 => &[("sec-websocket-extensions", Field::Extensions)],
+            _ => &[],
+        };
+        of_this_length.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, field)| *field)
     }
+}
 
-    fn names(&self) -> Vec<u8> {
-        self.0.iter().map(|header| header.name.as_bytes()).collect::<Vec<_>>().join(&b","[..])
-    }
+/// What the headers of a head say. Of a field that stands twice the first counts, unless it is a list.
+#[derive(Default)]
+struct Headers<'b> {
+    host: Option<&'b [u8]>,
+    origin: Option<&'b [u8]>,
+    user_agent: Option<&'b [u8]>,
+    server: Option<&'b [u8]>,
+    key: Option<&'b [u8]>,
+    accept: Option<&'b [u8]>,
+    /// The first value.
+    subprotocol: Option<&'b [u8]>,
+    /// All values, joined.
+    subprotocols: Option<Vec<u8>>,
+    extensions: Option<Vec<u8>>,
+    /// Is `websocket` among the protocols to switch to?
+    upgrades: bool,
+    is_forwarded: bool,
+    body: Option<BodyLength>,
+}
 
-    fn first(&self, name: &str) -> Option<Vec<u8>> {
-        self.values(name).next().map(<[u8]>::to_vec)
-    }
-
-    fn joined(&self, name: &str) -> Option<Vec<u8>> {
-        let all: Vec<&[u8]> = self.values(name).collect();
-        (!all.is_empty()).then(|| all.join(&b", "[..]))
-    }
-
-    fn has_token(&self, name: &str, token: &[u8]) -> bool {
-        self.values(name)
-            .flat_map(|value| value.split(|byte| *byte == b','))
-            .any(|item| item.trim_ascii().eq_ignore_ascii_case(token))
-    }
-
-    fn body_length(&self) -> Option<BodyLength> {
-        if self.has_token("transfer-encoding", b"chunked") {
-            return Some(BodyLength::Chunked);
+impl<'b> Headers<'b> {
+    fn of(headers: &[Header<'b>]) -> Self {
+        let mut all = Headers::default();
+        let (mut is_chunked, mut content_length) = (false, None);
+        for Header { name, value } in headers {
+            let Some(field) = Field::named(name) else { continue };
+            let single = match field {
+                Field::Host => &mut all.host,
+                Field::Origin => &mut all.origin,
+                Field::UserAgent => &mut all.user_agent,
+                Field::Server => &mut all.server,
+                Field::Key => &mut all.key,
+                Field::Accept => &mut all.accept,
+                Field::ContentLength => &mut content_length,
+                Field::Subprotocol => {
+                    join(&mut all.subprotocols, value);
+                    &mut all.subprotocol
+                }
+                Field::Extensions => {
+                    join(&mut all.extensions, value);
+                    continue;
+                }
+                Field::Upgrade => {
+                    all.upgrades |= has_token(value, b"websocket");
+                    continue;
+                }
+                Field::Forwarding => {
+                    all.is_forwarded = true;
+                    continue;
+                }
+                Field::TransferEncoding => {
+                    is_chunked |= has_token(value, b"chunked");
+                    continue;
+                }
+            };
+            single.get_or_insert(value);
         }
-        let text = std::str::from_utf8(self.values("content-length").next()?).ok()?;
-        text.trim().parse().ok().map(BodyLength::Known)
+        all.body = if is_chunked { Some(BodyLength::Chunked) } else { known_length(content_length) };
+        all
     }
+}
+
+/// Another value of a list.
+fn join(list: &mut Option<Vec<u8>>, value: &[u8]) {
+    match list {
+        Some(list) => list.extend([b", ", value].into_iter().flatten()),
+        None => *list = Some(value.to_vec()),
+    }
+}
+
+fn has_token(value: &[u8], token: &[u8]) -> bool {
+    value.split(|byte| *byte == b',').any(|item| item.trim_ascii().eq_ignore_ascii_case(token))
+}
+
+fn known_length(content_length: Option<&[u8]>) -> Option<BodyLength> {
+    let text = std::str::from_utf8(content_length?).ok()?;
+    text.trim().parse().ok().map(BodyLength::Known)
+}
+
+fn names(headers: &[Header<'_>]) -> Vec<u8> {
+    let mut names = Vec::with_capacity(headers.iter().map(|header| header.name.len() + 1).sum());
+    for header in headers {
+        if !names.is_empty() {
+            names.push(b',');
+        }
+        names.extend_from_slice(header.name.as_bytes());
+    }
+    names
 }

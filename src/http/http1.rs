@@ -258,7 +258,7 @@ impl Http1 {
         let (before, new) = input.split_at_checked(held.saturating_sub(blank)).unwrap_or((input, &[]));
         let half = self.halves.get_mut(side);
         let had_line = half.has_line && !before.is_empty();
-        let has_new_line = !had_line && new.contains(&b'\n');
+        let has_new_line = !had_line && memchr::memchr(b'\n', new).is_some();
         half.has_line = had_line || has_new_line;
         if has_new_line && is_preface(input) {
             return match side {
@@ -278,8 +278,9 @@ impl Http1 {
             return (0, event);
         }
         // Heads are parsed once, when they are whole: one that comes byte by byte must not cost the square of its length.
+        // What comes first is parsed at once: most heads come whole.
         let newest = input.get(held.saturating_sub(blank + 3)..).unwrap_or(input);
-        if !has_blank_line(newest) {
+        if held > 0 && !has_blank_line(newest) {
             return (0, None);
         }
         let (used, event) = match side {
@@ -295,7 +296,8 @@ impl Http1 {
             },
         };
         if used == 0 {
-            return (0, event);
+            // Whether it is none is told when its end has come.
+            return (0, event.filter(|_| has_blank_line(newest)));
         }
         self.messages = self.messages.saturating_add(1);
         self.halves.get_mut(side).hole = None;
@@ -425,7 +427,7 @@ fn is_preface(input: &[u8]) -> bool {
 
 /// The first line without its end, once that end is there.
 fn first_line(input: &[u8]) -> Option<&[u8]> {
-    let end = input.iter().position(|byte| *byte == b'\n');
+    let end = memchr::memchr(b'\n', input);
     work::steps(end.unwrap_or(input.len()));
     let end = end?;
     let line = input.get(..end)?;

@@ -167,6 +167,9 @@ impl Request {
 
     /// Splits an absolute-form target.
     fn authority_and_path(&self) -> Option<(&[u8], &[u8])> {
+        if self.target.first() == Some(&b'/') {
+            return None; // origin-form, which nearly all have
+        }
         let scheme_end = self.target.windows(3).position(|window| window == b"://")?;
         let rest = self.target.get(scheme_end + 3..)?;
         let scheme = self.target.get(..scheme_end)?;

@@ -12,7 +12,7 @@ use crate::decode::segment::Endpoint;
 use crate::side::{PerSide, Side};
 use crate::time::Timestamp;
 use crate::verdict::teardown::{StreamEnd, TcpEnd, TcpEndKind};
-use crate::verdict::verdict::{Kind, Verdict};
+use crate::verdict::verdict::Kind;
 use crate::websocket::close::{CloseBody, CloseFrame};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -75,10 +75,7 @@ pub fn connection<'a>(id: u64, record: &'a ConnectionRecord, context: Context<'a
             at: end.map(|end| end.at.at),
             packet: end.map(|end| end.at.packet),
         },
-        verdict: model::Verdict {
-            probable: record.probable.as_deref().map(probable::of),
-            ..verdict(&record.verdict)
-        },
+        verdict: model::Verdict { probable: record.probable.as_deref().map(probable::of), ..verdict(record) },
         vantage: endpoints::vantage(record),
         endpoints: sides(PerSide::from_fn(|side| endpoints::of(record, side, context))),
         traffic: sides(PerSide::from_fn(|side| traffic(record, side))),
@@ -128,7 +125,8 @@ pub fn input(info: &InputInfo) -> model::Input {
     }
 }
 
-fn verdict(verdict: &Verdict) -> model::Verdict<'_> {
+fn verdict(record: &ConnectionRecord) -> model::Verdict<'static> {
+    let verdict = &record.verdict;
     let (code, cause, blind) = match verdict.kind {
         Kind::Coded(code) => (code.map(|code| code.0), None, None),
         Kind::Abnormal(cause) => (Some(1006), Some(cause.name()), None),
@@ -143,7 +141,7 @@ fn verdict(verdict: &Verdict) -> model::Verdict<'_> {
         closed_by: verdict.closed_by.map(|by| by.name().into()),
         blind: blind.map(Cow::Borrowed),
         clean: verdict.clean,
-        why: Cow::Borrowed(&verdict.why),
+        why: Cow::Owned(record.why()),
         probable: None,
     }
 }

@@ -8,13 +8,13 @@ use crate::websocket::close_code::CloseCode;
 
 /// The code at `side`'s end.
 pub(super) fn of(record: &ConnectionRecord, side: Side, context: Context<'_>) -> model::Endpoint {
-    let endpoint = &record.endpoints[side];
+    let endpoint = record.endpoint(side);
     model::Endpoint {
         code: number(endpoint.code),
         certainty: endpoint.certainty.name().to_owned(),
         alternatives: number(endpoint.alternative).into_iter().collect(),
         was_clean: endpoint.was_clean,
-        why: endpoint.why.clone(),
+        why: endpoint.why,
         reported_as: record.reported[side].as_ref().map(|reported| model::ReportedAs {
             code: number(reported.code),
             certainty: reported.certainty.name().to_owned(),
@@ -27,7 +27,8 @@ pub(super) fn of(record: &ConnectionRecord, side: Side, context: Context<'_>) ->
 
 /// Where the capture was taken.
 pub(super) fn vantage(record: &ConnectionRecord) -> model::Vantage {
-    model::Vantage { at: record.vantage.vantage.name().to_owned(), why: record.vantage.why.clone() }
+    let vantage = record.vantage_in_words();
+    model::Vantage { at: vantage.vantage.name().to_owned(), why: vantage.why }
 }
 
 fn number(code: Option<CloseCode>) -> Option<u16> {

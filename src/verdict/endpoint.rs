@@ -6,12 +6,13 @@
 use super::reach::{Reach, own_reset, reach};
 use super::teardown::{Blind, Lost, Observed, Sight, TcpEnd, TcpEndKind, Teardown};
 use super::vantage::VantageEstimate;
-use super::verdict::{Kind, packet, sentence};
+use super::verdict::{Kind, Phrase, Unsaid, Words, packet};
 use super::why::{close_text, end_text, lost_text};
 use crate::side::{PerSide, Side};
 use crate::tcp::reset::ResetValidity;
 use crate::websocket::close::{CloseBody, CloseFrame};
 use crate::websocket::close_code::CloseCode;
+use std::fmt;
 
 /// How sure a code is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -39,9 +40,9 @@ impl Certainty {
     }
 }
 
-/// The code at one end.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EndpointCode {
+/// The code at one end, and, where words are asked for, why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EndpointCode<W = Unsaid> {
     /// The code; `None` where the packets do not tell, or where the application was told nothing.
     pub code: Option<CloseCode>,
     /// How sure it is.
@@ -53,7 +54,7 @@ pub struct EndpointCode {
     /// How this end's story went: what a library's dialect depends on.
     pub course: Course,
     /// The reason in one sentence, with packet numbers.
-    pub why: String,
+    pub why: W,
 }
 
 /// What happened, as one end saw it.
@@ -81,8 +82,8 @@ pub enum Course {
     Unclear,
 }
 
-impl EndpointCode {
-    fn new(code: CloseCode, certainty: Certainty, course: Course, why: String) -> Self {
+impl<W: Words> EndpointCode<W> {
+    fn new(code: CloseCode, certainty: Certainty, course: Course, why: W) -> Self {
         EndpointCode { code: Some(code), certainty, alternative: None, was_clean: false, course, why }
     }
 
@@ -93,7 +94,7 @@ impl EndpointCode {
         EndpointCode { certainty: Certainty::Ambiguous, alternative: Some(alternative), ..self }
     }
 
-    fn unknown(why: String) -> Self {
+    fn unknown(why: W) -> Self {
         EndpointCode {
             code: None,
             certainty: Certainty::Unknown,
@@ -107,42 +108,59 @@ impl EndpointCode {
 
 /// The code at each end of a connection whose end is of this kind. Pure and total.
 #[must_use]
-pub fn endpoints(teardown: &Teardown, kind: Kind, vantage: &VantageEstimate) -> PerSide<EndpointCode> {
-    PerSide::from_fn(|side| match kind {
-        Kind::Open => EndpointCode::unknown("the connection is still open when the capture ends".to_owned()),
+pub fn endpoints<W: Words>(
+    teardown: &Teardown,
+    kind: Kind,
+    vantage: &VantageEstimate,
+) -> PerSide<EndpointCode<W>> {
+    PerSide::from_fn(|side| endpoint(teardown, side, kind, vantage))
+}
+
+/// The code at `side`'s end.
+#[must_use]
+pub fn endpoint<W: Words>(
+    teardown: &Teardown,
+    side: Side,
+    kind: Kind,
+    vantage: &VantageEstimate,
+) -> EndpointCode<W> {
+    match kind {
+        Kind::Open => {
+            EndpointCode::unknown(W::say(format_args!("the connection is still open when the capture ends")))
+        }
         Kind::Refused => refused(teardown, side),
         Kind::Coded(_) | Kind::Abnormal(_) | Kind::Unknown(_) => opened(teardown, side, vantage),
-    })
+    }
 }
 
 /// The opening handshake failed: no Close can have come (rule 1).
-fn refused(teardown: &Teardown, side: Side) -> EndpointCode {
-    let why = "the opening handshake failed".to_owned();
+fn refused<W: Words>(teardown: &Teardown, side: Side) -> EndpointCode<W> {
+    let why = "the opening handshake failed";
     let accepted = teardown.opening.response.is_some_and(|answer| answer.is_switch);
     match side {
         Side::Client => EndpointCode::new(
             CloseCode::ABNORMAL,
             Certainty::Certain,
             Course::NeverOpened,
-            sentence(format_args!("{why}: the client's connection ends without ever having been open")),
+            W::say(format_args!("{why}: the client's connection ends without ever having been open")),
         ),
         Side::Server if accepted => EndpointCode::new(
             CloseCode::ABNORMAL,
             Certainty::Likely,
             Course::Dropped,
-            "the client rejected the server's 101 and sent no Close".to_owned(),
+            W::say(format_args!("the client rejected the server's 101 and sent no Close")),
         ),
         Side::Server => {
-            EndpointCode::unknown(sentence(format_args!("{why}: the server's application saw no connection")))
+            EndpointCode::unknown(W::say(format_args!("{why}: the server's application saw no connection")))
         }
     }
 }
 
-fn opened(teardown: &Teardown, side: Side, vantage: &VantageEstimate) -> EndpointCode {
+fn opened<W: Words>(teardown: &Teardown, side: Side, vantage: &VantageEstimate) -> EndpointCode<W> {
     if teardown.tls.as_ref().is_some_and(|secrecy| secrecy.is_hidden) {
-        return EndpointCode::unknown(
-            "the connection is encrypted, and nothing of it was decrypted".to_owned(),
-        );
+        return EndpointCode::unknown(W::say(format_args!(
+            "the connection is encrypted, and nothing of it was decrypted"
+        )));
     }
     if let Some(close) = &teardown.close[side.other()] {
         return with_close(teardown, side, close, vantage);
@@ -156,44 +174,39 @@ fn opened(teardown: &Teardown, side: Side, vantage: &VantageEstimate) -> Endpoin
     }
     match teardown.observed {
         Observed::Evicted | Observed::Superseded(_) if teardown.tcp_end().is_none() => {
-            EndpointCode::unknown("no end was seen".to_owned())
+            EndpointCode::unknown(W::say(format_args!("no end was seen")))
         }
         _ => without_close(teardown, side),
     }
 }
 
 /// Bytes of the peer are unknown: a Close may stand in them.
-fn unseen(teardown: &Teardown, side: Side, lost: &Lost) -> EndpointCode {
-    let unknown = EndpointCode::unknown(sentence(format_args!(
-        "a Close of {} may have passed unseen: {}",
-        side.other(),
-        lost_text(side.other(), lost)
-    )));
+fn unseen<W: Words>(teardown: &Teardown, side: Side, lost: &Lost) -> EndpointCode<W> {
+    let peer = side.other();
+    let unseen = Phrase(|out: &mut fmt::Formatter<'_>| {
+        write!(out, "a Close of {peer} may have passed unseen: {}", lost_text(peer, lost))
+    });
     // An answer mirrors what it answers: the library's echo stands in for the Close that the capture lacks.
-    let Some(own) = &teardown.close[side] else { return unknown };
-    let may_answer = own.sender_had_received(lost.offset + 1) != Some(false);
-    match (own.body, own.code) {
-        (CloseBody::Code, Some(code)) if may_answer && lost.blind == Blind::OneSided => EndpointCode {
-            certainty: Certainty::Unknown,
-            why: sentence(format_args!(
-                "{}; if {} answers it, it carried {code}",
-                unknown.why,
-                close_text(own)
-            )),
-            ..unknown
-        },
-        _ => unknown,
-    }
+    let answer = teardown.close[side].as_ref().filter(|own| {
+        let may_answer = own.sender_had_received(lost.offset + 1) != Some(false);
+        may_answer && own.body == CloseBody::Code && lost.blind == Blind::OneSided
+    });
+    EndpointCode::unknown(match answer.and_then(|own| Some((own, own.code?))) {
+        Some((own, code)) => {
+            W::say(format_args!("{unseen}; if {} answers it, it carried {code}", close_text(own)))
+        }
+        None => W::say(format_args!("{unseen}")),
+    })
 }
 
 /// No Close of the peer was on the wire (rules 5, 6 and 14).
-fn without_close(teardown: &Teardown, side: Side) -> EndpointCode {
+fn without_close<W: Words>(teardown: &Teardown, side: Side) -> EndpointCode<W> {
     let peer = side.other();
     if let Some(own) = &teardown.close[side] {
         return unanswered(teardown, side, own);
     }
     if let Some((sender, unanswered)) = teardown.timed_out() {
-        let why = sentence(format_args!(
+        let why = W::say(format_args!(
             "no Close came from {peer}; {} stopped answering, {sender} sent in vain from {} to {}",
             sender.other(),
             packet(unanswered.first),
@@ -203,7 +216,7 @@ fn without_close(teardown: &Teardown, side: Side) -> EndpointCode {
     }
     let Some(end) = teardown.tcp_end() else {
         let carrier = teardown.carrier();
-        return EndpointCode::unknown(sentence(format_args!(
+        return EndpointCode::unknown(W::say(format_args!(
             "neither a Close nor the end of {carrier} was seen"
         )));
     };
@@ -213,7 +226,7 @@ fn without_close(teardown: &Teardown, side: Side) -> EndpointCode {
         (false, TcpEndKind::Fin) => Course::Dropped,
         (false, TcpEndKind::Rst) => Course::Reset,
     };
-    let why = sentence(format_args!("no Close came from {peer} before {}", end_text(&end)));
+    let why = W::say(format_args!("no Close came from {peer} before {}", end_text(&end)));
     EndpointCode::new(CloseCode::ABNORMAL, without_close_certainty(teardown, side, &end), course, why)
 }
 
@@ -231,21 +244,20 @@ fn without_close_certainty(teardown: &Teardown, side: Side, end: &TcpEnd) -> Cer
 }
 
 /// The end sent a Close and got none.
-fn unanswered(teardown: &Teardown, side: Side, own: &CloseFrame) -> EndpointCode {
+fn unanswered<W: Words>(teardown: &Teardown, side: Side, own: &CloseFrame) -> EndpointCode<W> {
     let peer = side.other();
-    let sent = sentence(format_args!(
-        "{side} sent {} in {} and got no Close from {peer}",
-        close_text(own),
-        packet(own.at)
-    ));
+    let sent = Phrase(|out: &mut fmt::Formatter<'_>| {
+        let (close, at) = (close_text(own), packet(own.at));
+        write!(out, "{side} sent {close} in {at} and got no Close from {peer}")
+    });
     let abnormal =
         |certainty, why| EndpointCode::new(CloseCode::ABNORMAL, certainty, Course::Unanswered, why);
     let Some(end) = teardown.tcp_end() else {
         return match teardown.timed_out() {
             Some(_) => {
-                abnormal(Certainty::Likely, sentence(format_args!("{sent}, which had stopped answering")))
+                abnormal(Certainty::Likely, W::say(format_args!("{sent}, which had stopped answering")))
             }
-            None => EndpointCode::unknown(sentence(format_args!("{sent} up to the end of the capture"))),
+            None => EndpointCode::unknown(W::say(format_args!("{sent} up to the end of the capture"))),
         };
     };
     let spoke = teardown.last[peer].is_some_and(|last| last > own.at);
@@ -254,21 +266,21 @@ fn unanswered(teardown: &Teardown, side: Side, own: &CloseFrame) -> EndpointCode
     let is_drawn = teardown.reset[side].is_none_or(|reset| reset.provoked);
     let final_end = end.by == peer || (end.kind == TcpEndKind::Rst && is_drawn);
     let certainty = if spoke || final_end { Certainty::Certain } else { Certainty::Likely };
-    abnormal(certainty, sentence(format_args!("{sent}; then {}", end_text(&end))))
+    abnormal(certainty, W::say(format_args!("{sent}; then {}", end_text(&end))))
 }
 
 /// The peer sent a Close: did it reach an application that listened, and was it fit to be accepted?
-fn with_close(
+fn with_close<W: Words>(
     teardown: &Teardown,
     side: Side,
     close: &CloseFrame,
     vantage: &VantageEstimate,
-) -> EndpointCode {
+) -> EndpointCode<W> {
     let reach = reach(teardown, side, close, vantage);
     let told = match told_code(close) {
         Some(code) => code,
         None if close.body == CloseBody::Missing => {
-            return EndpointCode::unknown(sentence(format_args!(
+            return EndpointCode::unknown(W::say(format_args!(
                 "{} sent a Close in {}, but the capture does not hold its code",
                 side.other(),
                 packet(close.at)
@@ -282,21 +294,22 @@ fn with_close(
     if let Some(failed) = failed(teardown, side, close, told, reach) {
         return failed;
     }
-    let why = sentence(format_args!(
-        "{} sent {} in {}; {}",
-        side.other(),
-        close_text(close),
-        packet(close.at),
-        reach.text(teardown, side)
-    ));
-    let clean = is_clean(teardown, side);
+    let why = || {
+        W::say(format_args!(
+            "{} sent {} in {}; {}",
+            side.other(),
+            close_text(close),
+            packet(close.at),
+            reach.text(teardown, side)
+        ))
+    };
     let told_with = |certainty| EndpointCode {
-        was_clean: clean,
-        ..EndpointCode::new(told, certainty, Course::Told, why.clone())
+        was_clean: is_clean(teardown, side),
+        ..EndpointCode::new(told, certainty, Course::Told, why())
     };
     let abnormal = |certainty| {
         let course = if teardown.close[side].is_some() { Course::Unanswered } else { Course::Quit };
-        EndpointCode::new(CloseCode::ABNORMAL, certainty, course, why.clone())
+        EndpointCode::new(CloseCode::ABNORMAL, certainty, course, why())
     };
     match reach {
         Reach::Answered(_) => told_with(Certainty::Certain),
@@ -332,8 +345,8 @@ fn told_code(close: &CloseFrame) -> Option<CloseCode> {
 }
 
 /// The Close's body is malformed: its receiver must fail the connection (rule 3).
-fn rejected(teardown: &Teardown, side: Side, close: &CloseFrame, reach: Reach) -> EndpointCode {
-    let why = sentence(format_args!(
+fn rejected<W: Words>(teardown: &Teardown, side: Side, close: &CloseFrame, reach: Reach) -> EndpointCode<W> {
+    let why = W::say(format_args!(
         "{} sent {} in {}, which {side} has to reject; {}",
         side.other(),
         close_text(close),
@@ -352,18 +365,18 @@ pub fn refuses(answer: &CloseFrame, close: &CloseFrame) -> bool {
 
 /// The Close carries a code that may not stand there, or is framed as no control frame may be (rule 3, row 21): some
 /// receivers reject it, some pass it on.
-fn unacceptable(
+fn unacceptable<W: Words>(
     teardown: &Teardown,
     side: Side,
     close: &CloseFrame,
     reach: Reach,
     told: CloseCode,
-) -> EndpointCode {
+) -> EndpointCode<W> {
     let base = rejected(teardown, side, close, reach);
     match (&teardown.close[side], teardown.close_answered(side.other())) {
         (Some(answer), true) if refuses(answer, close) => base,
         (Some(answer), true) if answer.code == close.code => {
-            let why = sentence(format_args!(
+            let why = W::say(format_args!(
                 "{} sent {} {told} in {}, and {side} accepted it with its echo in {}",
                 side.other(),
                 if close.is_well_framed { "the reserved code" } else { "a Close framed against the rules," },
@@ -380,13 +393,13 @@ fn unacceptable(
 ///
 /// Failing closes TCP without waiting; a server that closes with 1008 or 1011 through its ordinary API waits for the
 /// answer. A failure that stands behind the peer's Close in time, and does not echo it, was drawn by an earlier frame.
-fn failed(
+fn failed<W: Words>(
     teardown: &Teardown,
     side: Side,
     close: &CloseFrame,
     told: CloseCode,
     reach: Reach,
-) -> Option<EndpointCode> {
+) -> Option<EndpointCode<W>> {
     let own = teardown.close[side].as_ref()?;
     let code = own.code.filter(|code| is_failure(*code))?;
     let had_close = own.sender_had_received(close.wire.end) == Some(true);
@@ -404,7 +417,7 @@ fn failed(
     } else {
         return None;
     };
-    let why = sentence(format_args!(
+    let why = W::say(format_args!(
         "{side} failed the connection with {} in {} and read no more: {}'s {} in {} came too late; {}",
         close_text(own),
         packet(own.at),

@@ -2,7 +2,7 @@
 
 use super::reset_origin::{ResetOrigin, reset_origin};
 use super::teardown::{Answer, Blind, Lost, Observed, Secrecy, Sight, TcpEnd, TcpEndKind, Teardown};
-use super::verdict::{Cause, ClosedBy, Kind, Verdict};
+use super::verdict::{Cause, ClosedBy, Kind, Verdict, Words};
 use super::why;
 use crate::side::Side;
 use crate::websocket::close::{CloseBody, CloseFrame};
@@ -15,9 +15,10 @@ use crate::websocket::close::{CloseBody, CloseFrame};
 /// 4. TCP ended: `abnormal`, by the first FIN or reset, if no Close can have passed unseen.
 /// 5. Otherwise it is `open`.
 ///
-/// Wherever the packets could hide what would change the answer, it is `unknown` with the reason.
+/// Wherever the packets could hide what would change the answer, it is `unknown` with the reason. As [`String`] the
+/// reason is written out, as [`Unsaid`](super::verdict::Unsaid) it is not.
 #[must_use]
-pub fn judge(teardown: &Teardown) -> Verdict {
+pub fn judge<W: Words>(teardown: &Teardown) -> Verdict<W> {
     if let Some(verdict) = judge_hidden(teardown).or_else(|| judge_opening(teardown)) {
         return verdict;
     }
@@ -44,7 +45,7 @@ fn first_close(teardown: &Teardown) -> Option<(Side, &CloseFrame)> {
 
 /// The verdict on a connection that is encrypted throughout; `None`: it is none. That TCP is open or has ended shows
 /// all the same.
-fn judge_hidden(teardown: &Teardown) -> Option<Verdict> {
+fn judge_hidden<W: Words>(teardown: &Teardown) -> Option<Verdict<W>> {
     let secrecy = teardown.tls.as_deref().filter(|secrecy| secrecy.is_hidden)?;
     let is_open = teardown.tcp_end().is_none() && teardown.timed_out().is_none();
     if is_open && teardown.observed == Observed::Whole {
@@ -54,7 +55,7 @@ fn judge_hidden(teardown: &Teardown) -> Option<Verdict> {
 }
 
 /// The verdict on a connection that did not open; `None`: it did.
-fn judge_opening(teardown: &Teardown) -> Option<Verdict> {
+fn judge_opening<W: Words>(teardown: &Teardown) -> Option<Verdict<W>> {
     let opening = &teardown.opening;
     if opening.joined {
         return None;
@@ -87,7 +88,7 @@ fn client_rejects(teardown: &Teardown, answer: &Answer) -> bool {
 }
 
 /// No answer to the request, or no request at all.
-fn judge_unanswered(teardown: &Teardown) -> Verdict {
+fn judge_unanswered<W: Words>(teardown: &Teardown) -> Verdict<W> {
     if teardown.observed == Observed::Evicted {
         return unknown(Blind::Evicted, why::evicted());
     }
@@ -118,7 +119,7 @@ fn judge_unanswered(teardown: &Teardown) -> Verdict {
 }
 
 /// A Close frame came first.
-fn judge_close(teardown: &Teardown, side: Side, close: &CloseFrame) -> Verdict {
+fn judge_close<W: Words>(teardown: &Teardown, side: Side, close: &CloseFrame) -> Verdict<W> {
     let peer = side.other();
     if let (Sight::Lost(lost), None) = (teardown.sight[peer], &teardown.close[peer])
         && (close.sender_had_received(lost.offset + 1) != Some(false)
@@ -140,7 +141,7 @@ fn judge_close(teardown: &Teardown, side: Side, close: &CloseFrame) -> Verdict {
 }
 
 /// No Close frame was seen.
-fn judge_end(teardown: &Teardown) -> Verdict {
+fn judge_end<W: Words>(teardown: &Teardown) -> Verdict<W> {
     if let Some((side, unanswered)) = teardown.timed_out() {
         if let Some((side, lost)) = blind_side(teardown) {
             return unknown(lost.blind, why::blind(teardown, side, &lost));
@@ -189,7 +190,7 @@ fn ended_by(teardown: &Teardown, end: &TcpEnd, origin: Option<ResetOrigin>) -> C
 }
 
 /// Neither a Close nor an end of TCP.
-fn judge_unfinished(teardown: &Teardown) -> Verdict {
+fn judge_unfinished<W: Words>(teardown: &Teardown) -> Verdict<W> {
     match teardown.observed {
         Observed::Evicted => unknown(Blind::Evicted, why::evicted()),
         Observed::Superseded(at) => unknown(Blind::Gap, why::superseded(at)),
@@ -236,10 +237,10 @@ fn aborted_behind_its_fin(teardown: &Teardown, side: Side) -> bool {
     })
 }
 
-fn verdict(kind: Kind, closed_by: Option<ClosedBy>, why: String) -> Verdict {
+fn verdict<W: Words>(kind: Kind, closed_by: Option<ClosedBy>, why: W) -> Verdict<W> {
     Verdict { kind, closed_by, clean: false, why }
 }
 
-fn unknown(blind: Blind, why: String) -> Verdict {
+fn unknown<W: Words>(blind: Blind, why: W) -> Verdict<W> {
     verdict(Kind::Unknown(blind), Some(ClosedBy::Unknown), why)
 }

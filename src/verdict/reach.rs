@@ -3,11 +3,12 @@
 use super::reset_origin::{ResetOrigin, reset_origin};
 use super::teardown::Teardown;
 use super::vantage::VantageEstimate;
-use super::verdict::packet;
+use super::verdict::{Phrase, packet};
 use crate::moment::Moment;
 use crate::side::Side;
 use crate::tcp::reset::Reset;
 use crate::websocket::close::CloseFrame;
+use std::fmt::{self, Display, Formatter};
 
 /// How far a Close came on its way to the receiver's application.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,54 +93,54 @@ fn left_before(teardown: &Teardown, side: Side, close: &CloseFrame) -> bool {
 
 impl Reach {
     /// A clause on it.
-    pub(super) fn text(self, teardown: &Teardown, side: Side) -> String {
-        let abort = || abort_text(teardown, side);
-        match self {
-            Reach::Answered(at) => format!("{side} answered it in {}", packet(at)),
+    pub(super) fn text(self, teardown: &Teardown, side: Side) -> impl Display {
+        let abort = Phrase(move |out: &mut Formatter<'_>| write_abort(out, teardown, side));
+        Phrase(move |out: &mut Formatter<'_>| match self {
+            Reach::Answered(at) => write!(out, "{side} answered it in {}", packet(at)),
             Reach::AcknowledgedThenFin(at) => match teardown.stream_end(side, at) {
-                Some(frame) => format!("{side} had received it when it sent {frame} in {}", packet(at)),
-                None => format!("{side} had received it when it closed TCP in {}", packet(at)),
+                Some(frame) => write!(out, "{side} had received it when it sent {frame} in {}", packet(at)),
+                None => write!(out, "{side} had received it when it closed TCP in {}", packet(at)),
             },
-            Reach::Acknowledged => format!("{side}'s TCP acknowledged it"),
-            Reach::ReadAfterOwnFin => read_after_own_end(teardown, side),
+            Reach::Acknowledged => write!(out, "{side}'s TCP acknowledged it"),
+            Reach::ReadAfterOwnFin => write_read_after_own_end(out, teardown, side),
             Reach::Arrived => {
-                format!("it was captured at {side}, before anything ended the connection there")
+                write!(out, "it was captured at {side}, before anything ended the connection there")
             }
-            Reach::Unread => format!("{side} aborted {}, perhaps before it had read it", abort()),
-            Reach::SocketGone => socket_gone(teardown, side),
-            Reach::AbortedBefore => format!("{side} aborted {} before it had received it", abort()),
-            Reach::Undelivered(at) => format!("{side} did not answer up to {}", packet(at)),
-            Reach::OnlySent => format!("no packet of {side} shows that it arrived"),
-        }
+            Reach::Unread => write!(out, "{side} aborted {abort}, perhaps before it had read it"),
+            Reach::SocketGone => write_socket_gone(out, teardown, side),
+            Reach::AbortedBefore => write!(out, "{side} aborted {abort} before it had received it"),
+            Reach::Undelivered(at) => write!(out, "{side} did not answer up to {}", packet(at)),
+            Reach::OnlySent => write!(out, "no packet of {side} shows that it arrived"),
+        })
     }
 }
 
 /// An end that has sent END_STREAM may still receive, as one that has sent a FIN may (RFC 9113 §5.1, RFC 8441 §5).
-fn read_after_own_end(teardown: &Teardown, side: Side) -> String {
+fn write_read_after_own_end(out: &mut Formatter<'_>, teardown: &Teardown, side: Side) -> fmt::Result {
     match teardown.fin[side].and_then(|fin| teardown.stream_end(side, fin.at)) {
-        Some(frame) => format!("it came after {side}'s {frame}, but {side}'s TCP still took it"),
-        None => format!("it came after {side}'s FIN, but {side}'s socket still took it"),
+        Some(frame) => write!(out, "it came after {side}'s {frame}, but {side}'s TCP still took it"),
+        None => write!(out, "it came after {side}'s FIN, but {side}'s socket still took it"),
     }
 }
 
 /// `the connection in packet 12`, `the stream by RST_STREAM (CANCEL) in packet 12`.
-fn abort_text(teardown: &Teardown, side: Side) -> String {
-    let Some(reset) = own_reset(teardown, side) else { return "the connection".to_owned() };
+fn write_abort(out: &mut Formatter<'_>, teardown: &Teardown, side: Side) -> fmt::Result {
+    let Some(reset) = own_reset(teardown, side) else { return out.write_str("the connection") };
     match teardown.stream_end(side, reset.at) {
-        Some(frame) => format!("the stream by {frame} in {}", packet(reset.at)),
-        None => format!("the connection in {}", packet(reset.at)),
+        Some(frame) => write!(out, "the stream by {frame} in {}", packet(reset.at)),
+        None => write!(out, "the connection in {}", packet(reset.at)),
     }
 }
 
 /// A reset that answers the Close.
-fn socket_gone(teardown: &Teardown, side: Side) -> String {
-    let Some(reset) = own_reset(teardown, side) else { return format!("{side} had left") };
+fn write_socket_gone(out: &mut Formatter<'_>, teardown: &Teardown, side: Side) -> fmt::Result {
+    let Some(reset) = own_reset(teardown, side) else { return write!(out, "{side} had left") };
     match teardown.stream_end(side, reset.at) {
         Some(frame) => {
-            format!("{side} had left: {frame} in {} says that its stream was gone", packet(reset.at))
+            write!(out, "{side} had left: {frame} in {} says that its stream was gone", packet(reset.at))
         }
         None => {
-            format!("{side} had left: a reset in {} says that its socket was gone", packet(reset.at))
+            write!(out, "{side} had left: a reset in {} says that its socket was gone", packet(reset.at))
         }
     }
 }

@@ -282,12 +282,13 @@ impl Teardown {
     /// The first event that ended TCP.
     #[must_use]
     pub fn tcp_end(&self) -> Option<TcpEnd> {
-        let mut first: Option<TcpEnd> = None;
+        let mut first: Option<(Moment, TcpEndKind, Side, bool)> = None;
+        // Asked again and again of each connection: the frame is looked up of the first alone.
         let mut consider = |kind, by, at: Option<Moment>, is_seen| {
             if let Some(at) = at
-                && first.is_none_or(|first| at < first.at)
+                && first.is_none_or(|(earliest, ..)| at < earliest)
             {
-                first = Some(TcpEnd { kind, by, at, is_seen, frame: self.stream_end(by, at) });
+                first = Some((at, kind, by, is_seen));
             }
         };
         // Of two in one packet the one named first counts.
@@ -300,7 +301,8 @@ impl Teardown {
         for by in Side::BOTH {
             consider(TcpEndKind::Rst, by, self.reset[by].as_ref().map(|reset| reset.at), true);
         }
-        first
+        let (at, kind, by, is_seen) = first?;
+        Some(TcpEnd { kind, by, at, is_seen, frame: self.stream_end(by, at) })
     }
 
     /// What carries the WebSocket and ends with it: `the stream` of HTTP/2, else `TCP`.

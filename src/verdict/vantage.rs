@@ -4,8 +4,10 @@
 //! acknowledgment proves it.
 
 use super::teardown::{Opening, Teardown};
-use super::verdict::{packet, sentence};
+use super::verdict::{Phrase, Unsaid, Words, packet};
+use crate::moment::Moment;
 use crate::side::Side;
+use std::fmt;
 
 /// Where the packets were captured.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -47,15 +49,15 @@ impl Vantage {
     }
 }
 
-/// A vantage with what speaks for it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct VantageEstimate {
+/// A vantage with, where words are asked for, what speaks for it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct VantageEstimate<W = Unsaid> {
     /// Where.
     pub vantage: Vantage,
     /// The user said so: it is a fact and not an estimate.
     pub is_given: bool,
     /// Why that is believed, in one sentence.
-    pub why: String,
+    pub why: W,
 }
 
 /// The nearer end answers at least this many times faster than the farther one.
@@ -75,19 +77,20 @@ const LOCAL_NANOS: i64 = 1_000_000;
 /// A TTL that no router has lowered (a usual initial value) says that its sender is on the capture's own link; one
 /// that was lowered says that it is not. Time and TTL have to agree.
 #[must_use]
-pub fn estimate(teardown: &Teardown) -> VantageEstimate {
+pub fn estimate<W: Words>(teardown: &Teardown) -> VantageEstimate<W> {
     let opening = &teardown.opening;
     let hops = Side::BOTH.map(|side| opening.ttl[side].map(hops));
     let [Some(client_hops), Some(server_hops)] = hops else {
-        return unknown("the capture lacks packets of one side");
+        return unknown(format_args!("the capture lacks packets of one side"));
     };
-    let routers =
-        sentence(format_args!("{client_hops} routers from the client, {server_hops} from the server by TTL"));
+    let routers = Phrase(|out: &mut fmt::Formatter<'_>| {
+        write!(out, "{client_hops} routers from the client, {server_hops} from the server by TTL")
+    });
     let Some(times) = Times::of(opening) else {
-        return unknown(&sentence(format_args!("the capture lacks the TCP handshake ({routers})")));
+        return unknown(format_args!("the capture lacks the TCP handshake ({routers})"));
     };
     let near = match (client_hops, server_hops) {
-        (0, 0) => return unknown(&sentence(format_args!("{routers}, {times}"))),
+        (0, 0) => return unknown(format_args!("{routers}, {times}")),
         (0, _) => Some(Side::Client),
         (_, 0) => Some(Side::Server),
         (_, _) => None,
@@ -97,17 +100,17 @@ pub fn estimate(teardown: &Teardown) -> VantageEstimate {
         Some(_) => Vantage::Unknown,
         None => Vantage::Middle,
     };
-    VantageEstimate { vantage, is_given: false, why: sentence(format_args!("{routers}; {times}")) }
+    VantageEstimate { vantage, is_given: false, why: W::say(format_args!("{routers}; {times}")) }
 }
 
 /// What the user said.
 #[must_use]
-pub fn given(vantage: Vantage) -> VantageEstimate {
-    VantageEstimate { vantage, is_given: true, why: "given by the user".to_owned() }
+pub fn given<W: Words>(vantage: Vantage) -> VantageEstimate<W> {
+    VantageEstimate { vantage, is_given: true, why: W::say(format_args!("given by the user")) }
 }
 
-fn unknown(why: &str) -> VantageEstimate {
-    VantageEstimate { vantage: Vantage::Unknown, is_given: false, why: why.to_owned() }
+fn unknown<W: Words>(why: fmt::Arguments<'_>) -> VantageEstimate<W> {
+    VantageEstimate { vantage: Vantage::Unknown, is_given: false, why: W::say(why) }
 }
 
 /// How many routers lowered a TTL, if it started at the next usual initial value (64, 128 or 255).
@@ -126,7 +129,8 @@ struct Times {
     server: i64,
     /// SYN-ACK to ACK.
     client: i64,
-    text: String,
+    syn_ack: Moment,
+    ack: Moment,
 }
 
 impl Times {
@@ -137,14 +141,7 @@ impl Times {
         if server < 0 || client < 0 {
             return None;
         }
-        let text = sentence(format_args!(
-            "SYN-ACK {} ms after the SYN, ACK {} ms after it ({}, {})",
-            Millis(server),
-            Millis(client),
-            packet(syn_ack),
-            packet(ack)
-        ));
-        Some(Times { server, client, text })
+        Some(Times { server, client, syn_ack, ack })
     }
 
     /// Does `side` answer as only an end at the capture point does?
@@ -157,18 +154,32 @@ impl Times {
     }
 }
 
-impl std::fmt::Display for Times {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.write_str(&self.text)
+impl fmt::Display for Times {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("SYN-ACK ")?;
+        Millis(self.server).fmt(out)?;
+        out.write_str(" ms after the SYN, ACK ")?;
+        Millis(self.client).fmt(out)?;
+        out.write_str(" ms after it (")?;
+        packet(self.syn_ack).fmt(out)?;
+        out.write_str(", ")?;
+        packet(self.ack).fmt(out)?;
+        out.write_str(")")
     }
 }
 
 /// Nanoseconds, shown in milliseconds to the microsecond.
 struct Millis(i64);
 
-impl std::fmt::Display for Millis {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Millis {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let micros = self.0.saturating_add(500) / 1_000;
-        write!(out, "{}.{:03}", micros / 1_000, micros % 1_000)
+        fmt::Display::fmt(&(micros / 1_000), out)?;
+        out.write_str(match micros % 1_000 {
+            0..10 => ".00",
+            10..100 => ".0",
+            _ => ".",
+        })?;
+        fmt::Display::fmt(&(micros % 1_000), out)
     }
 }

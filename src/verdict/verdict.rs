@@ -7,9 +7,9 @@ use crate::websocket::close_code::CloseCode;
 use std::borrow::Cow;
 use std::fmt;
 
-/// How a connection ended, by whom, and why that is believed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Verdict {
+/// How a connection ended, by whom, and, where words are asked for, why that is believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Verdict<W = Unsaid> {
     /// The kind of end.
     pub kind: Kind,
     /// Who began it; `None` for a connection that is open.
@@ -17,7 +17,7 @@ pub struct Verdict {
     /// Both Close frames seen and delivered before TCP ended (RFC 6455 §7.1.4).
     pub clean: bool,
     /// The reasons in one sentence, with packet numbers.
-    pub why: String,
+    pub why: W,
 }
 
 /// The kind of end.
@@ -145,16 +145,43 @@ impl Blind {
     }
 }
 
-/// Bytes that most sentences fit.
-pub(crate) const SENTENCE: usize = 160;
+/// What becomes of a reason: a sentence for whoever reads it, nothing where only what follows from it counts.
+///
+/// What decides and what explains is the same code, so that no reason can be another than that which decided. Of the
+/// connections of a long capture few are read about: their words are made when they are, of evidence that is kept.
+pub trait Words: Sized {
+    /// The reason in these words.
+    fn say(words: fmt::Arguments<'_>) -> Self;
+}
 
-/// `words` as a string of its own, in one allocation: thousands of these are written a second.
-#[must_use]
-pub(crate) fn sentence(words: fmt::Arguments<'_>) -> String {
-    let mut sentence = String::with_capacity(SENTENCE);
-    // Writing to a string can't fail.
-    let _ = fmt::Write::write_fmt(&mut sentence, words);
-    sentence
+/// A reason that nobody asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Unsaid;
+
+impl Words for Unsaid {
+    fn say(_: fmt::Arguments<'_>) -> Self {
+        Unsaid
+    }
+}
+
+impl Words for String {
+    fn say(words: fmt::Arguments<'_>) -> Self {
+        // Bytes that most sentences fit: one allocation, as thousands of them are written a second.
+        const SENTENCE: usize = 160;
+        let mut sentence = String::with_capacity(SENTENCE);
+        // Writing to a string can't fail.
+        let _ = fmt::Write::write_fmt(&mut sentence, words);
+        sentence
+    }
+}
+
+/// Part of a sentence, written where the sentence is.
+pub(super) struct Phrase<F>(pub(super) F);
+
+impl<F: Fn(&mut fmt::Formatter<'_>) -> fmt::Result> fmt::Display for Phrase<F> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0(out)
+    }
 }
 
 /// A packet in words: `packet 12`, or `packet 12 of file 3` where there are several.
@@ -169,9 +196,12 @@ pub(crate) fn packet(at: Moment) -> PacketName {
 
 impl fmt::Display for PacketName {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Moment { file: 0, packet, .. } => write!(out, "packet {packet}"),
-            Moment { file, packet, .. } => write!(out, "packet {packet} of file {}", u32::from(file) + 1),
+        // Most sentences name several: written piece by piece, which costs a third of a format of its own.
+        out.write_str("packet ")?;
+        fmt::Display::fmt(&self.0.packet, out)?;
+        match self.0.file {
+            0 => Ok(()),
+            file => write!(out, " of file {}", u32::from(file) + 1),
         }
     }
 }

@@ -2,14 +2,14 @@
 
 use super::reset_origin::{ResetOrigin, Sign};
 use super::teardown::{Answer, Blind, Lost, TcpEnd, TcpEndKind, Teardown};
-use super::verdict::{SENTENCE, packet, sentence};
+use super::verdict::{Phrase, Words, packet};
 use crate::decode::segment::IcmpError;
 use crate::moment::Moment;
 use crate::side::Side;
 use crate::tcp::liveness::Unanswered;
 use crate::tls::facts::{AlertDescription, Decryption};
 use crate::websocket::close::{CloseBody, CloseFrame};
-use std::fmt::{self, Write as _};
+use std::fmt::{self, Display};
 
 /// A Close frame in words.
 pub(super) struct CloseText<'a>(&'a CloseFrame);
@@ -55,15 +55,15 @@ impl fmt::Display for EndText<'_> {
     }
 }
 
-pub(super) fn coded(teardown: &Teardown, side: Side, close: &CloseFrame, crossed: bool) -> String {
-    let mut why = String::with_capacity(SENTENCE);
-    // Writing to a string can't fail.
-    let _ = write_coded(&mut why, teardown, side, close, crossed);
-    why
+pub(super) fn coded<W: Words>(teardown: &Teardown, side: Side, close: &CloseFrame, crossed: bool) -> W {
+    W::say(format_args!(
+        "{}",
+        Phrase(|why: &mut fmt::Formatter<'_>| write_coded(why, teardown, side, close, crossed))
+    ))
 }
 
 fn write_coded(
-    why: &mut String,
+    why: &mut fmt::Formatter<'_>,
     teardown: &Teardown,
     side: Side,
     close: &CloseFrame,
@@ -101,18 +101,19 @@ fn write_coded(
     Ok(())
 }
 
-pub(super) fn abnormal(teardown: &Teardown, end: &TcpEnd, origin: Option<ResetOrigin>) -> String {
-    let origin = origin.map_or_else(String::new, |origin| origin_text(end.by, origin));
+pub(super) fn abnormal<W: Words>(teardown: &Teardown, end: &TcpEnd, origin: Option<ResetOrigin>) -> W {
+    let origin = origin.map(|origin| origin_text(end.by, origin));
+    let origin = optional(&origin);
     let late =
         Side::BOTH.into_iter().find_map(|side| teardown.close[side].as_ref().map(|close| (side, close)));
     match late {
-        Some((side, close)) => sentence(format_args!(
+        Some((side, close)) => W::say(format_args!(
             "{} without a Close; {side}'s {} in {} only answered it",
             end_text(end),
             close_text(close),
             packet(close.at)
         )),
-        None => sentence(format_args!(
+        None => W::say(format_args!(
             "{}{}{origin}; neither side had sent a Close",
             goodbye_text(teardown, end),
             end_text(end)
@@ -120,49 +121,51 @@ pub(super) fn abnormal(teardown: &Teardown, end: &TcpEnd, origin: Option<ResetOr
     }
 }
 
+/// These words, if there are any.
+fn optional(words: &Option<impl Display>) -> impl Display {
+    Phrase(move |out: &mut fmt::Formatter<'_>| words.as_ref().map_or(Ok(()), |words| words.fmt(out)))
+}
+
 /// What ended TLS before TCP ended.
-fn goodbye_text(teardown: &Teardown, end: &TcpEnd) -> String {
-    let Some(secrecy) = teardown.tls.as_deref() else { return String::new() };
-    match secrecy.end() {
-        Some((side, at)) if at <= end.at => {
-            let alert = secrecy.fatal_alert().filter(|(_, alert)| alert.at == at);
-            let name =
-                alert.and_then(|(_, alert)| alert.description).unwrap_or(AlertDescription::CLOSE_NOTIFY);
-            sentence(format_args!("TLS alert {name} by {side} in {}, ", packet(at)))
-        }
-        _ => String::new(),
-    }
+fn goodbye_text(teardown: &Teardown, end: &TcpEnd) -> impl Display {
+    Phrase(|out: &mut fmt::Formatter<'_>| {
+        let Some(secrecy) = teardown.tls.as_deref() else { return Ok(()) };
+        let Some((side, at)) = secrecy.end().filter(|(_, at)| *at <= end.at) else { return Ok(()) };
+        let alert = secrecy.fatal_alert().filter(|(_, alert)| alert.at == at);
+        let name = alert.and_then(|(_, alert)| alert.description).unwrap_or(AlertDescription::CLOSE_NOTIFY);
+        write!(out, "TLS alert {name} by {side} in {}, ", packet(at))
+    })
 }
 
-fn origin_text(side: Side, origin: ResetOrigin) -> String {
-    match origin {
-        ResetOrigin::Endpoint => String::new(),
-        ResetOrigin::NoSuchConnection => sentence(format_args!(
+fn origin_text(side: Side, origin: ResetOrigin) -> impl Display {
+    Phrase(move |out: &mut fmt::Formatter<'_>| match origin {
+        ResetOrigin::Endpoint => Ok(()),
+        ResetOrigin::NoSuchConnection => write!(
+            out,
             ", which only answers a packet: {side}'s address knew of no such connection, though nothing shows that {side} ended it"
-        )),
-        ResetOrigin::Foreign(Sign::Hops { reset, usual }) => sentence(format_args!(
-            ", but not sent by it: it came {reset} hops, {side}'s other packets {usual}"
-        )),
-        ResetOrigin::Foreign(Sign::Behind) => sentence(format_args!(
-            ", but likely not sent by it: it lies before bytes that {side} had already sent"
-        )),
+        ),
+        ResetOrigin::Foreign(Sign::Hops { reset, usual }) => {
+            write!(out, ", but not sent by it: it came {reset} hops, {side}'s other packets {usual}")
+        }
+        ResetOrigin::Foreign(Sign::Behind) => {
+            write!(out, ", but likely not sent by it: it lies before bytes that {side} had already sent")
+        }
         ResetOrigin::Foreign(Sign::Form) => {
-            ", but likely not sent by it: it has no ACK, and yet a window".to_owned()
+            out.write_str(", but likely not sent by it: it has no ACK, and yet a window")
         }
-        ResetOrigin::Foreign(Sign::TalkedOn) => {
-            sentence(format_args!(", but not sent by it: {side} went on sending"))
-        }
+        ResetOrigin::Foreign(Sign::TalkedOn) => write!(out, ", but not sent by it: {side} went on sending"),
         ResetOrigin::Foreign(Sign::BothEnds) => {
-            ", but not sent by it: both ends were reset at once".to_owned()
+            out.write_str(", but not sent by it: both ends were reset at once")
         }
-    }
+    })
 }
 
-pub(super) fn timeout(teardown: &Teardown, side: Side, unanswered: &Unanswered) -> String {
+pub(super) fn timeout<W: Words>(teardown: &Teardown, side: Side, unanswered: &Unanswered) -> W {
     let silent = side.other();
-    let since = teardown.last[silent]
-        .map_or_else(String::new, |last| sentence(format_args!(" after {}", packet(last))));
-    sentence(format_args!(
+    let since = Phrase(|out: &mut fmt::Formatter<'_>| {
+        teardown.last[silent].map_or(Ok(()), |last| write!(out, " after {}", packet(last)))
+    });
+    W::say(format_args!(
         "nothing came from {silent}{since}, though {side} sent the same bytes {} times from {} to {}; no Close was sent",
         unanswered.sendings,
         packet(unanswered.first),
@@ -170,117 +173,115 @@ pub(super) fn timeout(teardown: &Teardown, side: Side, unanswered: &Unanswered) 
     ))
 }
 
-pub(super) fn refused_by_status(answer: &Answer) -> String {
+pub(super) fn refused_by_status<W: Words>(answer: &Answer) -> W {
     match answer.status {
-        101 => sentence(format_args!(
+        101 => W::say(format_args!(
             "server answered 101 in {}, but switched to something else than websocket",
             packet(answer.at)
         )),
-        status => sentence(format_args!(
+        status => W::say(format_args!(
             "server answered the Upgrade request with status {status} in {}",
             packet(answer.at)
         )),
     }
 }
 
-pub(super) fn refused_by_client(teardown: &Teardown, answer: &Answer) -> String {
+pub(super) fn refused_by_client<W: Words>(teardown: &Teardown, answer: &Answer) -> W {
     let fault = if answer.accept_valid == Some(false) {
         "with a Sec-WebSocket-Accept that does not match the key"
     } else {
         "with a subprotocol or extension that was not offered"
     };
-    let end = teardown
-        .tcp_end()
-        .map_or_else(String::new, |end| sentence(format_args!("; then {}", end_text(&end))));
-    sentence(format_args!(
+    let end = Phrase(|out: &mut fmt::Formatter<'_>| {
+        teardown.tcp_end().map_or(Ok(()), |end| write!(out, "; then {}", end_text(&end)))
+    });
+    W::say(format_args!(
         "server answered 101 in {} {fault}, and client sent no frame{end}",
         packet(answer.at)
     ))
 }
 
-pub(super) fn refused_without_answer(
+pub(super) fn refused_without_answer<W: Words>(
     teardown: &Teardown,
     end: Option<TcpEnd>,
     timed_out: Option<(Side, Unanswered)>,
-) -> String {
+) -> W {
     let opening = &teardown.opening;
-    let stage = match (opening.request, opening.syn_ack) {
-        (Some(request), _) => {
-            sentence(format_args!("the Upgrade request in {} was never answered whole", packet(request)))
-        }
-        (None, Some(_)) => {
-            hello_text(teardown).unwrap_or_else(|| "no complete Upgrade request was sent".to_owned())
-        }
-        (None, None) => "TCP was never established".to_owned(),
-    };
+    let stage = Phrase(|out: &mut fmt::Formatter<'_>| match (opening.request, opening.syn_ack) {
+        (None, Some(_)) => write_hello(out, teardown),
+        (request, _) => write_stage(out, request),
+    });
     match (timed_out, end) {
-        (Some((side, unanswered)), _) => sentence(format_args!(
+        (Some((side, unanswered)), _) => W::say(format_args!(
             "{stage}: {side} sent {} {} times up to {} without any answer",
             if opening.is_only_asked() { "its SYN" } else { "the same bytes" },
             unanswered.sendings,
             packet(unanswered.last)
         )),
-        (None, Some(end)) => sentence(format_args!("{stage}; {}", end_text(&end))),
-        (None, None) => stage,
+        (None, Some(end)) => W::say(format_args!("{stage}; {}", end_text(&end))),
+        (None, None) => W::say(format_args!("{stage}")),
     }
 }
 
-/// How the handshake of TLS failed, if it did.
-fn hello_text(teardown: &Teardown) -> Option<String> {
-    let secrecy = teardown.tls.as_deref()?;
-    let stage = if secrecy.answered {
-        "no complete Upgrade request was sent in TLS"
-    } else {
-        "the TLS handshake was never answered"
+/// How far an opening came that was never answered.
+fn write_stage(out: &mut fmt::Formatter<'_>, request: Option<Moment>) -> fmt::Result {
+    match request {
+        Some(request) => {
+            write!(out, "the Upgrade request in {} was never answered whole", packet(request))
+        }
+        None => out.write_str("TCP was never established"),
+    }
+}
+
+/// How far one came that sent no whole request, with how the handshake of TLS failed, if it did.
+fn write_hello(out: &mut fmt::Formatter<'_>, teardown: &Teardown) -> fmt::Result {
+    let Some(secrecy) = teardown.tls.as_deref() else {
+        return out.write_str("no complete Upgrade request was sent");
     };
     let alert = secrecy.fatal_alert().and_then(|(side, alert)| Some((side, alert.at, alert.description?)));
-    Some(match alert {
-        Some((side, at, name)) => {
-            sentence(format_args!("the TLS handshake failed: {side} sent the alert {name} in {}", packet(at)))
+    match (alert, secrecy.answered) {
+        (Some((side, at, name)), _) => {
+            write!(out, "the TLS handshake failed: {side} sent the alert {name} in {}", packet(at))
         }
-        None => stage.to_owned(),
-    })
+        (None, true) => out.write_str("no complete Upgrade request was sent in TLS"),
+        (None, false) => out.write_str("the TLS handshake was never answered"),
+    }
 }
 
-pub(super) fn refused_by_icmp(teardown: &Teardown, error: &IcmpError) -> String {
-    let stage = match teardown.opening.request {
-        Some(request) => {
-            sentence(format_args!("the Upgrade request in {} was never answered whole", packet(request)))
-        }
-        None => "TCP was never established".to_owned(),
-    };
-    sentence(format_args!("{stage}: {} sent an ICMP error about it in {}", error.reporter, packet(error.at)))
+pub(super) fn refused_by_icmp<W: Words>(teardown: &Teardown, error: &IcmpError) -> W {
+    let stage = Phrase(|out: &mut fmt::Formatter<'_>| write_stage(out, teardown.opening.request));
+    W::say(format_args!("{stage}: {} sent an ICMP error about it in {}", error.reporter, packet(error.at)))
 }
 
-pub(super) fn blind_opening(end: &TcpEnd, side: Side, lost: &Lost) -> String {
-    sentence(format_args!(
+pub(super) fn blind_opening<W: Words>(end: &TcpEnd, side: Side, lost: &Lost) -> W {
+    W::say(format_args!(
         "no answer to the Upgrade request was seen before {}, but {}",
         end_text(end),
         lost_text(side, lost)
     ))
 }
 
-pub(super) fn cut_opening(answer: &Answer) -> String {
-    sentence(format_args!(
+pub(super) fn cut_opening<W: Words>(answer: &Answer) -> W {
+    W::say(format_args!(
         "the capture holds only the start of the answer in {}, and no frame after it: nothing shows that the \
          WebSocket was open",
         packet(answer.at)
     ))
 }
 
-pub(super) fn waiting(teardown: &Teardown) -> String {
+pub(super) fn waiting<W: Words>(teardown: &Teardown) -> W {
     match teardown.opening.request {
-        Some(at) => sentence(format_args!(
+        Some(at) => W::say(format_args!(
             "the Upgrade request in {} was still unanswered when the capture ended",
             packet(at)
         )),
-        None => "no Upgrade request had been sent when the capture ended".to_owned(),
+        None => W::say(format_args!("no Upgrade request had been sent when the capture ended")),
     }
 }
 
-pub(super) fn close_may_not_be_the_first(side: Side, close: &CloseFrame, lost: &Lost) -> String {
+pub(super) fn close_may_not_be_the_first<W: Words>(side: Side, close: &CloseFrame, lost: &Lost) -> W {
     let peer = side.other();
-    sentence(format_args!(
+    W::say(format_args!(
         "{side} sent {} in {}, but {peer} may have sent one before: {}",
         close_text(close),
         packet(close.at),
@@ -288,65 +289,68 @@ pub(super) fn close_may_not_be_the_first(side: Side, close: &CloseFrame, lost: &
     ))
 }
 
-pub(super) fn close_without_its_code(side: Side, close: &CloseFrame) -> String {
-    sentence(format_args!(
+pub(super) fn close_without_its_code<W: Words>(side: Side, close: &CloseFrame) -> W {
+    W::say(format_args!(
         "{side} sent a Close that ended in {}, but the capture does not hold its code",
         packet(close.at)
     ))
 }
 
-pub(super) fn blind(teardown: &Teardown, side: Side, lost: &Lost) -> String {
+pub(super) fn blind<W: Words>(teardown: &Teardown, side: Side, lost: &Lost) -> W {
     let end = end_or_none(teardown);
-    sentence(format_args!("{end} and no Close was seen, but {}", lost_text(side, lost)))
+    W::say(format_args!("{end} and no Close was seen, but {}", lost_text(side, lost)))
 }
 
 /// The end in words, or that there was none.
-fn end_or_none(teardown: &Teardown) -> String {
-    let none = || sentence(format_args!("no end of {}", teardown.carrier()));
-    teardown.tcp_end().map_or_else(none, |end| end_text(&end).to_string())
+fn end_or_none(teardown: &Teardown) -> impl Display {
+    Phrase(|out: &mut fmt::Formatter<'_>| match teardown.tcp_end() {
+        Some(end) => end_text(&end).fmt(out),
+        None => write!(out, "no end of {}", teardown.carrier()),
+    })
 }
 
-pub(super) fn lost_text(side: Side, lost: &Lost) -> String {
-    let at = lost.at.map_or_else(String::new, |at| sentence(format_args!(" (shown by {})", packet(at))));
-    match lost.blind {
-        Blind::Gap => sentence(format_args!("the capture lacks bytes of {side}{at}")),
-        Blind::Encrypted => sentence(format_args!("{side}'s bytes are encrypted{at}")),
-        Blind::Truncated => sentence(format_args!("the snaplen cut bytes of {side}{at}")),
-        Blind::OneSided => sentence(format_args!("no later packet of {side} shows what it had sent{at}")),
-        Blind::StartedLate => {
-            sentence(format_args!("the capture began before {side}'s frames could be told{at}"))
+pub(super) fn lost_text(side: Side, lost: &Lost) -> impl Display {
+    Phrase(move |out: &mut fmt::Formatter<'_>| {
+        match lost.blind {
+            Blind::Gap => write!(out, "the capture lacks bytes of {side}")?,
+            Blind::Encrypted => write!(out, "{side}'s bytes are encrypted")?,
+            Blind::Truncated => write!(out, "the snaplen cut bytes of {side}")?,
+            Blind::OneSided => write!(out, "no later packet of {side} shows what it had sent")?,
+            Blind::StartedLate => write!(out, "the capture began before {side}'s frames could be told")?,
+            Blind::Desynchronized => write!(out, "{side}'s frame boundaries were lost")?,
+            Blind::Evicted => write!(out, "{side}'s state was dropped to keep within the limits")?,
+            Blind::Dropped => out.write_str("the capture dropped packets meanwhile")?,
         }
-        Blind::Desynchronized => sentence(format_args!("{side}'s frame boundaries were lost{at}")),
-        Blind::Evicted => sentence(format_args!("{side}'s state was dropped to keep within the limits{at}")),
-        Blind::Dropped => sentence(format_args!("the capture dropped packets meanwhile{at}")),
-    }
+        lost.at.map_or(Ok(()), |at| write!(out, " (shown by {})", packet(at)))
+    })
 }
 
-pub(super) fn encrypted(teardown: &Teardown, decryption: Decryption) -> String {
+pub(super) fn encrypted<W: Words>(teardown: &Teardown, decryption: Decryption) -> W {
     let end = end_or_none(teardown);
-    sentence(format_args!("{end}, but the connection is encrypted: {}", decryption.reason()))
+    W::say(format_args!("{end}, but the connection is encrypted: {}", decryption.reason()))
 }
 
 /// `is_hidden`: a Close may have passed unseen, though TCP went on.
-pub(super) fn open(teardown: &Teardown, is_hidden: bool) -> String {
+pub(super) fn open<W: Words>(teardown: &Teardown, is_hidden: bool) -> W {
     let last = Side::BOTH.into_iter().filter_map(|side| teardown.last[side]).max();
-    last.map_or_else(String::new, |at| match is_hidden {
-        true => sentence(format_args!(
+    let Some(at) = last else { return W::say(format_args!("")) };
+    match is_hidden {
+        true => W::say(format_args!(
             "{} had not ended by its last packet, {}; a Close may have passed unseen",
             teardown.carrier(),
             packet(at)
         )),
-        false => sentence(format_args!("nothing ended it up to its last packet, {}", packet(at))),
-    })
+        false => W::say(format_args!("nothing ended it up to its last packet, {}", packet(at))),
+    }
 }
 
-pub(super) fn superseded(at: Moment) -> String {
-    sentence(format_args!(
+pub(super) fn superseded<W: Words>(at: Moment) -> W {
+    W::say(format_args!(
         "a new connection took its addresses and ports in {} before any end was seen",
         packet(at)
     ))
 }
 
-pub(super) fn evicted() -> String {
-    "its state was dropped to keep within the limits before any end was seen".to_owned()
+pub(super) fn evicted<W: Words>() -> W {
+    W::say(format_args!("its state was dropped to keep within the limits before any end was seen"))
 }

@@ -246,9 +246,12 @@ fn unmasked_head<'b>(header: &FrameHeader, head: &[u8], out: &'b mut [u8; FAREWE
 
 /// FNV-1a: tells ping payloads of at most 125 bytes apart without keeping them.
 pub(crate) fn fnv1a(bytes: &[u8]) -> u64 {
-    bytes
-        .iter()
-        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+    fnv1a_on(0xcbf2_9ce4_8422_2325, bytes)
+}
+
+/// The same of what `hash` is the hash of, with `bytes` behind it.
+pub(crate) fn fnv1a_on(hash: u64, bytes: &[u8]) -> u64 {
+    bytes.iter().fold(hash, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 impl Sizes {

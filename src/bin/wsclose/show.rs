@@ -136,12 +136,12 @@ fn write(out: &mut impl Write, ladder: &Ladder) -> io::Result<()> {
     };
     let verdict = format!("{}{cause}, by {by}", record.verdict.kind.label());
     writeln!(out, "\n{}", verdict.trim_end_matches(", by "))?;
-    writeln!(out, "{}", terminal(&record.verdict.why))?;
+    writeln!(out, "{}", terminal(&record.why()))?;
     if let Some(probable) = record.probable.as_deref() {
         writeln!(out, "{}", probable::text(probable))?;
     }
     for side in Side::BOTH {
-        let told = &record.endpoints[side];
+        let told = record.endpoint(side);
         let code = match (told.code, told.certainty) {
             (Some(code), certainty) => format!("{code} ({})", certainty.name()),
             (None, certainty) => untold(record.verdict.kind.name(), certainty.name()).to_owned(),

@@ -1,6 +1,7 @@
 use super::*;
 use crate::http::upgrade::{Request, RequestHead, Response, ResponseHead};
 use crate::moment::Moment;
+use crate::tcp::stream_event::Wire;
 use std::sync::Arc;
 
 fn request(user_agent: &str) -> Handshake {
@@ -122,4 +123,35 @@ fn autobahn_is_known_on_both_sides() {
     assert_eq!(client("AutobahnPython/26.10.2"), Some("Autobahn"));
     assert_eq!(server("daphne", None), Some("Daphne"));
     assert_eq!(server("TornadoServer/6.6.1", None), Some("Tornado"));
+}
+
+#[test]
+fn heads_that_are_remembered_tell_what_they_told_and_only_a_few_are() {
+    let shakes: Vec<_> = (0..2 * LATEST)
+        .map(|number| request(&format!("aiohttp/{number}")))
+        .chain([request("curl/8")])
+        .collect();
+    let mut recogniser = Recogniser::default();
+    for handshake in shakes.iter().chain(shakes.iter().rev()) {
+        let read = PerSide::from_fn(|side| Writer::of(handshake, side));
+        assert_eq!(recogniser.writers(handshake), read);
+        assert_eq!(recogniser.writers(handshake), read);
+        assert!(recogniser.requests.len() <= LATEST);
+    }
+    assert_eq!(recogniser.answers.len(), 0, "there was none");
+}
+
+#[test]
+fn a_close_that_gives_its_library_away_counts_before_a_later_row_of_the_head() {
+    let close = CloseFrame {
+        at: Moment::default(),
+        code: Some(CloseCode::PROTOCOL_ERROR),
+        reason: b"Protocol violation: x".to_vec(),
+        body: CloseBody::Code,
+        is_well_framed: true,
+        wire: Wire::default(),
+    };
+    let teardown = Teardown { close: PerSide { client: Some(close), server: None }, ..Teardown::default() };
+    let found = recognise(&request("aiohttp/3.9"), &teardown, Side::Client);
+    assert_eq!(found.map(|(stack, _)| stack.library), Some("tungstenite"));
 }

@@ -230,7 +230,7 @@ fn rule_17_only_two_delivered_closes_are_clean() {
 fn rule_18_the_reason_names_its_packets() {
     let record = record(&closed_by(Server, 1001, 1001));
     assert_eq!(
-        record.endpoints.client.why,
+        record.endpoint(Client).why,
         "server sent Close 1001 in packet 8; client answered it in packet 9"
     );
 }
