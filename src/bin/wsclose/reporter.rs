@@ -17,7 +17,7 @@ use wsclose::analyzer::{Followed, Follower, Settler};
 /// Connections handed over together: enough that waking the other thread costs little for each.
 const BATCH: usize = 128;
 /// Batches that wait for the reporter; then the follower waits, so that memory stays bounded.
-const WAITING: usize = 8;
+const WAITING: usize = 2;
 
 /// The second half of an analysis, and the report it goes to.
 pub(crate) struct Reporter {
@@ -44,13 +44,14 @@ impl Reporter {
         Ok(())
     }
 
-    /// Runs `follow`, and reports what it hands over: in between, or on a second thread.
+    /// Runs `follow`, and reports what it hands over: in between, or on a second thread; `at_once`, or in batches.
     ///
     /// # Errors
     /// The first of `follow`, or of the output.
     pub(crate) fn serve(
         &mut self,
         threads: usize,
+        at_once: bool,
         follow: impl FnOnce(&mut HandOver<'_>) -> Result<()>,
     ) -> Result<()> {
         if threads < 2 {
@@ -60,9 +61,13 @@ impl Reporter {
             let (hand_over, batches) = sync_channel(WAITING);
             let reporter = scope.spawn(move || self.take_all(&batches));
             // A reporter that has ended has an error to tell, which comes first.
-            let followed = follow(&mut |batch| {
-                hand_over.send(batch).map_err(|_| anyhow!("the report can't be written"))
+            let send = |batch| hand_over.send(batch).map_err(|_| anyhow!("the report can't be written"));
+            let mut waiting = Vec::new();
+            let followed = follow(&mut |mut batch| {
+                waiting.append(&mut batch);
+                if at_once || waiting.len() >= BATCH { send(std::mem::take(&mut waiting)) } else { Ok(()) }
             });
+            let followed = followed.and_then(|()| send(waiting));
             drop(hand_over);
             reporter.join().map_err(|_| anyhow!("the reporter's thread panicked"))??;
             followed
