@@ -7,8 +7,10 @@ use super::translated::Target;
 use super::upper::{Phase, Upper};
 use super::watch::Standing;
 use crate::anomaly::{Anomaly, AnomalySet};
-use crate::decode::segment::{EncapsulationId, Endpoint, IcmpError, Segment};
+use crate::decode::flow_key::{EncapsulationId, Endpoint, FlowKey};
+use crate::decode::segment::{IcmpError, Segment};
 use crate::diagnosis::stack;
+use crate::flow::table::Keyed;
 use crate::http::http2::frame::StreamId;
 use crate::limits::Limits;
 use crate::moment::Moment;
@@ -32,34 +34,42 @@ use std::num::NonZeroU64;
 /// A TCP connection and the protocol on top of it.
 ///
 /// ```text
-///  Conversation, 720 bytes, at the start of a cache line in the flow table
-///  0 tcp 592 -----------------------------------+ 592 client + 616 upper 40 + 656 what few packets need 64 -+
-///  | client's half 256 | server's half 256 | 80 |            | phase, ...   | serial, server, ...            |
-///  +--|--------------------|--------------------+------------+--|------|----+-------------------------------+
-///     +-> reset, recovery, oddities: if any                     |      +-> Handshake 96 + its values
-///                                                               +-> Session 512, or Http1 120 before the Upgrade
+///  Conversation, 712 bytes, at the start of a cache line in the flow table
+///  0 tcp 592 -----------------------------------+ 592 upper 40 + 632 serial + 640 both ends ... + 685 the rest -+
+///  | client's half 256 | server's half 256 | 80 | phase, ...   |            |  and who is client |               |
+///  +--|--------------------|--------------------+--|------|----+------------+--------------------+---------------+
+///     +-> reset, recovery, oddities: if any        |      +-> Handshake 96 + its values
+///                                                  +-> Session 512, or Http1 120 before the Upgrade
 /// ```
 #[derive(Clone, Debug)]
 #[repr(C)]
 pub(super) struct Conversation {
     pub(super) tcp: Connection,
-    client: Endpoint,
     pub(super) upper: Upper,
     serial: u64,
+    /// Both ends, VLANs and tunnels.
+    ends: FlowKey,
+    /// Is the lower end the client?
+    client_is_lower: bool,
+    /// Has its peer stopped answering?
+    pub(super) standing: Standing,
+    /// Has ended, and its stragglers are waited for.
+    lingers: bool,
+    /// At the end of observation that side's frame (or head) was still incomplete.
+    in_frame: PerSide<bool>,
     /// ICMP errors about it, the first few; mostly none.
     #[expect(clippy::box_collection, reason = "a third of an empty vector's size")]
     icmp: Option<Box<Vec<IcmpError>>>,
     /// Hash of its handshake key, once the tracker was told.
     key: Option<NonZeroU64>,
     tcp_stream: Option<u32>,
-    server: Endpoint,
-    encapsulation: EncapsulationId,
-    /// Has ended, and its stragglers are waited for.
-    lingers: bool,
-    /// Has its peer stopped answering?
-    pub(super) standing: Standing,
-    /// At the end of observation that side's frame (or head) was still incomplete.
-    in_frame: PerSide<bool>,
+}
+
+impl Keyed for Conversation {
+    #[inline]
+    fn flow_key(&self) -> &FlowKey {
+        &self.ends
+    }
 }
 
 /// A connection turned out to be a WebSocket.
@@ -99,19 +109,13 @@ impl Conversation {
             segment.flags.ack()
         } else {
             // In mid-stream only a port that was named tells; what they send may tell more.
-            is_named(segment.source) && !is_named(segment.destination)
-        };
-        let (client, server) = if from_server {
-            (segment.destination, segment.source)
-        } else {
-            (segment.source, segment.destination)
+            is_named(segment.source()) && !is_named(segment.destination())
         };
         Conversation {
             tcp: Connection::new(segment.at),
             upper: Upper::new(segment.flags.syn(), options.no_midstream),
-            client,
-            server,
-            encapsulation: segment.encapsulation,
+            ends: segment.key,
+            client_is_lower: segment.from_lower != from_server || segment.key.is_loop(),
             tcp_stream,
             serial,
             lingers: false,
@@ -128,9 +132,10 @@ impl Conversation {
         Conversation { tcp, upper, icmp: self.icmp.clone(), key, ..*self }
     }
 
-    /// Reads something from each part that a packet needs, so that it is near when the packet's turn comes.
-    pub(super) fn touch(&self) -> u64 {
-        self.tcp.touch() ^ self.upper.touch() ^ self.serial
+    /// Reads something from each part that `segment` needs, so that it is near when its turn comes.
+    #[inline]
+    pub(super) fn touch(&self, segment: &Segment<'_>) -> u64 {
+        self.tcp.touch() ^ self.upper.touch(self.side_of(segment))
     }
 
     /// Takes a segment if it is the next one of a connection without any trouble; see [`Connection::handle_plain`].
@@ -157,8 +162,14 @@ impl Conversation {
         self.tcp.note_copy(side, segment);
     }
 
+    #[inline]
     fn side_of(&self, segment: &Segment<'_>) -> Side {
-        if segment.source == self.client { Side::Client } else { Side::Server }
+        if segment.from_lower == self.client_is_lower { Side::Client } else { Side::Server }
+    }
+
+    fn client(&self) -> Endpoint {
+        let (lower, higher) = self.ends.endpoints();
+        if self.client_is_lower { lower } else { higher }
     }
 
     /// Takes an ICMP error that quotes one of its segments.
@@ -176,7 +187,7 @@ impl Conversation {
         if self.upper.reversed {
             self.upper.reversed = false;
             self.tcp.swap_sides();
-            std::mem::swap(&mut self.client, &mut self.server);
+            self.client_is_lower = !self.client_is_lower || self.ends.is_loop();
         }
     }
 
@@ -285,11 +296,12 @@ impl Conversation {
     }
 
     pub(super) fn encapsulation(&self) -> EncapsulationId {
-        self.encapsulation
+        self.ends.encapsulation()
     }
 
     pub(super) fn server(&self) -> Endpoint {
-        self.server
+        let (lower, higher) = self.ends.endpoints();
+        if self.client_is_lower { higher } else { lower }
     }
 
     /// Was an Upgrade asked for, answered, or were frames recognised?
@@ -302,7 +314,7 @@ impl Conversation {
         if !self.upper.is_websocket {
             return None;
         }
-        let server = self.server;
+        let server = self.server();
         if let Some(multiplexed) = self.upper.http2_mut() {
             let (stream, target) = multiplexed.streams.take_opening()?;
             return Some(Opened { server, key: None, stream: Some(stream), target });
@@ -396,9 +408,9 @@ impl Conversation {
         ConnectionRecord {
             serial: self.serial,
             tcp_stream: self.tcp_stream,
-            client: self.client,
-            server: self.server,
-            encapsulation: self.encapsulation,
+            client: self.client(),
+            server: self.server(),
+            encapsulation: self.encapsulation(),
             encapsulation_names: Vec::new(),
             opened: self.tcp.opened,
             last,
@@ -575,7 +587,7 @@ mod tests {
 
     #[test]
     fn a_connection_takes_no_more_memory_than_its_layout_says() {
-        assert_eq!(size_of::<Conversation>(), 720);
+        assert_eq!(size_of::<Conversation>(), 712);
         assert_eq!((size_of::<Connection>(), size_of::<Half>()), (592, 256));
         assert_eq!(FlowTable::<Conversation>::SLOT, 768);
         assert_eq!((size_of::<Upper>(), size_of::<Session>(), size_of::<Handshake>()), (40, 512, 96));
@@ -588,7 +600,10 @@ mod tests {
         assert_eq!((offset_of!(Half, plain), offset_of!(Half, unanswered)), (63, 64));
         assert_eq!((offset_of!(Connection, last), offset_of!(Connection, anomalies)), (512, 568));
         // One line more: whose packet it is, and where its payload goes.
-        assert_eq!(offset_of!(Conversation, client) / 64, (upper + offset_of!(Upper, reversed)) / 64);
+        assert_eq!(upper / 64, (upper + offset_of!(Upper, reversed)) / 64);
+        // One line more: whose packet it is.
+        let (ends, last) = (offset_of!(Conversation, ends), offset_of!(Conversation, in_frame));
+        assert_eq!(ends / 64, last / 64);
     }
 
     #[test]

@@ -71,8 +71,8 @@ impl Climb {
     /// Who of this leg sent `segment`, if it is one of its own.
     fn side_of(&self, segment: &Segment<'_>) -> Option<Side> {
         let Track { client, server, encapsulation, begun, last, .. } = self.track;
-        let is_own = segment.encapsulation == encapsulation && (begun..=last).contains(&segment.at);
-        match (segment.source, segment.destination) {
+        let is_own = segment.encapsulation() == encapsulation && (begun..=last).contains(&segment.at);
+        match (segment.source(), segment.destination()) {
             _ if !is_own => None,
             pair if pair == (client, server) => Some(Side::Client),
             pair if pair == (server, client) => Some(Side::Server),
@@ -113,7 +113,7 @@ impl Climb {
 impl Ladder {
     /// A ladder for `record` that keeps its last `kept` rungs; `keys` decrypt what is in TLS.
     #[must_use]
-    pub fn new(record: ConnectionRecord, kept: usize) -> Self {
+    pub fn new(record: ConnectionRecord, kept: usize, limits: &Limits) -> Self {
         let own = Track::of(&record);
         let climbs = match &record.beside {
             None => vec![Climb::new(own, Leg::Whole)],
@@ -122,7 +122,7 @@ impl Ladder {
             }
             Some(beside) => vec![Climb::new(own, Leg::Back), Climb::new(beside.track, Leg::Front)],
         };
-        let copies = CopyFilter::default();
+        let copies = CopyFilter::new(limits);
         Ladder { record, climbs, copies, rungs: VecDeque::new(), kept, left_out: 0 }
     }
 
@@ -142,7 +142,7 @@ impl Ladder {
         for (climb, place) in self.climbs.iter_mut().zip(0_u64..) {
             let Some(side) = climb.side_of(segment) else { continue };
             let flow = place << 1 | u64::from(side == Side::Server);
-            if self.copies.is_copy(flow, segment, limits) {
+            if self.copies.is_copy(flow, segment) {
                 continue;
             }
             if let Some(what) = climb.take(side, segment, Aids { limits, keys }) {

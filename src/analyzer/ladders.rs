@@ -29,7 +29,7 @@ impl<'a> Ladders<'a> {
         keys: &'a KeyLog,
         limits: &'a Limits,
     ) -> Self {
-        let ladders: Vec<_> = records.map(|(id, record)| (id, Ladder::new(record, kept))).collect();
+        let ladders: Vec<_> = records.map(|(id, record)| (id, Ladder::new(record, kept, limits))).collect();
         let mut by_ends: HashMap<_, Vec<usize>> = HashMap::new();
         for (place, (_, ladder)) in ladders.iter().enumerate() {
             ladder.keys().for_each(|ends| by_ends.entry(ends).or_default().push(place));
@@ -41,8 +41,8 @@ impl<'a> Ladders<'a> {
     pub fn handle_block(&mut self, block: &Block) {
         let Ladders { decoder, ladders, by_ends, keys, limits } = self;
         decoder.each_segment(block, |segment| {
-            let (one, other) = (segment.source, segment.destination);
-            let ends = (one.min(other), one.max(other), segment.encapsulation);
+            let (one, other) = (segment.source(), segment.destination());
+            let ends = (one.min(other), one.max(other), segment.encapsulation());
             for place in by_ends.get(&ends).into_iter().flatten() {
                 if let Some((_, ladder)) = ladders.get_mut(*place) {
                     ladder.handle_segment(segment, keys, limits);

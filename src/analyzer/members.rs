@@ -133,7 +133,7 @@ impl Members {
         let (key, opens) = match decoded {
             Decoded::Segment(segment) => {
                 let opens = (segment.flags.syn() && !segment.flags.ack()).then_some(segment.seq);
-                (key(segment.source, segment.destination, segment.encapsulation), opens)
+                (key(segment.source(), segment.destination(), segment.encapsulation()), opens)
             }
             // A router's error about one of its packets.
             Decoded::Icmp(error) => (key(error.source, error.destination, error.encapsulation), None),

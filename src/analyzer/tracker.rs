@@ -7,9 +7,9 @@ use super::split::Which;
 use super::translated::Waiting;
 use super::watch::{Standing, Watch};
 use crate::anomaly::{Anomaly, AnomalyCounts};
+use crate::decode::flow_key::FlowKey;
 use crate::decode::segment::{IcmpError, Segment};
 use crate::flow::copies::CopyFilter;
-use crate::flow::key::FlowKey;
 use crate::flow::stream_number::StreamNumbers;
 use crate::flow::table::{FlowId, FlowTable};
 use crate::http::upgrade::Heads;
@@ -47,6 +47,8 @@ pub(super) struct Tracker {
     other_connections: u64,
     encrypted_connections: u64,
     pub(super) now: Timestamp,
+    /// When the next connection has had its time, at the earliest.
+    pub(super) due: Timestamp,
     /// Once the input is over: what is still to be judged, by serial number, the next one last.
     left: Vec<(u64, FlowId)>,
 }
@@ -55,9 +57,7 @@ pub(super) struct Tracker {
 #[derive(Debug)]
 pub(super) struct Located<'a> {
     segment: Segment<'a>,
-    key: FlowKey,
     hash: u64,
-    in_order: bool,
     /// Where the connection was found when the batch was looked up.
     found: Option<FlowId>,
 }
@@ -65,7 +65,7 @@ pub(super) struct Located<'a> {
 impl Tracker {
     pub(super) fn new(options: Options) -> Self {
         Tracker {
-            copies: CopyFilter::default(),
+            copies: CopyFilter::new(&options.limits),
             numbers: StreamNumbers::default(),
             table: FlowTable::default(),
             lingering: VecDeque::new(),
@@ -81,6 +81,7 @@ impl Tracker {
             other_connections: 0,
             encrypted_connections: 0,
             now: Timestamp::MIN,
+            due: Timestamp::MAX,
             left: Vec::new(),
             options,
         }
@@ -90,29 +91,34 @@ impl Tracker {
     #[inline]
     pub(super) fn advance(&mut self, now: Timestamp) {
         self.now = self.now.max(now);
-        if self.lingering.front().is_some_and(|(deadline, _)| *deadline <= self.now) {
+        if self.due <= self.now {
             self.expire();
-        }
-        if self.watch.is_due(self.now) {
             self.give_up_dead();
+            self.look_ahead();
         }
+    }
+
+    /// Notes when the next connection has had its time.
+    pub(super) fn look_ahead(&mut self) {
+        let linger = self.lingering.front().map(|(deadline, _)| *deadline);
+        self.due = linger.into_iter().chain(self.watch.due()).min().unwrap_or(Timestamp::MAX);
     }
 
     /// Which connection `segment` belongs to, before any look-up.
     #[inline]
     pub(super) fn locate<'a>(&self, segment: Segment<'a>) -> Located<'a> {
-        let (key, in_order) = FlowKey::of(&segment);
-        Located { segment, key, hash: self.table.hash(&key), in_order, found: None }
+        Located { segment, hash: self.table.hash(&segment.key), found: None }
     }
 
     /// Looks the connections of a batch up and reads from all of them what its packets will need.
     pub(super) fn touch(&self, batch: &mut [Option<Located<'_>>]) {
         for located in batch.iter_mut().flatten() {
-            located.found = self.table.find(located.hash, &located.key);
+            located.found = self.table.find(located.hash, &located.segment.key);
         }
         let mut sum = 0;
-        for id in batch.iter().flatten().filter_map(|located| located.found) {
-            sum ^= self.table.get(id).map_or(0, Conversation::touch);
+        for located in batch.iter().flatten() {
+            let conversation = located.found.and_then(|id| self.table.get(id));
+            sum ^= conversation.map_or(0, |conversation| conversation.touch(&located.segment));
         }
         std::hint::black_box(sum);
     }
@@ -126,20 +132,43 @@ impl Tracker {
     }
 
     /// Takes one TCP segment.
+    #[inline]
     pub(super) fn handle_located(&mut self, located: &Located<'_>) {
-        let segment = &located.segment;
-        let direction = located.hash ^ u64::from(located.in_order);
-        if self.copies.is_copy(direction, segment, &self.options.limits) {
-            self.anomalies.count(Anomaly::PacketCopy);
-            if let Some((_, conversation)) =
-                self.table.find(located.hash, &located.key).and_then(|id| self.table.get_mut(id))
-            {
-                conversation.note_copy(segment);
-            }
-            return;
+        let direction = located.hash ^ u64::from(located.segment.from_lower);
+        if self.copies.is_copy(direction, &located.segment) {
+            self.note_copy(located);
+        } else if !self.handle_plain(located) {
+            self.handle_generally(located);
         }
+    }
+
+    /// Takes a segment if it is the next one of a connection without any trouble, that is a WebSocket or surely none.
+    #[inline]
+    fn handle_plain(&mut self, located: &Located<'_>) -> bool {
+        let Some(id) = located.found else { return false };
+        let Some(conversation) = self.table.get_mut(id) else { return false };
+        if conversation.may_grow() || !conversation.handle_plain(&located.segment, &self.options) {
+            return false;
+        }
+        if conversation.standing != Standing::Alive {
+            self.watch(id, located.segment.at);
+        }
+        true
+    }
+
+    fn note_copy(&mut self, located: &Located<'_>) {
+        self.anomalies.count(Anomaly::PacketCopy);
+        let found = self.table.find(located.hash, &located.segment.key);
+        if let Some(conversation) = found.and_then(|id| self.table.get_mut(id)) {
+            conversation.note_copy(&located.segment);
+        }
+    }
+
+    /// Takes any segment.
+    fn handle_generally(&mut self, located: &Located<'_>) {
+        let segment = &located.segment;
         let Some(id) = self.conversation_of(located) else { return };
-        let Some((_, conversation)) = self.table.get_mut(id) else { return };
+        let Some(conversation) = self.table.get_mut(id) else { return };
         let memory = conversation.may_grow().then(|| conversation.memory());
         let is_plain = conversation.handle_plain(segment, &self.options);
         let before = if is_plain { None } else { Some(conversation.held_bytes()) };
@@ -163,7 +192,7 @@ impl Tracker {
     /// an open WebSocket is none of these.
     fn note_growth(&mut self, id: FlowId, memory: usize) {
         let now = self.now;
-        let Some((_, conversation)) = self.table.get_mut(id) else { return };
+        let Some(conversation) = self.table.get_mut(id) else { return };
         let openings: Vec<_> = std::iter::from_fn(|| conversation.take_opening()).collect();
         if conversation.is_websocket() {
             conversation.upper.handshake.share(&mut self.heads, &self.options.limits);
@@ -187,9 +216,11 @@ impl Tracker {
     /// Notes what a segment changed: `held` bytes were held before it.
     fn account(&mut self, id: FlowId, held: usize) {
         let limits = &self.options.limits;
-        let Some((_, conversation)) = self.table.get_mut(id) else { return };
+        let Some(conversation) = self.table.get_mut(id) else { return };
         if conversation.begins_to_linger() {
-            self.lingering.push_back((self.now.saturating_add(limits.linger), id));
+            let deadline = self.now.saturating_add(limits.linger);
+            self.lingering.push_back((deadline, id));
+            self.due = self.due.min(deadline);
         }
         self.held_bytes = (self.held_bytes + conversation.held_bytes()).saturating_sub(held);
         if self.held_bytes > limits.out_of_order_total_bytes {
@@ -205,14 +236,14 @@ impl Tracker {
     pub(super) fn handle_icmp(&mut self, error: &IcmpError) {
         let (key, _) = FlowKey::between(error.source, error.destination, error.encapsulation);
         let hash = self.table.hash(&key);
-        if let Some((_, conversation)) = self.table.find(hash, &key).and_then(|id| self.table.get_mut(id)) {
+        if let Some(conversation) = self.table.find(hash, &key).and_then(|id| self.table.get_mut(id)) {
             conversation.handle_icmp(error, &self.options.limits);
         }
     }
 
     /// The input is over: everything left is judged, one by one as it is polled.
     pub(super) fn finish(&mut self) {
-        self.left = self.table.iter().map(|(id, _, c)| (c.serial(), id)).collect();
+        self.left = self.table.iter().map(|(id, c)| (c.serial(), id)).collect();
         // The oldest last: they are taken from the end.
         self.left.sort_unstable_by(|a, b| b.cmp(a));
     }
@@ -261,7 +292,8 @@ impl Tracker {
 
     /// The conversation `segment` belongs to, begun if need be. `None`: it opens nothing worth following.
     fn conversation_of(&mut self, located: &Located<'_>) -> Option<FlowId> {
-        let Located { segment, key, hash, found, .. } = located;
+        let Located { segment, hash, found } = located;
+        let key = &segment.key;
         // What the batch found may have been removed, what it did not find may have been added since.
         let found = found.filter(|id| self.table.get(*id).is_some()).or_else(|| self.table.find(*hash, key));
         let is_syn = segment.flags.syn() && !segment.flags.ack();
@@ -271,15 +303,15 @@ impl Tracker {
                 return Some(id);
             }
             let stream = self.numbers.number(segment, &self.options.limits);
-            let (_, conversation) = self.table.get_mut(id)?;
+            let conversation = self.table.get_mut(id)?;
             if conversation.is_same_syn(segment) {
                 return Some(id);
             }
             self.finish_conversation(id, Observed::Superseded(segment.at));
-            return Some(self.begin(*key, segment, stream));
+            return Some(self.begin(segment, stream));
         }
         let stream = self.numbers.number(segment, &self.options.limits);
-        Some(self.begin(*key, segment, stream))
+        Some(self.begin(segment, stream))
     }
 
     /// Does a SYN,ACK answer a SYN that the capture lacks?
@@ -287,14 +319,14 @@ impl Tracker {
         self.table.get(id).is_some_and(|conversation| conversation.is_other_syn_ack(segment))
     }
 
-    fn begin(&mut self, key: FlowKey, segment: &Segment<'_>, stream: Option<u32>) -> FlowId {
+    fn begin(&mut self, segment: &Segment<'_>, stream: Option<u32>) -> FlowId {
         while self.table.len() >= self.options.limits.connections.max(1) {
             self.evict();
         }
         self.opened += 1;
         let conversation = Conversation::begin(segment, stream, self.opened, &self.options);
         self.memory += conversation.memory();
-        self.table.insert(key, conversation)
+        self.table.insert(conversation)
     }
 
     /// Drops the longest idle of a sample of connections ([`Conversation::idle`]).
@@ -316,7 +348,7 @@ impl Tracker {
                 break;
             }
             self.lingering.pop_front();
-            if self.table.get_mut(id).is_some_and(|(_, conversation)| conversation.ends_to_linger()) {
+            if self.table.get_mut(id).is_some_and(|conversation| conversation.ends_to_linger()) {
                 self.finish_conversation(id, Observed::Whole);
             }
         }
@@ -336,7 +368,7 @@ impl Tracker {
     }
 
     fn finish_conversation(&mut self, id: FlowId, observed: Observed) {
-        let Some((_, mut conversation)) = self.table.remove(id) else { return };
+        let Some(mut conversation) = self.table.remove(id) else { return };
         self.held_bytes = self.held_bytes.saturating_sub(conversation.held_bytes());
         self.memory = self.memory.saturating_sub(conversation.memory());
         conversation.flush(&self.options);

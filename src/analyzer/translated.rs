@@ -92,7 +92,7 @@ impl Tracker {
         let (Some(key), Some((id, stream))) = (front.key.or(back.key), in_http2(&front, back)) else {
             return false;
         };
-        if let Some((_, conversation)) = self.table.get_mut(id) {
+        if let Some(conversation) = self.table.get_mut(id) {
             conversation.set_stream_key(stream, key);
             self.events.push_back(Event::Linked(key));
         }

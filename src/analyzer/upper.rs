@@ -158,8 +158,9 @@ impl Upper {
     }
 
     /// See [`Session::touch`].
-    pub(super) fn touch(&self) -> u64 {
-        if let Phase::Open(session) = &self.phase { session.touch() } else { 0 }
+    #[inline]
+    pub(super) fn touch(&self, side: Side) -> u64 {
+        if let Phase::Open(session) = &self.phase { session.touch(side) } else { 0 }
     }
 
     #[inline]

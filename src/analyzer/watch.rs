@@ -45,10 +45,9 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    /// Is there a suspect that has had its time?
-    #[inline]
-    pub(super) fn is_due(&self, now: Timestamp) -> bool {
-        self.suspects.front().is_some_and(|(deadline, _)| *deadline <= now)
+    /// When the next suspect has had its time.
+    pub(super) fn due(&self) -> Option<Timestamp> {
+        self.suspects.front().map(|(deadline, _)| *deadline)
     }
 }
 
@@ -56,12 +55,14 @@ impl Tracker {
     /// A segment came that was out of the ordinary, or belongs to a connection that was.
     pub(super) fn watch(&mut self, id: FlowId, at: Moment) {
         let Some(dead_after) = self.options.dead_after else { return };
-        let Some((_, conversation)) = self.table.get_mut(id) else { return };
+        let Some(conversation) = self.table.get_mut(id) else { return };
         let is_dead = conversation.dead_since(&self.options.limits).is_some();
         match conversation.standing {
             Standing::Alive if is_dead => {
                 conversation.standing = Standing::Suspected;
-                self.watch.suspects.push_back((self.now.saturating_add(dead_after), id));
+                let deadline = self.now.saturating_add(dead_after);
+                self.watch.suspects.push_back((deadline, id));
+                self.due = self.due.min(deadline);
             }
             Standing::GivenUp if !is_dead && !conversation.has_ended() => {
                 conversation.standing = Standing::Alive;
@@ -85,7 +86,7 @@ impl Tracker {
 
     fn give_up(&mut self, id: FlowId) {
         let Some(dead_after) = self.options.dead_after else { return };
-        let Some((_, conversation)) = self.table.get_mut(id) else { return };
+        let Some(conversation) = self.table.get_mut(id) else { return };
         let Some(since) = conversation.dead_since(&self.options.limits) else {
             conversation.standing = Standing::Alive;
             return;
@@ -144,6 +145,7 @@ impl Tracker {
         for (deadline, _) in self.lingering.iter_mut().chain(&mut self.watch.suspects) {
             *deadline = deadline.saturating_sub(by);
         }
+        self.look_ahead();
         Some(ahead.unsigned_abs())
     }
 }

@@ -91,7 +91,8 @@ impl Decoder {
     }
 
     /// The segment in a packet of a common shape, which borrows from the packet alone. `None`: ask [`Self::decode`].
-    #[inline]
+    // Nearly all packets come this way, and a segment is large to hand over.
+    #[inline(always)]
     pub fn decode_common<'a>(
         &mut self,
         at: Moment,
@@ -101,7 +102,8 @@ impl Decoder {
         if self.state.verify_checksums {
             return None;
         }
-        let (segment, tags) = fast::read(at, link_type, bytes)?;
+        let mut tags = fast::Tags::default();
+        let segment = fast::read(at, link_type, bytes, &mut tags)?;
         Some(self.state.deliver(segment, tags.as_slice()))
     }
 
@@ -279,10 +281,10 @@ impl State {
         Decoded::Icmp(error)
     }
 
-    #[inline]
+    #[inline(always)]
     fn deliver<'a>(&mut self, mut segment: Segment<'a>, path: &[Wrapping]) -> Segment<'a> {
         if !path.is_empty() {
-            segment.encapsulation = self.intern(path);
+            segment.key = segment.key.within(self.intern(path));
         }
         if segment.missing > 0 {
             self.counts.count(Anomaly::PacketTruncated);

@@ -5,11 +5,12 @@
 //! to the general path. A property test holds the two against each other.
 
 use super::encapsulation::{Kind, Wrapping};
-use super::segment::{EncapsulationId, Endpoint, Segment, TcpFlags};
+use super::flow_key::{EncapsulationId, Endpoint, FlowKey};
+use super::segment::{Segment, TcpFlags};
 use crate::capture::link_type::LinkType;
 use crate::moment::Moment;
 use crate::seq::SeqNum;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr};
 
 const IPV4: u16 = 0x0800;
 const IPV6: u16 = 0x86dd;
@@ -31,13 +32,17 @@ impl Tags {
 }
 
 /// The segment in `bytes` (its encapsulation still to be set from the tags), if the packet is of a common shape.
-#[inline]
-pub(super) fn read(at: Moment, link_type: LinkType, bytes: &[u8]) -> Option<(Segment<'_>, Tags)> {
-    let mut tags = Tags::default();
+#[inline(always)]
+pub(super) fn read<'a>(
+    at: Moment,
+    link_type: LinkType,
+    bytes: &'a [u8],
+    tags: &mut Tags,
+) -> Option<Segment<'a>> {
     let (number, rest) = match link_type {
         LinkType::ETHERNET => {
             let (&[.., t0, t1], rest) = bytes.split_first_chunk::<14>()?;
-            skip_tags(u16::from_be_bytes([t0, t1]), rest, &mut tags)?
+            skip_tags(u16::from_be_bytes([t0, t1]), rest, tags)?
         }
         LinkType::LINUX_SLL => {
             let (&[.., t0, t1], rest) = bytes.split_first_chunk::<16>()?;
@@ -54,12 +59,11 @@ pub(super) fn read(at: Moment, link_type: LinkType, bytes: &[u8]) -> Option<(Seg
         },
         _ => return None,
     };
-    let segment = match number {
-        IPV4 => ipv4(at, rest)?,
-        IPV6 => ipv6(at, rest)?,
-        _ => return None,
-    };
-    Some((segment, tags))
+    match number {
+        IPV4 => ipv4(at, rest),
+        IPV6 => ipv6(at, rest),
+        _ => None,
+    }
 }
 
 #[inline]
@@ -84,7 +88,7 @@ fn words(header: &[u8; 20]) -> Option<[u32; 5]> {
     Some([a, b, c, d, e].map(u32::from_be_bytes))
 }
 
-#[inline]
+#[inline(always)]
 fn ipv4(at: Moment, bytes: &[u8]) -> Option<Segment<'_>> {
     let (head, rest) = bytes.split_first_chunk::<20>()?;
     let [first, second, third, source, destination] = words(head)?;
@@ -95,9 +99,8 @@ fn ipv4(at: Moment, bytes: &[u8]) -> Option<Segment<'_>> {
         return None;
     }
     let wire = (first & 0xffff).checked_sub(20)? as usize;
-    let source = IpAddr::V4(Ipv4Addr::from_bits(source));
-    let destination = IpAddr::V4(Ipv4Addr::from_bits(destination));
-    let mut segment = tcp(at, source, destination, rest.get(..wire).unwrap_or(rest), wire)?;
+    let between = |from, to| FlowKey::between_v4((source, from), (destination, to));
+    let mut segment = tcp(at, between, rest.get(..wire).unwrap_or(rest), wire)?;
     segment.ttl = ttl;
     segment.ip_id = u16::try_from(second >> 16).ok();
     Some(segment)
@@ -114,15 +117,21 @@ fn ipv6(at: Moment, bytes: &[u8]) -> Option<Segment<'_>> {
     let (source, destination) = addresses.split_first_chunk::<16>()?;
     let destination: [u8; 16] = *destination.first_chunk()?;
     let wire = usize::from(u16::from_be_bytes([l0, l1]));
-    let source = IpAddr::V6(Ipv6Addr::from(*source));
-    let destination = IpAddr::V6(Ipv6Addr::from(destination));
-    let mut segment = tcp(at, source, destination, rest.get(..wire).unwrap_or(rest), wire)?;
+    let end = |address: [u8; 16], port| Endpoint { address: IpAddr::V6(Ipv6Addr::from(address)), port };
+    let between =
+        |from, to| FlowKey::between(end(*source, from), end(destination, to), EncapsulationId::default());
+    let mut segment = tcp(at, between, rest.get(..wire).unwrap_or(rest), wire)?;
     segment.ttl = ttl;
     Some(segment)
 }
 
-#[inline]
-fn tcp(at: Moment, source: IpAddr, destination: IpAddr, bytes: &[u8], wire: usize) -> Option<Segment<'_>> {
+#[inline(always)]
+fn tcp(
+    at: Moment,
+    between: impl FnOnce(u16, u16) -> (FlowKey, bool),
+    bytes: &[u8],
+    wire: usize,
+) -> Option<Segment<'_>> {
     let (head, after) = bytes.split_first_chunk::<20>()?;
     let [ports, seq, ack, rest, _] = words(head)?;
     let [offset, flags, w0, w1] = rest.to_be_bytes();
@@ -131,11 +140,11 @@ fn tcp(at: Moment, source: IpAddr, destination: IpAddr, bytes: &[u8], wire: usiz
     let (options, payload) = after.split_at_checked(header_len.checked_sub(20)?)?;
     let missing = wire.checked_sub(header_len)?.checked_sub(payload.len())?;
     let flags = TcpFlags(flags);
+    let (key, from_lower) = between(u16::from_be_bytes([s0, s1]), u16::from_be_bytes([d0, d1]));
     Some(Segment {
         at,
-        source: Endpoint { address: source, port: u16::from_be_bytes([s0, s1]) },
-        destination: Endpoint { address: destination, port: u16::from_be_bytes([d0, d1]) },
-        encapsulation: EncapsulationId::default(),
+        key,
+        from_lower,
         seq: SeqNum(seq),
         ack: flags.ack().then_some(SeqNum(ack)),
         flags,

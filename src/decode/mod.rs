@@ -12,6 +12,7 @@
 //! options or IPv6 without extension headers, TCP. It answers only where it is certain; everything else goes
 //! layer by layer through the general path, which also does all the counting of what can't be read.
 
+pub mod flow_key;
 pub mod segment;
 pub mod encapsulation;
 mod span;

@@ -1,21 +1,10 @@
 //! What the decoder hands on: one TCP segment, or an ICMP error about one.
 
+use super::flow_key::FlowKey;
+pub use super::flow_key::{EncapsulationId, Endpoint};
 use crate::moment::Moment;
 use crate::seq::SeqNum;
 use std::net::IpAddr;
-
-/// An address and a port.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Endpoint {
-    /// IPv4 or IPv6 address.
-    pub address: IpAddr,
-    /// TCP port.
-    pub port: u16,
-}
-
-/// A distinct stack of VLANs and tunnels, in 31 bits; 0 is none. Same addresses in different ones are different connections.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct EncapsulationId(pub u32);
 
 /// The flag bits of a TCP header (RFC 9293 §3.1).
 ///
@@ -67,12 +56,10 @@ impl TcpFlags {
 pub struct Segment<'a> {
     /// The packet that carried it (the last fragment's, for a fragmented datagram).
     pub at: Moment,
-    /// Sender.
-    pub source: Endpoint,
-    /// Receiver.
-    pub destination: Endpoint,
-    /// VLANs and tunnels it came in.
-    pub encapsulation: EncapsulationId,
+    /// Its connection: both ends, VLANs and tunnels.
+    pub key: FlowKey,
+    /// Did the lower endpoint send it?
+    pub from_lower: bool,
     /// Sequence number of the first payload byte (of the SYN, if set).
     pub seq: SeqNum,
     /// Acknowledgment number, where the ACK flag is set.
@@ -94,6 +81,26 @@ pub struct Segment<'a> {
 }
 
 impl Segment<'_> {
+    /// Sender.
+    #[must_use]
+    pub fn source(&self) -> Endpoint {
+        let (lower, higher) = self.key.endpoints();
+        if self.from_lower { lower } else { higher }
+    }
+
+    /// Receiver.
+    #[must_use]
+    pub fn destination(&self) -> Endpoint {
+        let (lower, higher) = self.key.endpoints();
+        if self.from_lower { higher } else { lower }
+    }
+
+    /// VLANs and tunnels it came in.
+    #[must_use]
+    pub fn encapsulation(&self) -> EncapsulationId {
+        self.key.encapsulation()
+    }
+
     /// Payload bytes on the wire, captured or not.
     #[must_use]
     pub fn payload_len(&self) -> u32 {

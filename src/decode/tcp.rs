@@ -1,7 +1,8 @@
 //! The TCP header (RFC 9293 §3.1), whole or cut by the snaplen.
 
+use super::flow_key::{EncapsulationId, Endpoint, FlowKey};
 use super::layer::Datagram;
-use super::segment::{EncapsulationId, Endpoint, Segment, TcpFlags};
+use super::segment::{Segment, TcpFlags};
 use super::span::Span;
 use crate::anomaly::Anomaly;
 use crate::moment::Moment;
@@ -36,11 +37,13 @@ pub(super) fn read<'a>(datagram: &Datagram<'a>, at: Moment, verify: bool) -> Res
     let missing = span.wire.saturating_sub(header_len).saturating_sub(payload.len());
     let flags = TcpFlags(flags);
     let ack = SeqNum(u32::from_be_bytes([ack0, ack1, ack2, ack3]));
+    let source = Endpoint { address: datagram.source, port: u16::from_be_bytes([s0, s1]) };
+    let destination = Endpoint { address: datagram.destination, port: u16::from_be_bytes([d0, d1]) };
+    let (key, from_lower) = FlowKey::between(source, destination, EncapsulationId::default());
     Ok(Segment {
         at,
-        source: Endpoint { address: datagram.source, port: u16::from_be_bytes([s0, s1]) },
-        destination: Endpoint { address: datagram.destination, port: u16::from_be_bytes([d0, d1]) },
-        encapsulation: EncapsulationId::default(),
+        key,
+        from_lower,
         seq: SeqNum(u32::from_be_bytes([seq0, seq1, seq2, seq3])),
         ack: flags.ack().then_some(ack),
         flags,

@@ -1,6 +1,5 @@
 //! Which connection a segment belongs to.
 
 pub mod copies;
-pub mod key;
 pub mod stream_number;
 pub mod table;

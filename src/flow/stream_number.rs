@@ -1,7 +1,7 @@
 //! Wireshark's `tcp.stream` numbers.
 
+use crate::decode::flow_key::FlowKey;
 use crate::decode::segment::{EncapsulationId, Segment};
-use crate::flow::key::FlowKey;
 use crate::limits::Limits;
 use crate::seq::SeqNum;
 use foldhash::fast::RandomState;
@@ -71,9 +71,8 @@ impl StreamNumbers {
     /// The number of `segment`'s conversation. Must be asked for each connection's first packet and for each SYN.
     pub fn number(&mut self, segment: &Segment<'_>, limits: &Limits) -> Option<u32> {
         let file = self.files.entry(segment.at.file).or_default();
-        let (key, in_order) =
-            FlowKey::between(segment.source, segment.destination, EncapsulationId::default());
-        let direction = usize::from(!in_order);
+        let key = segment.key.within(EncapsulationId::default());
+        let direction = usize::from(!segment.from_lower);
         let room = limits.stream_numbers.saturating_sub(file.v4.len() + file.v6.len());
         match key.v4() {
             Some(key) => number(&mut file.v4, key, room, &mut file.next, segment, direction),

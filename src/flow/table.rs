@@ -1,6 +1,6 @@
 //! The connection table: full keys, a seeded hash, entries in a slab.
 
-use super::key::FlowKey;
+use crate::decode::flow_key::FlowKey;
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use std::hash::BuildHasher;
@@ -12,10 +12,16 @@ pub struct FlowId {
     generation: u32,
 }
 
+/// What a [`FlowTable`] holds: it knows its own key.
+pub trait Keyed {
+    /// Its key, which never changes.
+    fn flow_key(&self) -> &FlowKey;
+}
+
 /// Entries by [`FlowKey`].
 ///
 /// ```text
-///  hash(key) --> HashTable<u32> --> slab: chunks of [value, generation, key | None, generation | ...]
+///  hash(key) --> HashTable<u32> --> slab: chunks of [value with its key, generation | None, generation | ...]
 /// ```
 ///
 /// Keys are an attacker's bytes: the hash is seeded, and the full key is compared. The slab grows chunk by chunk: one
@@ -75,8 +81,6 @@ impl<T> Slab<T> {
 struct Slot<T> {
     value: Option<T>,
     generation: u32,
-    /// Means nothing without a value.
-    key: FlowKey,
 }
 
 impl<T> Default for FlowTable<T> {
@@ -90,7 +94,7 @@ impl<T> Default for FlowTable<T> {
     }
 }
 
-impl<T> FlowTable<T> {
+impl<T: Keyed> FlowTable<T> {
     /// Memory of an entry's slot, in bytes.
     pub const SLOT: usize = size_of::<Slot<T>>();
 
@@ -116,23 +120,25 @@ impl<T> FlowTable<T> {
     #[must_use]
     pub fn find(&self, hash: u64, key: &FlowKey) -> Option<FlowId> {
         let slab = &self.slab;
-        let is_it = |slot: &Slot<T>| slot.key == *key && slot.value.is_some();
+        let is_it = |slot: &Slot<T>| slot.value.as_ref().is_some_and(|value| value.flow_key() == key);
         let found = self.index.find(hash, |index| slab.get(*index).is_some_and(is_it))?;
         Some(FlowId { index: *found, generation: slab.get(*found)?.generation })
     }
 
-    /// Adds an entry for `key`, which must have none.
-    pub fn insert(&mut self, key: FlowKey, value: T) -> FlowId {
+    /// Adds an entry, whose key must have none.
+    pub fn insert(&mut self, value: T) -> FlowId {
+        let hash = self.hash(value.flow_key());
         let slab = &mut self.slab;
-        let index = self.free.pop().unwrap_or_else(|| slab.push(Slot { value: None, generation: 0, key }));
+        let index = self.free.pop().unwrap_or_else(|| slab.push(Slot { value: None, generation: 0 }));
         let mut generation = 0;
         if let Some(slot) = slab.get_mut(index) {
-            (slot.key, slot.value) = (key, Some(value));
+            slot.value = Some(value);
             generation = slot.generation;
         }
         let (slab, hasher) = (&self.slab, &self.hasher);
-        let hash_of = |index: &u32| slab.get(*index).map_or(0, |slot| hasher.hash_one(slot.key));
-        self.index.insert_unique(hasher.hash_one(key), index, hash_of);
+        let value_of = |index: &u32| slab.get(*index)?.value.as_ref();
+        let hash_of = |index: &u32| value_of(index).map_or(0, |value| hasher.hash_one(value.flow_key()));
+        self.index.insert_unique(hash, index, hash_of);
         FlowId { index, generation }
     }
 
@@ -145,34 +151,37 @@ impl<T> FlowTable<T> {
 
     /// The entry `id` stands for, if it is still held.
     #[must_use]
-    pub fn get_mut(&mut self, id: FlowId) -> Option<(&FlowKey, &mut T)> {
+    #[inline]
+    pub fn get_mut(&mut self, id: FlowId) -> Option<&mut T> {
         let slot = self.slab.get_mut(id.index).filter(|slot| slot.generation == id.generation)?;
-        slot.value.as_mut().map(|value| (&slot.key, value))
+        slot.value.as_mut()
     }
 
     /// Removes the entry `id` stands for.
-    pub fn remove(&mut self, id: FlowId) -> Option<(FlowKey, T)> {
+    pub fn remove(&mut self, id: FlowId) -> Option<T> {
         let slot = self.slab.get_mut(id.index).filter(|slot| slot.generation == id.generation)?;
-        let (key, value) = (slot.key, slot.value.take()?);
+        let value = slot.value.take()?;
         slot.generation = slot.generation.wrapping_add(1);
-        if let Ok(found) = self.index.find_entry(self.hasher.hash_one(key), |index| *index == id.index) {
+        if let Ok(found) =
+            self.index.find_entry(self.hasher.hash_one(value.flow_key()), |index| *index == id.index)
+        {
             found.remove();
         }
         self.free.push(id.index);
-        Some((key, value))
+        Some(value)
     }
 
     /// The ids held, in slab order.
     #[must_use]
     pub fn ids(&self) -> Vec<FlowId> {
-        self.iter().map(|(id, _, _)| id).collect()
+        self.iter().map(|(id, _)| id).collect()
     }
 
     /// All entries, in slab order.
-    pub fn iter(&self) -> impl Iterator<Item = (FlowId, &FlowKey, &T)> {
+    pub fn iter(&self) -> impl Iterator<Item = (FlowId, &T)> {
         self.slab.iter().filter_map(|(index, slot)| {
             let value = slot.value.as_ref()?;
-            Some((FlowId { index, generation: slot.generation }, &slot.key, value))
+            Some((FlowId { index, generation: slot.generation }, value))
         })
     }
 
@@ -191,8 +200,14 @@ impl<T> FlowTable<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decode::segment::{EncapsulationId, Endpoint};
+    use crate::decode::flow_key::{EncapsulationId, Endpoint};
     use std::net::Ipv4Addr;
+
+    impl<T> Keyed for (FlowKey, T) {
+        fn flow_key(&self) -> &FlowKey {
+            &self.0
+        }
+    }
 
     fn key(port: u16, vlan: u32) -> FlowKey {
         let at = |port| Endpoint { address: Ipv4Addr::LOCALHOST.into(), port };
@@ -202,7 +217,7 @@ mod tests {
     #[test]
     fn both_directions_find_one_entry_and_another_vlan_does_not() {
         let mut table = FlowTable::default();
-        let id = table.insert(key(1000, 0), "a");
+        let id = table.insert((key(1000, 0), "a"));
         let find = |key: FlowKey| table.find(table.hash(&key), &key);
         assert_eq!(find(key(1000, 0)), Some(id));
         assert_eq!(find(key(1000, 7)), None);
@@ -212,21 +227,21 @@ mod tests {
     fn entries_of_many_chunks_are_all_found() {
         let mut table = FlowTable::default();
         let ports = 0..u16::try_from(3 * CHUNK + 1).unwrap();
-        let ids: Vec<FlowId> = ports.clone().map(|port| table.insert(key(port, 0), port)).collect();
+        let ids: Vec<FlowId> = ports.clone().map(|port| table.insert((key(port, 0), port))).collect();
         for (port, id) in ports.zip(&ids) {
             assert_eq!(table.find(table.hash(&key(port, 0)), &key(port, 0)), Some(*id));
-            assert_eq!(table.get(*id), Some(&port));
+            assert_eq!(table.get(*id), Some(&(key(port, 0), port)));
         }
         assert_eq!(table.ids(), ids);
-        assert_eq!(table.sample(CHUNK - 1, 2).map(|(_, port)| *port).collect::<Vec<_>>(), [63, 64]);
+        assert_eq!(table.sample(CHUNK - 1, 2).map(|(_, (_, port))| *port).collect::<Vec<_>>(), [63, 64]);
     }
 
     #[test]
     fn a_reused_slot_does_not_answer_to_its_old_id() {
         let mut table = FlowTable::default();
-        let old = table.insert(key(1, 0), "old");
+        let old = table.insert((key(1, 0), "old"));
         assert_eq!(table.remove(old).map(|(_, value)| value), Some("old"));
-        let new = table.insert(key(2, 0), "new");
+        let new = table.insert((key(2, 0), "new"));
         assert_eq!(table.get_mut(old), None);
         assert_eq!(table.get_mut(new).map(|(_, value)| *value), Some("new"));
         assert_eq!(table.len(), 1);

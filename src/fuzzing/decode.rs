@@ -69,5 +69,5 @@ fn check(segment: &Segment<'_>, packet: &[u8], wire: u32) -> EncapsulationId {
     // A fragment's packet is shorter than the datagram, and an IP header is believed against the record's length.
     assert!(segment.payload_len() <= wire.max(1 << 24));
     assert!(segment.options.len() <= 40);
-    segment.encapsulation
+    segment.encapsulation()
 }

@@ -1,7 +1,8 @@
 //! TCP: segments in any order, overlapping, lost, contradicting each other.
 
 use super::{Bytes, small_limits};
-use crate::decode::segment::{EncapsulationId, Endpoint, Segment, TcpFlags};
+use crate::decode::flow_key::{EncapsulationId, Endpoint, FlowKey};
+use crate::decode::segment::{Segment, TcpFlags};
 use crate::moment::Moment;
 use crate::seq::SeqNum;
 use crate::side::{PerSide, Side};
@@ -111,11 +112,11 @@ fn segment<'a>(
     at: Moment,
 ) -> Segment<'a> {
     let end = |side: Side| Endpoint { address: Ipv4Addr::LOCALHOST.into(), port: 1 + side as u16 };
+    let (key, from_lower) = FlowKey::between(end(side), end(side.other()), EncapsulationId::default());
     Segment {
         at,
-        source: end(side),
-        destination: end(side.other()),
-        encapsulation: EncapsulationId::default(),
+        key,
+        from_lower,
         seq: SeqNum(INITIAL.wrapping_add(place)),
         ack: ack.map(|acked| SeqNum(INITIAL.wrapping_add(acked))),
         flags: TcpFlags(flags | if ack.is_some() { TcpFlags::ACK } else { 0 }),

@@ -185,6 +185,14 @@ impl Half {
         self.is_known && self.base.advance(self.next as u32) == seq
     }
 
+    /// How many bytes before what is expected next `ack` stands, modulo 2^32; the numbering must be known.
+    #[must_use]
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "modulo 2^32 is the meaning")]
+    pub(super) fn unacked_behind(&self, ack: SeqNum) -> u64 {
+        u64::from(self.base.advance(self.next as u32).0.wrapping_sub(ack.0))
+    }
+
     /// Signed stream offset of `seq`, the one nearest to what is expected next; `None` before any numbering.
     #[must_use]
     #[inline]

@@ -36,12 +36,11 @@ impl Connection {
         if !usual_flags || !in_order || segment.missing > 0 {
             return false;
         }
-        let Some(peer_acked) = peer.offset_of(ack).and_then(|offset| u64::try_from(offset).ok()) else {
-            return false;
-        };
-        if peer_acked < peer.acked || peer_acked > peer.next {
+        let unacked = peer.unacked_behind(ack);
+        if unacked > peer.next.saturating_sub(peer.acked) {
             return false;
         }
+        let peer_acked = peer.next - unacked;
         peer.acked = peer_acked;
         peer.unanswered.answered();
         half.packets = half.packets.saturating_add(1);
@@ -66,7 +65,8 @@ impl Connection {
 
 #[cfg(test)]
 mod tests {
-    use crate::decode::segment::{EncapsulationId, Endpoint, Segment, TcpFlags};
+    use crate::decode::flow_key::{EncapsulationId, Endpoint, FlowKey};
+    use crate::decode::segment::{Segment, TcpFlags};
     use crate::limits::Limits;
     use crate::moment::Moment;
     use crate::seq::SeqNum;
@@ -141,11 +141,11 @@ mod tests {
             let at = Moment::new(Timestamp::from_nanos(i64::from(number)), number, 0);
             let side = if from_client { Side::Client } else { Side::Server };
             let end = Endpoint { address: Ipv4Addr::LOCALHOST.into(), port: 1 };
+            let (key, from_lower) = FlowKey::between(end, end, EncapsulationId::default());
             let segment = Segment {
                 at,
-                source: end,
-                destination: end,
-                encapsulation: EncapsulationId::default(),
+                key,
+                from_lower,
                 seq: SeqNum(seq),
                 ack: (flags & ACK != 0).then_some(SeqNum(ack)),
                 flags: TcpFlags(flags),

@@ -1,7 +1,7 @@
 //! Which sessions of a key log took place in a capture, so that only their keys need to go along with it.
 
+use crate::decode::flow_key::FlowKey;
 use crate::decode::segment::{Endpoint, Segment};
-use crate::flow::key::FlowKey;
 use crate::limits::Limits;
 use crate::side::{PerSide, Side};
 use crate::tcp::connection::Connection;
@@ -61,7 +61,7 @@ impl SessionSearch {
 
     /// Takes a segment.
     pub fn handle_segment(&mut self, segment: &Segment<'_>) {
-        let (key, _) = FlowKey::of(segment);
+        let key = segment.key;
         let begins = segment.flags.syn() && !segment.flags.ack();
         if self.flows.len() >= self.limits.connections && !self.flows.contains_key(&key) {
             self.overflowed = true;
@@ -69,14 +69,14 @@ impl SessionSearch {
         }
         let fresh = || {
             let (tcp, bytes) = (Connection::new(segment.at), PerSide::default());
-            Some(Box::new(Head { tcp, client: segment.source, bytes }))
+            Some(Box::new(Head { tcp, client: segment.source(), bytes }))
         };
         let place = self.flows.entry(key).or_insert_with(fresh);
         if place.is_none() && begins {
             *place = fresh();
         }
         let Some(head) = place else { return };
-        let side = if segment.source == head.client { Side::Client } else { Side::Server };
+        let side = if segment.source() == head.client { Side::Client } else { Side::Server };
         let before = head.bytes[side].len();
         head.tcp.handle_segment(side, segment, &self.limits, &mut head.bytes);
         if head.bytes[side].len() > before {

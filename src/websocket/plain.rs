@@ -2,7 +2,7 @@
 //!
 //! What is done here is what [`Session::stream`] does anyway; a test compares them.
 
-use super::frame::{FrameHeader, frame_header};
+use super::frame::FrameHeader;
 use super::opcode::Opcode;
 use super::session::{Direction, Session};
 use crate::limits::Limits;
@@ -11,10 +11,12 @@ use crate::side::Side;
 
 impl Direction {
     /// Between messages, with nothing odd or closing behind it?
+    #[inline]
     fn is_plain(&self) -> bool {
         self.close.is_none() && self.hidden.is_none() && !self.in_message
     }
 
+    #[inline]
     fn take_message(&mut self, at: Moment, len: u64) {
         self.is_nonsense = false;
         self.earlier_bytes = self.earlier_bytes.max(self.message_bytes);
@@ -26,14 +28,41 @@ impl Direction {
     }
 }
 
-/// The header and payload of a whole message of one sound frame at the start of `bytes`, and what follows it.
+/// The header and payload of a whole message of one sound frame at the start of `bytes`, and what follows it: a text or
+/// binary frame with FIN and without reserved bits, of less than 64 KiB, its length in the shortest form.
+///
+/// ```text
+///  0         1         2              2 or 4         2, 4, 6 or 8
+///  | 81 | 82 | M, len  | length >= 126 | masking key | payload
+/// ```
 #[inline]
 fn whole_message(bytes: &[u8], expects_mask: bool) -> Option<(FrameHeader, &[u8], &[u8])> {
-    let (behind, header) = frame_header(bytes).ok()?;
-    let is_message = header.fin && matches!(header.opcode, Opcode::TEXT | Opcode::BINARY);
-    let is_sound = header.rsv == 0 && header.is_minimal && header.mask.is_some() == expects_mask;
-    let (payload, rest) = behind.split_at_checked(usize::try_from(header.payload_len).ok()?)?;
-    (is_message && is_sound).then_some((header, payload, rest))
+    const FIN: u8 = 0x80;
+    const MASK: u8 = 0x80;
+    let (&[first, second], behind) = bytes.split_first_chunk::<2>()?;
+    let opcode = Opcode(first ^ FIN);
+    if !matches!(opcode, Opcode::TEXT | Opcode::BINARY) || (second & MASK != 0) != expects_mask {
+        return None;
+    }
+    let (len, behind) = match second & !MASK {
+        126 => {
+            let (len, behind) = behind.split_first_chunk::<2>()?;
+            (u16::from_be_bytes(*len), behind)
+        }
+        127 => return None,
+        short => (u16::from(short), behind),
+    };
+    let is_minimal = len > 125 || second & !MASK != 126;
+    let (mask, behind) = if expects_mask {
+        let (mask, behind) = behind.split_first_chunk::<4>()?;
+        (Some(*mask), behind)
+    } else {
+        (None, behind)
+    };
+    let (payload, rest) = behind.split_at_checked(usize::from(len))?;
+    let header =
+        FrameHeader { fin: true, rsv: 0, opcode, mask, payload_len: u64::from(len), is_minimal: true };
+    is_minimal.then_some((header, payload, rest))
 }
 
 impl Session {

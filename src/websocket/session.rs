@@ -110,17 +110,16 @@ impl Session {
         session
     }
 
-    /// Reads something of each part that a frame needs; the result means nothing.
+    /// Reads something of each part that a frame of `side` needs; the result means nothing.
     #[must_use]
-    pub fn touch(&self) -> u64 {
-        let side = |side: Side| {
-            let direction = &self.sides[side];
-            direction.traffic.frames
-                ^ direction.traffic.payload_bytes
-                ^ u64::from(direction.last_data.is_some())
-                ^ u64::from(self.framings[side].is_lost())
-        };
-        side(Side::Client) ^ side(Side::Server)
+    #[inline]
+    pub fn touch(&self, side: Side) -> u64 {
+        let direction = &self.sides[side];
+        direction.traffic.frames
+            ^ direction.earlier_bytes
+            ^ u64::from(direction.in_message)
+            ^ u64::from(self.framings[side].is_lost())
+            ^ self.vitals.touch(side)
     }
 
     /// Is the next frame boundary of `side` unknown?

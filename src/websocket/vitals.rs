@@ -134,6 +134,7 @@ impl Vitals {
         }
     }
 
+    #[inline]
     fn note_frame(&mut self, side: Side, at: Moment) {
         if let Some(last) = self.last_from.and_then(|side| self.sides[side].last_frame) {
             let silence = at.at.nanos_since(last.at);
@@ -147,6 +148,17 @@ impl Vitals {
         }
         own.last_frame = Some(at);
         self.last_from = Some(side);
+    }
+
+    /// See [`Session::touch`](super::session::Session::touch).
+    #[inline]
+    pub(super) fn touch(&self, side: Side) -> u64 {
+        let (own, peer) = (&self.sides[side], &self.sides[side.other()]);
+        let sum = own.last_frame.map_or(0, |at| u64::from(at.packet))
+            ^ peer.last_frame.map_or(0, |at| u64::from(at.packet))
+            ^ own.sizes.largest
+            ^ u64::from(own.farewell.is_some());
+        sum ^ self.longest_silence.cast_unsigned()
     }
 
     /// Notes a message of one frame, whose payload begins with `head`.
@@ -165,14 +177,22 @@ impl Vitals {
         }
     }
 
+    #[inline]
     fn note_data(&mut self, side: Side, at: Moment, header: &FrameHeader, head: &[u8], limits: &Limits) {
         let own = self.sides.get_mut(side);
         own.sizes.note(at, header);
-        own.farewell = None;
-        let is_text = header.opcode == Opcode::TEXT && header.rsv == 0 && header.fin;
-        if !is_text || !may_tell(header, head) {
-            return;
+        if own.farewell.is_some() {
+            own.farewell = None;
         }
+        let is_text = header.opcode == Opcode::TEXT && header.rsv == 0 && header.fin;
+        if is_text && may_tell(header, head) {
+            self.note_telling(side, at, header, head, limits);
+        }
+    }
+
+    /// Notes a text that may be a heartbeat or a farewell.
+    fn note_telling(&mut self, side: Side, at: Moment, header: &FrameHeader, head: &[u8], limits: &Limits) {
+        let own = self.sides.get_mut(side);
         let mut plain = [0; FAREWELL_LEN];
         let plain = unmasked_head(header, head, &mut plain);
         match (header.payload_len, plain) {
@@ -191,6 +211,7 @@ impl Vitals {
 const FAREWELL_LEN: usize = 20;
 
 /// Could a text be a heartbeat, or one of those that [`farewell`] knows? Its first bytes tell of nearly all that it is none.
+#[inline]
 fn may_tell(header: &FrameHeader, head: &[u8]) -> bool {
     let key = header.mask.unwrap_or_default();
     match (head.first_chunk::<3>(), key) {
@@ -230,6 +251,7 @@ pub(crate) fn fnv1a(bytes: &[u8]) -> u64 {
 }
 
 impl Sizes {
+    #[inline]
     fn note(&mut self, at: Moment, header: &FrameHeader) {
         let is_first = header.opcode != Opcode::CONTINUATION;
         if is_first {

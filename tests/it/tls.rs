@@ -65,7 +65,7 @@ impl StreamSink for Inner {
 
 impl Follower {
     fn take(&mut self, segment: &Segment<'_>) {
-        let side = if segment.source == self.client { Side::Client } else { Side::Server };
+        let side = if segment.source() == self.client { Side::Client } else { Side::Server };
         self.tcp.handle_segment(side, segment, &Limits::default(), &mut self.inner);
     }
 }
@@ -90,7 +90,7 @@ fn decrypted(capture: &Path, keys: &KeyLog) -> BTreeMap<u32, (SocketAddr, Conten
             let Decoded::Segment(segment) = decoded else { continue };
             let Some(number) = numbers.number(&segment, &limits) else { continue };
             let follower = followers.entry(number).or_insert_with(|| Follower {
-                client: segment.source,
+                client: segment.source(),
                 tcp: Connection::new(segment.at),
                 inner: Inner {
                     tls: None,

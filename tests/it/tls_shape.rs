@@ -277,7 +277,7 @@ impl Flow {
         let address = |endpoint: Endpoint| SocketAddr::new(endpoint.address, endpoint.port);
         let mut records = Segments::default();
         records.0.set_server_hello(Some(Protection::tls12(8, 16)), None);
-        let legs = (address(segment.source), address(segment.destination));
+        let legs = (address(segment.source()), address(segment.destination()));
         Flow { legs, tcp: Tcp::new(segment.at), records }
     }
 
@@ -309,7 +309,7 @@ fn flows(file: &Path) -> Vec<Flow> {
                 decoder.decode(packet.at, packet.link_type, packet.fcs_len, bytes, packet.original_len);
             if let Decoded::Segment(segment) = decoded {
                 let (there, back) =
-                    ((segment.source, segment.destination), (segment.destination, segment.source));
+                    ((segment.source(), segment.destination()), (segment.destination(), segment.source()));
                 let is_answer = flows.contains_key(&back);
                 let (key, side) = if is_answer { (back, Side::Server) } else { (there, Side::Client) };
                 let flow = flows.entry(key).or_insert_with(|| Flow::new(&segment));

@@ -144,7 +144,7 @@ impl Recorder {
             let decoded =
                 self.decoder.decode(packet.at, packet.link_type, packet.fcs_len, bytes, packet.original_len);
             let wsclose::decode::segment::Decoded::Segment(segment) = decoded else { continue };
-            let key = key(segment.source, segment.destination, segment.encapsulation);
+            let key = key(segment.source(), segment.destination(), segment.encapsulation());
             let interest = match Interest::of(&segment) {
                 Interest::Refused if !self.reels.contains_key(&key) && holds_frames(segment.payload) => {
                     Interest::Wanted

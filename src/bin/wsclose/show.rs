@@ -35,7 +35,7 @@ pub(crate) fn run(args: &ShowArgs) -> Result<ExitCode> {
     let mut out = io::stdout().lock();
     let more = records.len().saturating_sub(MOST);
     for record in records.into_iter().take(MOST) {
-        let ladder = climb(&args.file, Ladder::new(record, args.last), analyzer.keys())?;
+        let ladder = climb(&args.file, Ladder::new(record, args.last, &Limits::default()), analyzer.keys())?;
         write(&mut out, &ladder)?;
     }
     if more > 0 {

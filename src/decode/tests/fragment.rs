@@ -18,7 +18,7 @@ fn feed(decoder: &mut Decoder, packets: &[Vec<u8>]) -> Vec<Vec<u8>> {
     let mut payloads = Vec::new();
     for packet in packets {
         if let Decoded::Segment(found) = decode(decoder, LinkType::RAW, packet) {
-            assert_eq!(found.source.port, 40_000);
+            assert_eq!(found.source().port, 40_000);
             payloads.push(found.payload.to_vec());
         }
     }

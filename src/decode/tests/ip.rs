@@ -108,7 +108,7 @@ fn a_routing_header_names_the_true_destination() {
     let packet = ipv6(43, &segment_routing.concat());
     let mut decoder = decoder();
     let found = segment(decode(&mut decoder, LinkType::RAW, &packet));
-    assert_eq!(found.destination.address, address("fd00::9"));
+    assert_eq!(found.destination().address, address("fd00::9"));
 }
 
 #[test]

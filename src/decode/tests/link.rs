@@ -50,9 +50,9 @@ fn a_priority_tag_is_the_plain_network() {
 fn same_addresses_in_different_vlans_differ() {
     let (first, second) = (tagged(&[(0x8100, 1)], &hello()), tagged(&[(0x8100, 2)], &hello()));
     let mut decoder = decoder();
-    let one = segment(decode(&mut decoder, LinkType::ETHERNET, &first)).encapsulation;
-    let two = segment(decode(&mut decoder, LinkType::ETHERNET, &second)).encapsulation;
-    let again = segment(decode(&mut decoder, LinkType::ETHERNET, &first)).encapsulation;
+    let one = segment(decode(&mut decoder, LinkType::ETHERNET, &first)).encapsulation();
+    let two = segment(decode(&mut decoder, LinkType::ETHERNET, &second)).encapsulation();
+    let again = segment(decode(&mut decoder, LinkType::ETHERNET, &first)).encapsulation();
     assert_ne!(one, two);
     assert_eq!(one, again);
 }
@@ -62,7 +62,7 @@ fn encapsulations_beyond_the_limit_are_counted_and_share_one() {
     let mut decoder = Decoder::new(&Limits { encapsulations: 1, ..Limits::default() }, false);
     let mut of = |id| {
         let packet = tagged(&[(0x8100, id)], &hello());
-        segment(decode(&mut decoder, LinkType::ETHERNET, &packet)).encapsulation
+        segment(decode(&mut decoder, LinkType::ETHERNET, &packet)).encapsulation()
     };
     let ids = [of(1), of(2), of(3)];
     assert_ne!(ids[0], ids[1]);
@@ -76,7 +76,7 @@ fn a_stack_of_vlan_tags_counts_one_layer() {
     let limits = Limits { encapsulation_depth: 1, ..Limits::default() };
     let mut decoder = Decoder::new(&limits, false);
     let packet = tagged(&[(0x8100, 7); 5], &hello());
-    let id = segment(decode(&mut decoder, LinkType::ETHERNET, &packet)).encapsulation;
+    let id = segment(decode(&mut decoder, LinkType::ETHERNET, &packet)).encapsulation();
     assert_eq!(decoder.encapsulation_names(id).len(), 5);
 }
 

@@ -118,8 +118,8 @@ fn segment(decoded: Decoded<'_>) -> Segment<'_> {
 fn arrives(link_type: LinkType, bytes: &[u8]) -> Vec<String> {
     let mut decoder = decoder();
     let found = segment(decode(&mut decoder, link_type, bytes));
-    assert_eq!(found.source.port, 40_000);
-    assert_eq!(found.destination.port, 80);
+    assert_eq!(found.source().port, 40_000);
+    assert_eq!(found.destination().port, 80);
     assert_eq!(found.seq, SeqNum(0x0102_0304));
     assert_eq!(found.ack, Some(SeqNum(0x0506_0708)));
     assert_eq!(found.flags.0, 0x18);
@@ -128,7 +128,7 @@ fn arrives(link_type: LinkType, bytes: &[u8]) -> Vec<String> {
     assert_eq!(found.options, [1, 1, 8, 10, 0, 0, 0, 1, 0, 0, 0, 2]);
     assert_eq!(found.payload, b"hello");
     assert_eq!(found.missing, 0);
-    let id = found.encapsulation;
+    let id = found.encapsulation();
     assert_eq!(decoder.anomalies().iter().count(), 0);
     decoder.encapsulation_names(id)
 }
@@ -150,8 +150,8 @@ fn plain_packets_have_the_encapsulation_zero() {
     let packet = ethernet(0x0800, &hello());
     let mut decoder = decoder();
     let found = segment(decode(&mut decoder, LinkType::ETHERNET, &packet));
-    assert_eq!(found.encapsulation, EncapsulationId(0));
-    assert_eq!(found.source.address, address("10.0.0.1"));
-    assert_eq!(found.destination.address, address("10.0.0.2"));
+    assert_eq!(found.encapsulation(), EncapsulationId(0));
+    assert_eq!(found.source().address, address("10.0.0.1"));
+    assert_eq!(found.destination().address, address("10.0.0.2"));
     assert_eq!(found.ip_id, Some(7));
 }

@@ -57,8 +57,11 @@ fn check_against_etherparse(found: &Segment<'_>, names: &[String], packet: &[u8]
         }
         other => panic!("etherparse sees no IP: {other:?}"),
     };
-    assert_eq!((found.source.address, found.source.port), (source, tcp.source_port()));
-    assert_eq!((found.destination.address, found.destination.port), (destination, tcp.destination_port()));
+    assert_eq!((found.source().address, found.source().port), (source, tcp.source_port()));
+    assert_eq!(
+        (found.destination().address, found.destination().port),
+        (destination, tcp.destination_port())
+    );
     assert_eq!((found.ttl, found.ip_id), (ttl, ip_id));
     assert_eq!(found.seq.0, tcp.sequence_number());
     assert_eq!(found.ack.map(|ack| ack.0), tcp.ack().then_some(tcp.acknowledgment_number()));
@@ -73,11 +76,12 @@ proptest! {
     #[test]
     fn the_fast_path_and_etherparse_agree(packet in built()) {
         let mut decoder = decoder();
-        prop_assert!(super::super::fast::read(moment(0), LinkType::ETHERNET, &packet).is_some());
+        let mut tags = super::super::fast::Tags::default();
+        prop_assert!(super::super::fast::read(moment(0), LinkType::ETHERNET, &packet, &mut tags).is_some());
         let mut found = segment(decode(&mut decoder, LinkType::ETHERNET, &packet));
         let (options, payload) = (found.options.to_vec(), found.payload.to_vec());
         found = Segment { options: &options, payload: &payload, ..found };
-        let names = decoder.encapsulation_names(found.encapsulation);
+        let names = decoder.encapsulation_names(found.encapsulation());
         check_against_etherparse(&found, &names, &packet);
     }
 
@@ -95,12 +99,13 @@ proptest! {
         }
         let wire = u32::try_from(packet.len()).unwrap();
         let bytes = &packet[..held.min(packet.len())];
-        if let Some((fast, tags)) = super::super::fast::read(moment(0), LinkType::ETHERNET, bytes) {
+        let mut tags = super::super::fast::Tags::default();
+        if let Some(fast) = super::super::fast::read(moment(0), LinkType::ETHERNET, bytes, &mut tags) {
             let mut decoder = decoder();
             let general = decoder.decode_generally(moment(0), LinkType::ETHERNET, 0, bytes, wire);
             let general = segment(general);
-            let id = general.encapsulation;
-            prop_assert_eq!(Segment { encapsulation: id, ..fast }, general);
+            let id = general.encapsulation();
+            prop_assert_eq!(Segment { key: fast.key.within(id), ..fast }, general);
             let tags: Vec<_> = tags.as_slice().iter().map(ToString::to_string).collect();
             prop_assert_eq!(decoder.encapsulation_names(id), tags);
         }

@@ -1,5 +1,6 @@
 use super::*;
-use crate::decode::segment::{EncapsulationId, Endpoint, TcpFlags};
+use crate::decode::flow_key::{EncapsulationId, Endpoint, FlowKey};
+use crate::decode::segment::TcpFlags;
 use crate::seq::SeqNum;
 use std::net::Ipv4Addr;
 
@@ -40,11 +41,11 @@ impl Script {
 
     fn send(&mut self, side: Side, flags: u8, seq: u32, ack: Option<u32>, payload: &[u8]) {
         let end = |side| Endpoint { address: Ipv4Addr::LOCALHOST.into(), port: 1 + (side == CLIENT) as u16 };
+        let (key, from_lower) = FlowKey::between(end(side), end(side.other()), EncapsulationId::default());
         let segment = Segment {
             at: Moment::default(),
-            source: end(side),
-            destination: end(side.other()),
-            encapsulation: EncapsulationId::default(),
+            key,
+            from_lower,
             seq: SeqNum(seq),
             ack: ack.map(SeqNum),
             flags: TcpFlags(flags),

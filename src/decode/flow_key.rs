@@ -1,8 +1,20 @@
 //! The identity of a connection.
 
-use crate::decode::segment::{EncapsulationId, Endpoint, Segment};
 use std::hash::{Hash, Hasher};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// An address and a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Endpoint {
+    /// IPv4 or IPv6 address.
+    pub address: IpAddr,
+    /// TCP port.
+    pub port: u16,
+}
+
+/// A distinct stack of VLANs and tunnels, in 31 bits; 0 is none. Same addresses in different ones are different connections.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct EncapsulationId(pub u32);
 
 /// Both endpoints, lower one first, and the VLANs and tunnels: the same for both directions.
 ///
@@ -18,27 +30,67 @@ pub struct FlowKey {
 }
 
 impl FlowKey {
-    /// The key of `segment`'s connection, and whether its sender is the lower endpoint.
-    #[must_use]
-    #[inline]
-    pub fn of(segment: &Segment<'_>) -> (Self, bool) {
-        FlowKey::between(segment.source, segment.destination, segment.encapsulation)
-    }
-
     /// The key of a connection between `a` and `b`, and whether `a` is the lower endpoint.
     #[must_use]
     #[inline]
     pub fn between(a: Endpoint, b: Endpoint, encapsulation: EncapsulationId) -> (Self, bool) {
         if let (IpAddr::V4(from), IpAddr::V4(to)) = (a.address, b.address) {
-            let number = |address: Ipv4Addr, port| u64::from(address.to_bits()) << 16 | u64::from(port);
-            let (from, to) = (number(from, a.port), number(to, b.port));
-            let (low, high) = (from.min(to), from.max(to));
-            let words = [low >> 16, 0, high >> 16, 0];
-            let ports = (low & 0xffff) << 16 | high & 0xffff;
-            let ports = u32::try_from(ports).unwrap_or_default();
-            return (FlowKey { words, ports, network: encapsulation.0 << 1 }, from <= to);
+            let (key, in_order) = FlowKey::between_v4((from.to_bits(), a.port), (to.to_bits(), b.port));
+            return (key.within(encapsulation), in_order);
         }
         FlowKey::between_any(a, b, encapsulation)
+    }
+
+    /// The same for two IPv4 endpoints outside of any VLAN or tunnel.
+    #[inline]
+    pub(super) fn between_v4(from: (u32, u16), to: (u32, u16)) -> (Self, bool) {
+        let number = |(address, port): (u32, u16)| u64::from(address) << 16 | u64::from(port);
+        let (from, to) = (number(from), number(to));
+        let (low, high) = (from.min(to), from.max(to));
+        let words = [low >> 16, 0, high >> 16, 0];
+        let ports = (low & 0xffff) << 16 | high & 0xffff;
+        let ports = u32::try_from(ports).unwrap_or_default();
+        (FlowKey { words, ports, network: 0 }, from <= to)
+    }
+
+    /// The same endpoints in other VLANs and tunnels.
+    #[must_use]
+    #[inline]
+    pub fn within(self, encapsulation: EncapsulationId) -> Self {
+        FlowKey { network: encapsulation.0 << 1 | self.network & 1, ..self }
+    }
+
+    /// VLANs and tunnels.
+    #[must_use]
+    pub fn encapsulation(&self) -> EncapsulationId {
+        EncapsulationId(self.network >> 1)
+    }
+
+    /// The lower endpoint and the higher one.
+    #[must_use]
+    pub fn endpoints(&self) -> (Endpoint, Endpoint) {
+        let [a, b, c, d] = self.words;
+        let address = |low: u64, high: u64| match u32::try_from(low) {
+            Ok(bits) if !self.is_v6() => IpAddr::V4(Ipv4Addr::from_bits(bits)),
+            _ => IpAddr::V6(Ipv6Addr::from_bits(u128::from(high) << 64 | u128::from(low))),
+        };
+        let [p0, p1, p2, p3] = self.ports.to_be_bytes();
+        let lower = Endpoint { address: address(a, b), port: u16::from_be_bytes([p0, p1]) };
+        (lower, Endpoint { address: address(c, d), port: u16::from_be_bytes([p2, p3]) })
+    }
+
+    /// Is it a connection of an endpoint with itself?
+    #[must_use]
+    pub fn is_loop(&self) -> bool {
+        let (lower, higher) = self.endpoints();
+        lower == higher
+    }
+
+    /// Both ports, the lower endpoint's in the upper half.
+    #[must_use]
+    #[inline]
+    pub fn ports(&self) -> u32 {
+        self.ports
     }
 
     fn between_any(a: Endpoint, b: Endpoint, encapsulation: EncapsulationId) -> (Self, bool) {
@@ -101,6 +153,8 @@ mod tests {
         assert_eq!((there, in_order), (back, !reversed));
         let (other, _) = FlowKey::between(at(1, 80), at(2, 5000), EncapsulationId(0));
         assert_ne!(there, other);
+        assert_eq!(there.endpoints(), (at(1, 5000), at(2, 80)));
+        assert_eq!(there.within(EncapsulationId(7)).encapsulation(), EncapsulationId(7));
     }
 
     #[test]
@@ -109,5 +163,6 @@ mod tests {
         let v6 = Endpoint { address: IpAddr::V6(1.into()), port: 1 };
         let key = |end| FlowKey::between(end, end, EncapsulationId(0)).0;
         assert_ne!(key(v4), key(v6));
+        assert_eq!((key(v4).endpoints(), key(v6).endpoints()), ((v4, v4), (v6, v6)));
     }
 }
