@@ -5,6 +5,7 @@ mod conversation;
 mod contents;
 mod facts;
 mod joining;
+mod judging;
 mod multiplexed;
 mod on_trial;
 mod opaque;
@@ -34,6 +35,7 @@ use crate::limits::Limits;
 use crate::time::Timestamp;
 use crate::tls::keylog::{KeyLog, Reading};
 use crate::verdict::vantage::Vantage;
+pub use judging::Judge;
 pub use prepared::{Prepared, Preparer};
 use record::ConnectionRecord;
 use settling::Event;
@@ -245,8 +247,8 @@ impl Follower {
     /// What came to light next.
     pub fn poll(&mut self) -> Option<Followed> {
         let mut event = self.tracker.poll_event()?;
-        if let Event::Ended { conversation, encapsulation, .. } = &mut event {
-            *encapsulation = self.decoder.encapsulation_names(conversation.encapsulation());
+        if let Event::Ended(ended) = &mut event {
+            ended.encapsulation = self.decoder.encapsulation_names(ended.conversation.encapsulation());
         }
         Some(Followed(event))
     }

@@ -4,15 +4,14 @@
 
 use super::Options;
 use super::conversation::{Conversation, Opened};
+use super::judging::{Ended, Judge, Judged};
 use super::pairing::Pairing;
 use super::record::{ConnectionRecord, Identity};
 use crate::decode::segment::Endpoint;
-use crate::diagnosis::stack::Recogniser;
 use crate::limits::Limits;
 use crate::moment::Moment;
 use crate::tls::shape::Score;
 use crate::verdict::teardown::Observed;
-use crate::verdict::vantage::Vantage;
 use crate::verdict::verdict::{Cause, Kind};
 use foldhash::quality::RandomState;
 use std::collections::{BTreeSet, HashSet, VecDeque};
@@ -32,29 +31,23 @@ pub(super) enum Event {
         at: Moment,
     },
     /// Nothing more will be seen of a connection that is a WebSocket, or may have failed to become one.
-    Ended {
-        conversation: Box<Conversation>,
-        observed: Observed,
-        /// The capture dropped packets while it ended.
-        dropped: bool,
-        /// It has not ended, but its peer has not answered for long: judged as if the capture ended here.
-        is_early: bool,
-        /// Names of its VLANs and tunnels.
-        encapsulation: Vec<String>,
-    },
+    Ended(Ended),
+    /// The same, judged ahead.
+    Judged(Judged),
 }
 
 impl Event {
     /// `conversation` has ended.
     pub(super) fn ended(conversation: Conversation, observed: Observed, dropped: bool) -> Event {
         let (conversation, encapsulation) = (Box::new(conversation), Vec::new());
-        Event::Ended { conversation, observed, dropped, is_early: false, encapsulation }
+        Event::Ended(Ended { conversation, observed, dropped, is_early: false, encapsulation })
     }
 
     /// The peer of `conversation` is taken for dead.
     pub(super) fn given_up(conversation: Conversation, dropped: bool) -> Event {
         let (conversation, encapsulation) = (Box::new(conversation), Vec::new());
-        Event::Ended { conversation, observed: Observed::Whole, dropped, is_early: true, encapsulation }
+        let observed = Observed::Whole;
+        Event::Ended(Ended { conversation, observed, dropped, is_early: true, encapsulation })
     }
 }
 
@@ -83,7 +76,7 @@ pub enum Settled {
 #[derive(Debug)]
 pub struct Settler {
     limits: Limits,
-    vantage: Option<Vantage>,
+    judge: Judge,
     ws_ports: Vec<u16>,
     /// Encrypted connections that look like a WebSocket are listed.
     encrypted: bool,
@@ -92,7 +85,6 @@ pub struct Settler {
     /// Servers that carried one.
     servers: HashSet<Endpoint, RandomState>,
     pairing: Pairing,
-    recogniser: Recogniser,
     settled: VecDeque<Settled>,
     /// Connections that were reported before they ended.
     given_up: BTreeSet<Identity>,
@@ -106,19 +98,24 @@ impl Settler {
     pub(super) fn new(options: &Options) -> Self {
         Settler {
             limits: options.limits.clone(),
-            vantage: options.vantage,
+            judge: Judge::new(options.limits.clone(), options.vantage),
             ws_ports: options.ws_ports.clone(),
             encrypted: options.encrypted,
             candidates: VecDeque::new(),
             servers: HashSet::default(),
             pairing: Pairing::default(),
-            recogniser: Recogniser::default(),
             settled: VecDeque::new(),
             given_up: BTreeSet::new(),
             other_connections: 0,
             opened: 0,
             ended: 0,
         }
+    }
+
+    /// What judges as this settler does, on another thread perhaps.
+    #[must_use]
+    pub fn judge(&self) -> Judge {
+        self.judge.another()
     }
 
     /// Takes what following packets has yielded next.
@@ -134,15 +131,11 @@ impl Settler {
                     self.pairing.begin(key);
                 }
             }
-            Event::Ended { conversation, observed, dropped, is_early, encapsulation } => {
-                let is_websocket = conversation.is_websocket();
-                if !is_early {
-                    self.judge(conversation, observed, dropped, encapsulation);
-                } else if is_websocket {
-                    let record = self.record(conversation, observed, dropped, encapsulation);
-                    self.give_up(record);
-                }
+            Event::Ended(ended) => {
+                let judged = self.judge.judge(ended);
+                self.take_judged(judged);
             }
+            Event::Judged(judged) => self.take_judged(judged),
             Event::Revived { serial, at } => {
                 let revived: Vec<Identity> = self.given_up.range(Identity::all_of(serial)).copied().collect();
                 for identity in revived {
@@ -153,19 +146,6 @@ impl Settler {
         }
     }
 
-    fn record(
-        &mut self,
-        conversation: Box<Conversation>,
-        observed: Observed,
-        dropped: bool,
-        encapsulation: Vec<String>,
-    ) -> Box<ConnectionRecord> {
-        let (vantage, recogniser) = (self.vantage, &mut self.recogniser);
-        let mut record = conversation.finish(observed, dropped, vantage, recogniser, &self.limits);
-        record.encapsulation_names = encapsulation;
-        record
-    }
-
     /// Reports a connection whose peer is dead before it ends.
     fn give_up(&mut self, record: Box<ConnectionRecord>) {
         if record.verdict.kind == Kind::Abnormal(Cause::Timeout) {
@@ -174,20 +154,15 @@ impl Settler {
         }
     }
 
-    fn judge(
-        &mut self,
-        conversation: Box<Conversation>,
-        observed: Observed,
-        dropped: bool,
-        encapsulation: Vec<String>,
-    ) {
-        let is_websocket = conversation.is_websocket();
-        let server = conversation.server();
+    fn take_judged(&mut self, judged: Judged) {
+        let Judged { record, is_early, is_websocket, is_hidden, key } = judged;
+        let server = record.server;
         let is_named = self.ws_ports.contains(&server.port);
-        let is_hidden = conversation.is_opaque();
-        let key = conversation.key();
-        let record = self.record(conversation, observed, dropped, encapsulation);
-        if is_websocket {
+        if is_early {
+            if is_websocket {
+                self.give_up(record);
+            }
+        } else if is_websocket {
             self.ended += 1;
             match key {
                 Some(key) => {

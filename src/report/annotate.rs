@@ -116,7 +116,7 @@ impl Annotations {
         names
     }
 
-    fn on_each(&mut self, packets: &[PacketRef], text: &str) {
+    fn on_each(&mut self, packets: &[PacketRef<'_>], text: &str) {
         packets.iter().for_each(|packet| self.comment(packet.packet, text));
     }
 

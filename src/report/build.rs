@@ -75,7 +75,11 @@ pub fn connection<'a>(id: u64, record: &'a ConnectionRecord, context: Context<'a
             at: end.map(|end| end.at.at),
             packet: end.map(|end| end.at.packet),
         },
-        verdict: model::Verdict { probable: record.probable.as_deref().map(probable::of), ..verdict(record) },
+        verdict: model::Verdict {
+            why: Cow::Owned(record.why()),
+            probable: record.probable.as_deref().map(probable::of),
+            ..verdict(record)
+        },
         vantage: endpoints::vantage(record),
         endpoints: sides(PerSide::from_fn(|side| endpoints::of(record, side, context))),
         traffic: sides(PerSide::from_fn(|side| traffic(record, side))),
@@ -87,6 +91,52 @@ pub fn connection<'a>(id: u64, record: &'a ConnectionRecord, context: Context<'a
         numbers::name_files(&mut built, 0);
     }
     built
+}
+
+/// How a connection ended: what is counted of one that is not shown.
+#[derive(Clone, Copy, Debug)]
+pub struct Outline<'a> {
+    /// Its verdict.
+    pub verdict: &'a model::Verdict<'a>,
+    /// [`model::Teardown::kind`].
+    pub teardown: &'a str,
+    /// [`model::Handshake::seen`].
+    pub handshake: &'a str,
+    /// [`model::Handshake::status`].
+    pub status: Option<u16>,
+}
+
+impl<'a> Outline<'a> {
+    /// Of `record`, whose verdict this is.
+    #[must_use]
+    pub fn of(record: &ConnectionRecord, verdict: &'a model::Verdict<'a>) -> Self {
+        let status = record.handshake.response.as_ref().map(|response| response.status);
+        Outline { verdict, teardown: teardown_kind(record), handshake: handshake_seen(record), status }
+    }
+}
+
+impl<'a> From<&'a model::Connection<'_>> for Outline<'a> {
+    fn from(connection: &'a model::Connection<'_>) -> Self {
+        Outline {
+            verdict: &connection.verdict,
+            teardown: &connection.teardown.kind,
+            handshake: &connection.handshake.seen,
+            status: connection.handshake.status,
+        }
+    }
+}
+
+fn teardown_kind(record: &ConnectionRecord) -> &'static str {
+    record.teardown.tcp_end().map_or("none", |end| end_name(&end))
+}
+
+fn handshake_seen(record: &ConnectionRecord) -> &'static str {
+    match (&record.handshake.request, &record.handshake.response) {
+        (Some(_), Some(_)) => "both",
+        (Some(_), None) => "request",
+        (None, Some(_)) => "response",
+        (None, None) => "none",
+    }
 }
 
 fn traffic(record: &ConnectionRecord, side: Side) -> model::Traffic {
@@ -125,7 +175,10 @@ pub fn input(info: &InputInfo) -> model::Input {
     }
 }
 
-fn verdict(record: &ConnectionRecord) -> model::Verdict<'static> {
+/// Builds the report's verdict on `record`, without its reason and without an opinion on what is encrypted: as far as it
+/// is counted.
+#[must_use]
+pub fn verdict(record: &ConnectionRecord) -> model::Verdict<'static> {
     let verdict = &record.verdict;
     let (code, cause, blind) = match verdict.kind {
         Kind::Coded(code) => (code.map(|code| code.0), None, None),
@@ -141,7 +194,7 @@ fn verdict(record: &ConnectionRecord) -> model::Verdict<'static> {
         closed_by: verdict.closed_by.map(|by| by.name().into()),
         blind: blind.map(Cow::Borrowed),
         clean: verdict.clean,
-        why: Cow::Owned(record.why()),
+        why: Cow::Borrowed(""),
         probable: None,
     }
 }
@@ -177,12 +230,6 @@ fn close<'a>(
 
 fn handshake<'a>(record: &'a ConnectionRecord, context: Context<'_>) -> model::Handshake<'a> {
     let (request, response) = (record.handshake.request.as_ref(), record.handshake.response.as_ref());
-    let seen = match (request, response) {
-        (Some(_), Some(_)) => "both",
-        (Some(_), None) => "request",
-        (None, Some(_)) => "response",
-        (None, None) => "none",
-    };
     let value = |bytes: Option<&'a [u8]>| -> (Option<Cow<'a, str>>, Option<Cow<'a, str>>) {
         match bytes {
             Some(_) if context.redact => (Some(REDACTED.into()), None),
@@ -206,7 +253,7 @@ fn handshake<'a>(record: &'a ConnectionRecord, context: Context<'_>) -> model::H
     let (subprotocol, subprotocol_base64) =
         value(response.and_then(|response| response.subprotocol.as_deref()));
     model::Handshake {
-        seen: seen.into(),
+        seen: handshake_seen(record).into(),
         status: response.map(|response| response.status),
         // Of HTTP/2 with a hole a header field may be unknown.
         method: request.filter(|it| !it.method.is_empty()).map(|request| text(&request.method).0),

@@ -115,7 +115,7 @@ columns! {
     "server_messages" Integer "traffic.server.messages": |c| c.traffic.server.messages;
     "server_payload_bytes" Integer "traffic.server.payload_bytes": |c| c.traffic.server.payload_bytes;
     "server_ping_round_trip_s" Real "traffic.server.ping_round_trip_s": |c| round_trip(&c.traffic.server);
-    "diagnosis" Text "diagnosis[].id": |c| owned(c.diagnosis.iter().map(|it| it.id.as_str()).collect::<Vec<_>>().join(", "));
+    "diagnosis" Text "diagnosis[].id": |c| owned(c.diagnosis.iter().map(|it| it.id.as_ref()).collect::<Vec<_>>().join(", "));
     "anomalies" Text "anomalies": |c| list(&c.anomalies);
 }
 

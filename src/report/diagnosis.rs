@@ -9,20 +9,21 @@ use crate::limits::Limits;
 use crate::moment::Moment;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 
 /// One cause of a connection's end, by its own packets.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Diagnosis {
+pub struct Diagnosis<'a> {
     /// What it says: `idle-limit`, `ping-unanswered`, ...
-    pub id: String,
+    pub id: Cow<'a, str>,
     /// `certain`, `likely` or `possible`.
-    pub confidence: String,
+    pub confidence: Cow<'a, str>,
     /// What was seen, in one sentence.
     pub text: String,
     /// What to do about it; null where nothing is wrong.
     pub advice: Option<String>,
     /// The packets that show it.
-    pub packets: Vec<PacketRef>,
+    pub packets: Vec<PacketRef<'a>>,
 }
 
 /// One cause over the whole capture, and what to do about it.
@@ -41,14 +42,14 @@ pub struct Finding {
     /// The `id`s of those connections, the first few.
     pub connections: Vec<u64>,
     /// Packets that show it, the first few.
-    pub packets: Vec<PacketRef>,
+    pub packets: Vec<PacketRef<'static>>,
 }
 
 /// A packet, by its number in its file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct PacketRef {
+pub struct PacketRef<'a> {
     /// Its input.
-    pub file: String,
+    pub file: Cow<'a, str>,
     /// Its number there, as Wireshark's `frame.number`.
     pub packet: u32,
 }
@@ -71,23 +72,32 @@ impl Diagnoser {
 
     /// Diagnoses `record`, listed in the report as number `id`; `None`: it is not listed, yet others may follow from
     /// it.
-    pub fn take(
+    pub fn take<'a>(
         &mut self,
         id: Option<u64>,
         record: &ConnectionRecord,
-        context: Context<'_>,
-    ) -> Vec<Diagnosis> {
+        context: Context<'a>,
+    ) -> Vec<Diagnosis<'a>> {
+        let shown = |one: finding::Diagnosis| Diagnosis {
+            id: one.id.name().into(),
+            confidence: one.confidence.name().into(),
+            text: context.sentence(one.text),
+            advice: one.advice,
+            packets: packets(&one.packets, context).collect(),
+        };
+        self.diagnose(id, record).into_iter().map(shown).collect()
+    }
+
+    /// The same for a connection of which nothing is shown: it is counted, and others may follow from it.
+    pub fn count(&mut self, id: Option<u64>, record: &ConnectionRecord) {
+        self.diagnose(id, record);
+    }
+
+    fn diagnose(&mut self, id: Option<u64>, record: &ConnectionRecord) -> Vec<finding::Diagnosis> {
         let facts = record.facts();
         let found = diagnose(&facts, &self.limits);
         self.last = self.survey.add(id, &facts, &found);
-        let shown = |one: finding::Diagnosis| Diagnosis {
-            id: one.id.name().to_owned(),
-            confidence: one.confidence.name().to_owned(),
-            text: context.sentence(one.text),
-            advice: one.advice,
-            packets: packets(&one.packets, context),
-        };
-        found.into_iter().map(shown).collect()
+        found
     }
 
     /// What the connection taken last was counted for, if it was listed.
@@ -110,7 +120,7 @@ impl Diagnoser {
             advice: one.advice,
             count: one.count,
             connections: one.connections,
-            packets: packets(&one.packets, context),
+            packets: packets(&one.packets, context).map(PacketRef::owned).collect(),
         };
         self.survey.findings().into_iter().map(shown).collect()
     }
@@ -122,9 +132,12 @@ impl Diagnoser {
     }
 }
 
-fn packets(moments: &[Moment], context: Context<'_>) -> Vec<PacketRef> {
-    moments
-        .iter()
-        .map(|at| PacketRef { file: context.file(at.file).into_owned(), packet: at.packet })
-        .collect()
+impl PacketRef<'_> {
+    fn owned(self) -> PacketRef<'static> {
+        PacketRef { file: Cow::Owned(self.file.into_owned()), packet: self.packet }
+    }
+}
+
+fn packets<'a>(moments: &[Moment], context: Context<'a>) -> impl Iterator<Item = PacketRef<'a>> {
+    moments.iter().map(move |at| PacketRef { file: context.file(at.file), packet: at.packet })
 }

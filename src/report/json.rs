@@ -1,10 +1,12 @@
 //! `--format json`: one document, written as the connections come.
 
+mod compact;
+
 use super::escape;
 use super::model::{Connection, Generator, Input, SCHEMA, Summary};
 use crate::anomaly::AnomalyCounts;
 use serde::Serialize;
-use serde_json::ser::{Formatter, Serializer};
+use serde_json::ser::Formatter;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
@@ -20,12 +22,12 @@ pub fn anomalies(counts: &AnomalyCounts) -> BTreeMap<String, u64> {
     counts.iter().map(|(anomaly, count)| (anomaly.name().to_owned(), count)).collect()
 }
 
-/// Writes `value` as JSON without any character that a terminal would act on or that could deceive a reader.
+/// Appends `value` to `out` as JSON without any character that a terminal would act on or that could deceive a reader.
 ///
 /// # Errors
-/// The output can't be written.
-pub fn to_writer<W: Write>(out: W, value: &(impl Serialize + ?Sized)) -> io::Result<()> {
-    value.serialize(&mut Serializer::with_formatter(out, Harmless)).map_err(io::Error::from)
+/// `value` can't be written as JSON; none of the report's types is such.
+pub(super) fn append(out: &mut Vec<u8>, value: &(impl Serialize + ?Sized)) -> io::Result<()> {
+    compact::append(out, value).map_err(io::Error::from)
 }
 
 /// `serde_json` escapes what JSON asks for. C1 controls and bidirectional overrides are legal in JSON, and still reach
@@ -57,8 +59,8 @@ impl Formatter for Harmless {
 pub struct JsonWriter<W: Write> {
     out: W,
     empty: bool,
-    /// One connection's text, so that the output sees one write and not one a field.
-    line: Vec<u8>,
+    /// What is written next, so that the output sees one write and not one a field.
+    text: Vec<u8>,
 }
 
 impl<W: Write> JsonWriter<W> {
@@ -66,11 +68,13 @@ impl<W: Write> JsonWriter<W> {
     ///
     /// # Errors
     /// The output can't be written.
-    pub fn begin(mut out: W) -> io::Result<Self> {
-        write!(out, "{{\n  \"schema\": {:?},\n  \"generator\": ", SCHEMA)?;
-        to_writer(&mut out, &generator())?;
-        write!(out, ",\n  \"connections\": [")?;
-        Ok(JsonWriter { out, empty: true, line: Vec::new() })
+    pub fn begin(out: W) -> io::Result<Self> {
+        let mut writer = JsonWriter { out, empty: true, text: Vec::new() };
+        writer.member("{\n  \"schema\": ", SCHEMA)?;
+        writer.member(",\n  \"generator\": ", &generator())?;
+        writer.text.extend_from_slice(b",\n  \"connections\": [");
+        writer.write()?;
+        Ok(writer)
     }
 
     /// Adds a connection.
@@ -78,11 +82,9 @@ impl<W: Write> JsonWriter<W> {
     /// # Errors
     /// The output can't be written.
     pub fn connection(&mut self, connection: &Connection<'_>) -> io::Result<()> {
-        self.line.clear();
-        self.line.extend_from_slice(if self.empty { b"\n    " } else { b",\n    " });
+        self.member(if self.empty { "\n    " } else { ",\n    " }, connection)?;
         self.empty = false;
-        to_writer(&mut self.line, connection)?;
-        self.out.write_all(&self.line)
+        self.write()
     }
 
     /// Ends the document.
@@ -90,14 +92,24 @@ impl<W: Write> JsonWriter<W> {
     /// # Errors
     /// The output can't be written.
     pub fn finish(&mut self, inputs: &[Input], summary: &Summary, counts: &AnomalyCounts) -> io::Result<()> {
-        write!(self.out, "{}],\n  \"inputs\": ", if self.empty { "" } else { "\n  " })?;
-        to_writer(&mut self.out, inputs)?;
-        write!(self.out, ",\n  \"summary\": ")?;
-        to_writer(&mut self.out, summary)?;
-        write!(self.out, ",\n  \"anomalies\": ")?;
-        to_writer(&mut self.out, &anomalies(counts))?;
-        self.out.write_all(b"\n}\n")?;
+        self.text.extend_from_slice(if self.empty { b"" } else { b"\n  " });
+        self.member("],\n  \"inputs\": ", inputs)?;
+        self.member(",\n  \"summary\": ", summary)?;
+        self.member(",\n  \"anomalies\": ", &anomalies(counts))?;
+        self.text.extend_from_slice(b"\n}\n");
+        self.write()?;
         self.out.flush()
+    }
+
+    fn member(&mut self, before: &str, value: &(impl Serialize + ?Sized)) -> io::Result<()> {
+        self.text.extend_from_slice(before.as_bytes());
+        append(&mut self.text, value)
+    }
+
+    fn write(&mut self) -> io::Result<()> {
+        let written = self.out.write_all(&self.text);
+        self.text.clear();
+        written
     }
 }
 
@@ -109,14 +121,14 @@ mod tests {
     fn json_holds_no_character_that_a_terminal_acts_on_and_reads_back_the_same() {
         let hostile = "a\u{9b}31m\u{7f}\u{202e}\u{e0041}\u{1b}\"\\ grüße 日本";
         let mut out = Vec::new();
-        to_writer(&mut out, hostile).unwrap();
+        append(&mut out, hostile).unwrap();
         let text = String::from_utf8(out).unwrap();
         assert!(text.chars().all(escape::is_harmless), "{text}");
         assert!(text.contains("grüße 日本"));
         assert_eq!(serde_json::from_str::<String>(&text).unwrap(), hostile);
         // Names of members too: `wsclose merge` takes them from whatever reports it is given.
         let mut out = Vec::new();
-        to_writer(&mut out, &BTreeMap::from([(hostile, 1)])).unwrap();
+        append(&mut out, &BTreeMap::from([(hostile, 1)])).unwrap();
         assert!(String::from_utf8(out).unwrap().chars().all(escape::is_harmless));
     }
 }

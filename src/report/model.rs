@@ -147,16 +147,16 @@ pub struct Connection<'a> {
     /// How it ended.
     pub verdict: Verdict<'a>,
     /// Where the capture was taken.
-    pub vantage: Vantage,
+    pub vantage: Vantage<'a>,
     /// The code that each application was given.
-    pub endpoints: Sides<Endpoint>,
+    pub endpoints: Sides<Endpoint<'a>>,
     /// What each side sent.
     pub traffic: Sides<Traffic>,
     /// The packets that prove it, in order.
     pub evidence: Vec<Evidence<'a>>,
     /// The causes of its end that its own packets show, the strongest first.
     #[serde(default)]
-    pub diagnosis: Vec<Diagnosis>,
+    pub diagnosis: Vec<Diagnosis<'a>>,
     /// Its oddities.
     pub anomalies: Vec<Cow<'a, str>>,
 }
@@ -355,44 +355,44 @@ pub struct Probable<'a> {
 
 /// Where the capture was taken.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Vantage {
+pub struct Vantage<'a> {
     /// `client`, `server`, `middle` or `unknown`.
-    pub at: String,
+    pub at: Cow<'a, str>,
     /// What speaks for it.
-    pub why: String,
+    pub why: Cow<'a, str>,
 }
 
 /// The code that the application at one end was given, by RFC 6455 §7.1.5.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Endpoint {
+pub struct Endpoint<'a> {
     /// The code; null where it can't be told.
     pub code: Option<u16>,
     /// `certain`, `likely`, `ambiguous` or `unknown`.
-    pub certainty: String,
+    pub certainty: Cow<'a, str>,
     /// The one other possible code, where it is `ambiguous`.
     pub alternatives: Vec<u16>,
     /// The connection closed after a complete closing handshake, as this end saw it.
     pub was_clean: bool,
     /// The reason in one sentence.
-    pub why: String,
+    pub why: Cow<'a, str>,
     /// What this end's library says instead, where the library is recognised and known to differ.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub reported_as: Option<ReportedAs>,
+    pub reported_as: Option<ReportedAs<'a>>,
 }
 
 /// What a library says instead of the code of RFC 6455.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct ReportedAs {
+pub struct ReportedAs<'a> {
     /// The code.
     pub code: Option<u16>,
     /// As for the endpoint.
-    pub certainty: String,
+    pub certainty: Cow<'a, str>,
     /// As for the endpoint.
     pub alternatives: Vec<u16>,
     /// The library.
-    pub library: String,
+    pub library: Cow<'a, str>,
     /// What it was recognised by.
-    pub recognised_by: String,
+    pub recognised_by: Cow<'a, str>,
 }
 
 /// What one side sent.

@@ -1,6 +1,6 @@
 //! `--format ndjson`: one object a line, each written whole and flushed.
 
-use super::json::{anomalies, generator, to_writer};
+use super::json::{anomalies, append, generator};
 use super::model::{Connection, Input, Line, SCHEMA, Summary};
 use crate::anomaly::AnomalyCounts;
 use std::io::{self, Write};
@@ -9,6 +9,7 @@ use std::io::{self, Write};
 #[derive(Debug)]
 pub struct NdjsonWriter<W: Write> {
     out: W,
+    text: Vec<u8>,
 }
 
 impl<W: Write> NdjsonWriter<W> {
@@ -17,7 +18,7 @@ impl<W: Write> NdjsonWriter<W> {
     /// # Errors
     /// The output can't be written.
     pub fn begin(out: W, inputs: Vec<Input>) -> io::Result<Self> {
-        let mut writer = NdjsonWriter { out };
+        let mut writer = NdjsonWriter { out, text: Vec::new() };
         writer.begin_again(inputs)?;
         Ok(writer)
     }
@@ -55,10 +56,10 @@ impl<W: Write> NdjsonWriter<W> {
     }
 
     fn line(&mut self, line: &Line<'_>) -> io::Result<()> {
-        let mut text = Vec::new();
-        to_writer(&mut text, line)?;
-        text.push(b'\n');
-        self.out.write_all(&text)?;
+        self.text.clear();
+        append(&mut self.text, line)?;
+        self.text.push(b'\n');
+        self.out.write_all(&self.text)?;
         self.out.flush()
     }
 }

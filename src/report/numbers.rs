@@ -75,8 +75,8 @@ pub fn with_files(text: &str, before: usize) -> String {
 pub fn name_files(connection: &mut Connection<'_>, before: usize) {
     connection.verdict.why = Cow::Owned(with_files(&connection.verdict.why, before));
     let ends = [&mut connection.endpoints.client, &mut connection.endpoints.server];
-    ends.into_iter().for_each(|end| end.why = with_files(&end.why, before));
-    connection.vantage.why = with_files(&connection.vantage.why, before);
+    ends.into_iter().for_each(|end| end.why = with_files(&end.why, before).into());
+    connection.vantage.why = with_files(&connection.vantage.why, before).into();
     connection.diagnosis.iter_mut().for_each(|one| one.text = with_files(&one.text, before));
 }
 

@@ -4,6 +4,7 @@ use super::escape::terminal;
 use super::model::{Connection, Input, Line, SCHEMA, Summary};
 use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io::BufRead;
@@ -106,19 +107,21 @@ fn plain_words(connection: &mut Connection<'static>) {
     let Connection { verdict, endpoints, evidence, .. } = connection;
     let may = [&mut verdict.cause, &mut verdict.closed_by, &mut verdict.blind];
     let words = [&mut verdict.label, &mut verdict.kind].into_iter().chain(may.into_iter().flatten());
-    words.chain(evidence.iter_mut().map(|packet| &mut packet.from)).for_each(|word| {
-        if !is_plain(word) {
-            *word = terminal(word).into();
-        }
-    });
+    words.chain(evidence.iter_mut().map(|packet| &mut packet.from)).for_each(plain);
     for end in [&mut endpoints.client, &mut endpoints.server] {
         let library = end.reported_as.iter_mut().map(|said| &mut said.certainty);
-        std::iter::once(&mut end.certainty).chain(library).for_each(plain_word);
+        std::iter::once(&mut end.certainty).chain(library).for_each(plain);
     }
 }
 
 fn plain_times(input: &mut Input) {
     input.first_packet_at.iter_mut().chain(&mut input.last_packet_at).for_each(plain_word);
+}
+
+fn plain(word: &mut Cow<'static, str>) {
+    if !is_plain(word) {
+        *word = terminal(word).into();
+    }
 }
 
 fn plain_word(word: &mut String) {

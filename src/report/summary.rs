@@ -1,16 +1,15 @@
 //! Totals over the connections of a report.
 
 use super::diagnosis::Finding;
-use super::model::{Connection, Summary, Verdict};
+use super::model::{Summary, Verdict};
 use super::numbers::{renamed, with_files};
 use crate::analyzer::record::{Beside, ConnectionRecord};
 use crate::analyzer::track::Track;
 use std::collections::BTreeMap;
 
 impl Summary {
-    /// Counts `connection` in.
-    pub fn count(&mut self, connection: &Connection<'_>) {
-        let verdict = &connection.verdict;
+    /// Counts a connection with this verdict in.
+    pub fn count(&mut self, verdict: &Verdict<'_>) {
         self.connections += 1;
         increment(&mut self.by_kind, &verdict.kind);
         increment(&mut self.by_label, &verdict.label);

@@ -29,6 +29,7 @@ pub(super) mod words;
 
 pub use words::{counted, untold};
 
+use super::build::Outline;
 use super::model::{Address, Connection, Input, Summary, Verdict};
 use crate::anomaly::AnomalyCounts;
 use crate::moment::Moment;
@@ -73,13 +74,13 @@ impl TextReport {
     }
 
     /// Counts a connection that is not to be listed.
-    pub fn count(&mut self, connection: &Connection<'_>) {
-        self.tally.count(connection);
+    pub fn count(&mut self, outline: Outline<'_>) {
+        self.tally.count(outline);
     }
 
     /// Adds a connection.
     pub fn add(&mut self, connection: &Connection<'_>) {
-        self.tally.count(connection);
+        self.tally.count(connection.into());
         self.rows.push(self.row(connection));
     }
 
@@ -88,7 +89,7 @@ impl TextReport {
     /// # Errors
     /// The output can't be written.
     pub fn write_line(&mut self, out: &mut impl Write, connection: &Connection<'_>) -> io::Result<()> {
-        self.tally.count(connection);
+        self.tally.count(connection.into());
         let row = self.row(connection);
         writeln!(out, "{}", row.line(&connection.ended_at.to_rfc3339(), self.style.color))?;
         write_details(out, &row)?;

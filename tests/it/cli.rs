@@ -704,6 +704,41 @@ fn the_report_is_the_same_on_one_thread_and_on_two() {
     }
 }
 
+/// So many connections that a plain file of them, too, is read by a thread of its own.
+fn capture_of_many_blocks() -> Vec<u8> {
+    let packets = (0..3_000_u16).flat_map(|number| {
+        let client = format!("10.77.1.2:{}", 10_000 + number);
+        let mut conn = Conversation::between(&client, "10.77.2.2:9001");
+        conn.wait(Duration::from_millis(number.into())).connect().upgrade("/ws");
+        let code = if number % 3 == 0 { 1000 } else { 1001 };
+        conn.server_sends(&wire::close(Side::Server, code, "bye")).client_acks();
+        conn.fin(Side::Server).fin(Side::Client).acks(Side::Server);
+        conn.packets()
+    });
+    pcap(&packets.collect::<Vec<_>>())
+}
+
+#[test]
+fn a_thread_that_reads_ahead_changes_no_byte_of_the_report() {
+    let capture = capture_of_many_blocks();
+    assert!(capture.len() > 40 * (64 << 10), "{} bytes", capture.len());
+    let folder = Folder::new();
+    let plain = folder.with("many.pcap", &capture);
+    let mut zipped = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    zipped.write_all(&capture).unwrap();
+    let zipped = folder.with("many.pcap.gz", &zipped.finish().unwrap());
+    for input in [plain.as_str(), &zipped, "-"] {
+        let report = |threads: &str| {
+            let stdin = std::fs::File::open(&plain).unwrap();
+            let arguments = ["analyze", "--threads", threads, "--format", "ndjson", input];
+            stdout(&program().args(arguments).stdin(stdin).output().expect("wsclose runs"))
+        };
+        let one = report("1");
+        assert_eq!(one.lines().count(), 3_002, "{input}");
+        assert!(one == report("2") && one == report("3"), "{input}");
+    }
+}
+
 #[test]
 fn two_legs_of_one_websocket_are_said_to_be_one() {
     let captures = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/captures/nginx-idle");

@@ -29,7 +29,7 @@ struct Outcome {
 impl Outcome {
     /// The ids of the connections' own diagnoses.
     fn ids(&self) -> Vec<&str> {
-        self.connections.iter().flat_map(|c| &c.diagnosis).map(|one| one.id.as_str()).collect()
+        self.connections.iter().flat_map(|c| &c.diagnosis).map(|one| one.id.as_ref()).collect()
     }
 
     fn has(&self, id: &str) -> bool {

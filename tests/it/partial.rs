@@ -50,8 +50,9 @@ fn contradiction(part: &Connection<'_>, whole: &Connection<'_>, silences: bool) 
             }
         }
     }
-    let certain =
-        |end: &wsclose::report::model::Endpoint| (end.certainty == "certain").then_some(end.code).flatten();
+    let certain = |end: &wsclose::report::model::Endpoint<'_>| {
+        (end.certainty == "certain").then_some(end.code).flatten()
+    };
     let ends = [
         (&part.endpoints.client, &whole.endpoints.client),
         (&part.endpoints.server, &whole.endpoints.server),

@@ -126,7 +126,7 @@ pub(crate) fn assert_claims_nothing(connection: &Connection<'_>) {
     assert!(matches!(&*verdict.kind, "unknown" | "open"), "{verdict:?}");
     assert_eq!(verdict.code, None);
     for endpoint in [&connection.endpoints.client, &connection.endpoints.server] {
-        assert_eq!((endpoint.code, endpoint.certainty.as_str()), (None, "unknown"), "{verdict:?}");
+        assert_eq!((endpoint.code, endpoint.certainty.as_ref()), (None, "unknown"), "{verdict:?}");
     }
 }
 

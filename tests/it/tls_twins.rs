@@ -87,7 +87,7 @@ fn every_twin_gets_the_verdict_of_its_recording_in_the_clear() {
 }
 
 /// The codes that an application may have been told, its library's ways included.
-fn codes(end: &Endpoint) -> BTreeSet<u16> {
+fn codes(end: &Endpoint<'_>) -> BTreeSet<u16> {
     let (code, others) = match &end.reported_as {
         Some(said) => (said.code, &said.alternatives),
         None => (end.code, &end.alternatives),

@@ -100,7 +100,7 @@ fn take(
 ) {
     let id = found.connections + 1;
     let mut connection = build::connection(id, record, context);
-    let is_listed = selection.lists(record, &connection);
+    let is_listed = selection.lists(record, &connection.verdict);
     connection.diagnosis = diagnoser.take(is_listed.then_some(id), record, context);
     if is_listed {
         found.connections = id;

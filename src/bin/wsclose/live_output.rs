@@ -129,7 +129,7 @@ impl LiveOutput {
         #[cfg(feature = "top")]
         let figures = &mut self.figures;
         self.output.take_with(record, |connection| {
-            so_far.count(connection);
+            so_far.count(connection.into());
             #[cfg(feature = "metrics")]
             if let Some(metrics) = metrics {
                 metrics.count(connection);

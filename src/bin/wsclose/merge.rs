@@ -35,7 +35,7 @@ pub(crate) fn run(args: &MergeArgs) -> Result<ExitCode> {
             if before.revised.contains(&connection.id) {
                 return Ok(());
             }
-            summary.count(&connection);
+            summary.count(&connection.verdict);
             connection.id = summary.connections;
             let front = connection.front_leg.filter(|id| !before.revised.contains(id));
             connection.front_leg = front.map(|id| renumbered(id, first_id, before));

@@ -3,7 +3,7 @@
 use crate::args::{AnalyzeArgs, CommonArgs, Format};
 use crate::keys::KeyLogs;
 use crate::output::{Output, Selection, Totals, is_read_on_terminal};
-use crate::read_ahead::for_each_block;
+use crate::read_ahead::{for_each_block, is_of_files};
 use crate::reporter::{HandOver, Reporter, hand_over};
 use anyhow::{Result, bail};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -48,7 +48,8 @@ pub(crate) fn run(args: &AnalyzeArgs) -> Result<ExitCode> {
     let (mut follower, settler) = halves(options);
     let mut reporter = Reporter { settler, output: Output::open(&args.common, selection, &source.infos())? };
     let mut read = Ok(());
-    reporter.serve(threads, |to| {
+    let at_once = !is_of_files(&source);
+    reporter.serve(threads, at_once, |to| {
         read = read_all(args, &mut source, &mut follower, to);
         match &read {
             Err(error) if is_output_error(error) => return std::mem::replace(&mut read, Ok(())),

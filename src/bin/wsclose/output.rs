@@ -11,13 +11,13 @@ use wsclose::analyzer::record::ConnectionRecord;
 use wsclose::anomaly::{Anomaly, AnomalyCounts};
 use wsclose::capture::InputInfo;
 use wsclose::limits::Limits;
-use wsclose::report::build::{self, Context};
+use wsclose::report::build::{self, Context, Outline};
 use wsclose::report::csv::CsvWriter;
 use wsclose::report::diagnosis::Diagnoser;
 use wsclose::report::filter::Selector;
 use wsclose::report::html::HtmlReport;
 use wsclose::report::json::JsonWriter;
-use wsclose::report::model::{Connection, Input, Summary};
+use wsclose::report::model::{Connection, Input, Summary, Verdict};
 use wsclose::report::ndjson::NdjsonWriter;
 #[cfg(feature = "parquet")]
 use wsclose::report::parquet::ParquetWriter;
@@ -52,8 +52,7 @@ impl Selection {
         by_time || !self.only.is_empty() || !self.closed_by.is_empty()
     }
 
-    pub(crate) fn lists(&self, record: &ConnectionRecord, connection: &Connection<'_>) -> bool {
-        let verdict = &connection.verdict;
+    pub(crate) fn lists(&self, record: &ConnectionRecord, verdict: &Verdict<'_>) -> bool {
         let by = verdict.closed_by.as_deref().unwrap_or_default();
         let ended = record.teardown.tcp_end().map_or(record.last, |end| end.at);
         (self.only.is_empty() || self.only.iter().any(|selector| selector.matches(verdict)))
@@ -62,8 +61,8 @@ impl Selection {
             && self.until.is_none_or(|until| record.opened.at < until)
     }
 
-    fn fails(&self, connection: &Connection<'_>) -> bool {
-        self.fail_on.iter().any(|selector| selector.matches(&connection.verdict))
+    fn fails(&self, verdict: &Verdict<'_>) -> bool {
+        self.fail_on.iter().any(|selector| selector.matches(verdict))
     }
 }
 
@@ -84,7 +83,7 @@ impl Writer {
     /// Counts a connection that is not listed, where the format counts by itself.
     fn count(&mut self, connection: &Connection<'_>) {
         match self {
-            Writer::Text(report, _) => report.count(connection),
+            Writer::Text(report, _) => report.count(connection.into()),
             Writer::Html(report, _) => report.count(connection),
             _ => {}
         }
@@ -224,6 +223,10 @@ impl Output {
 
     /// Writes a connection, if it is to be listed; says whether it was.
     pub(crate) fn take(&mut self, record: &ConnectionRecord) -> io::Result<bool> {
+        // The page's charts are of more than its end.
+        if self.only_totals && !matches!(self.writer, Writer::Html(..)) {
+            return Ok(self.count(record));
+        }
         self.take_with(record, |_| {})
     }
 
@@ -233,27 +236,54 @@ impl Output {
         record: &ConnectionRecord,
         look: impl FnOnce(&Connection<'_>),
     ) -> io::Result<bool> {
+        let Some(id) = self.number(record, &build::verdict(record)) else { return Ok(false) };
+        let front_leg = self.front_leg(id, record);
         let context = Context { files: &self.files, redact: self.redact };
-        let mut connection = build::connection(self.next_id, record, context);
-        self.has_failed |= self.selection.fails(&connection);
-        let is_listed = self.selection.lists(record, &connection);
-        connection.diagnosis = self.diagnoser.take(is_listed.then_some(self.next_id), record, context);
-        if is_listed {
-            connection.front_leg = self.legs.front_of(record, self.next_id);
-            self.next_id += 1;
-            self.summary.count(&connection);
-            self.summary.proxied_pairs += u64::from(connection.front_leg.is_some());
-            look(&connection);
-            if self.only_totals {
-                self.writer.count(&connection);
-            } else {
-                self.writer.connection(connection, self.as_they_end)?;
-            }
-            if let Writer::Html(report, _) = &self.writer {
-                self.worst.note(report, self.next_id - 1, record);
-            }
+        let mut connection = build::connection(id, record, context);
+        connection.diagnosis = self.diagnoser.take(Some(id), record, context);
+        connection.front_leg = front_leg;
+        look(&connection);
+        if self.only_totals {
+            self.writer.count(&connection);
+        } else {
+            self.writer.connection(connection, self.as_they_end)?;
         }
-        Ok(is_listed)
+        if let Writer::Html(report, _) = &self.writer {
+            self.worst.note(report, id, record);
+        }
+        Ok(true)
+    }
+
+    /// Counts a connection that is not shown; says whether it is among those to be counted.
+    fn count(&mut self, record: &ConnectionRecord) -> bool {
+        let verdict = build::verdict(record);
+        let Some(id) = self.number(record, &verdict) else { return false };
+        self.diagnoser.count(Some(id), record);
+        self.front_leg(id, record);
+        if let Writer::Text(report, _) = &mut self.writer {
+            report.count(Outline::of(record, &verdict));
+        }
+        true
+    }
+
+    /// Counts a connection in and gives it its number, if it is to be listed.
+    fn number(&mut self, record: &ConnectionRecord, verdict: &Verdict<'_>) -> Option<u64> {
+        self.has_failed |= self.selection.fails(verdict);
+        if !self.selection.lists(record, verdict) {
+            self.diagnoser.count(None, record);
+            return None;
+        }
+        self.summary.count(verdict);
+        let id = self.next_id;
+        self.next_id += 1;
+        Some(id)
+    }
+
+    /// The number of the leg before a proxy, where connection `id` is the one behind it.
+    fn front_leg(&mut self, id: u64, record: &ConnectionRecord) -> Option<u64> {
+        let front_leg = self.legs.front_of(record, id);
+        self.summary.proxied_pairs += u64::from(front_leg.is_some());
+        front_leg
     }
 
     /// Reads `files` again where the format draws packets.

@@ -239,7 +239,7 @@ fn details(connection: &Connection<'_>) -> Markup {
     }
 }
 
-fn told(endpoint: &Endpoint, kind: &str) -> Markup {
+fn told(endpoint: &Endpoint<'_>, kind: &str) -> Markup {
     html! {
         @match endpoint.code {
             Some(code) => { (code) " (" (Shown::new(&endpoint.certainty)) ")" }
@@ -249,7 +249,7 @@ fn told(endpoint: &Endpoint, kind: &str) -> Markup {
     }
 }
 
-fn diagnosis(one: &Diagnosis) -> Markup {
+fn diagnosis(one: &Diagnosis<'_>) -> Markup {
     html! { (Shown::new(&one.text)) @if let Some(advice) = &one.advice { br; strong { "Advice: " } (Shown::new(advice)) } }
 }
 

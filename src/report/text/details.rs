@@ -86,7 +86,7 @@ fn likeness(probable: &Probable<'_>) -> String {
 }
 
 /// `1006 (certain)`, `1001 or 1006 (ambiguous)`; with what its library makes of it.
-fn code(endpoint: &Endpoint, kind: &str) -> String {
+fn code(endpoint: &Endpoint<'_>, kind: &str) -> String {
     let one = |code: Option<u16>, alternatives: &[u16], certainty: &str| match code {
         Some(code) => {
             let codes: Vec<String> = std::iter::once(&code).chain(alternatives).map(u16::to_string).collect();
@@ -105,7 +105,7 @@ fn code(endpoint: &Endpoint, kind: &str) -> String {
 }
 
 /// One cause, with its advice.
-fn cause(diagnosis: &Diagnosis) -> String {
+fn cause(diagnosis: &Diagnosis<'_>) -> String {
     let advice = diagnosis.advice.as_ref().map_or_else(String::new, |advice| format!(". Advice: {advice}"));
     terminal(&format!("{}: {}{advice}", diagnosis.confidence, diagnosis.text))
 }

@@ -2,7 +2,8 @@
 
 use super::paint;
 use super::words::grouped;
-use crate::report::model::{Connection, Verdict};
+use crate::report::build::Outline;
+use crate::report::model::Verdict;
 use crate::websocket::close_code::CloseCode;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -38,10 +39,10 @@ const KINDS: [(&str, &str); 5] = [
 type End<'a> = (&'a str, Option<u16>);
 
 impl Tally {
-    pub(super) fn count(&mut self, connection: &Connection<'_>) {
-        let is_unanswered = connection.handshake.seen == "request";
-        let verdict = &connection.verdict;
-        let end = (connection.teardown.kind.as_ref(), connection.handshake.status);
+    pub(super) fn count(&mut self, outline: Outline<'_>) {
+        let Outline { verdict, teardown, handshake, status } = outline;
+        let is_unanswered = handshake == "request";
+        let end = (teardown, status);
         self.refused += u64::from(verdict.kind == "refused");
         self.unanswered += u64::from(verdict.kind == "open" && is_unanswered);
         *self.place(verdict, end, is_unanswered) += 1;

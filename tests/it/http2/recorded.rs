@@ -338,7 +338,7 @@ fn what_frames_of_http2_ended_is_not_told_in_the_words_of_tcp() {
                 continue;
             }
             let ends = [&found.endpoints.client, &found.endpoints.server];
-            let whys = ends.into_iter().map(|end| end.why.as_str()).chain([found.verdict.why.as_ref()]);
+            let whys = ends.into_iter().map(|end| end.why.as_ref()).chain([found.verdict.why.as_ref()]);
             for text in whys.chain(found.diagnosis.iter().map(|one| one.text.as_str())) {
                 for word in ["closed TCP", "aborted TCP", "dropped TCP", "FIN", "socket", "TCP had not"] {
                     assert!(!text.contains(word), "{}: {text}", path.display());
