@@ -13,7 +13,6 @@ pub mod ladder;
 pub mod ladders;
 pub mod members;
 mod pairing;
-mod prepared;
 pub mod record;
 mod secured;
 mod settling;
@@ -36,7 +35,6 @@ use crate::time::Timestamp;
 use crate::tls::keylog::{KeyLog, Reading};
 use crate::verdict::vantage::Vantage;
 pub use judging::Judge;
-pub use prepared::{Prepared, Preparer};
 use record::ConnectionRecord;
 use settling::Event;
 pub use settling::{Followed, Settled, Settler};
@@ -128,41 +126,6 @@ impl Follower {
                 let bytes = block.packet_bytes(packet);
                 let segment = decoder.decode_common(packet.at, packet.link_type, bytes)?;
                 Some(tracker.locate(segment))
-            }));
-            self.handle_batch(block, packets, &mut batch);
-        }
-    }
-
-    /// What decodes blocks ahead for [`handle_prepared`](Follower::handle_prepared); `None`: it can't be done.
-    #[must_use]
-    pub fn preparer(&self) -> Option<Preparer> {
-        let is_possible = !self.decoder.verifies_checksums();
-        is_possible.then(|| Preparer(self.tracker.table.hasher()))
-    }
-
-    /// Takes all packets of `block`, for which `prepared` was made.
-    pub fn handle_prepared(&mut self, block: &Block, prepared: &Prepared) {
-        if prepared.packets.len() != block.packets.len() {
-            return self.handle_block(block);
-        }
-        for secrets in &block.secrets {
-            self.add_keys(secrets);
-        }
-        let mut batch: Vec<Option<Located<'_>>> = Vec::with_capacity(BATCH);
-        for (packets, outlines) in block.packets.chunks(BATCH).zip(prepared.packets.chunks(BATCH)) {
-            batch.clear();
-            touch_bytes(block, outlines.iter().flatten().map(|(outline, _)| outline.payload_start()));
-            let Follower { decoder, tracker } = self;
-            batch.extend(packets.iter().zip(outlines).map(|(packet, outline)| match outline {
-                Some((outline, hash)) => {
-                    let segment = outline.segment(packet.at, block);
-                    Some(Tracker::located(segment, *hash))
-                }
-                None => {
-                    let bytes = block.packet_bytes(packet);
-                    let segment = decoder.decode_common(packet.at, packet.link_type, bytes)?;
-                    Some(tracker.locate(segment))
-                }
             }));
             self.handle_batch(block, packets, &mut batch);
         }

@@ -110,12 +110,6 @@ impl Tracker {
         Located { segment, hash: self.table.hash(&segment.key), found: None }
     }
 
-    /// A segment whose key has the hash `hash`.
-    #[inline]
-    pub(super) fn located(segment: Segment<'_>, hash: u64) -> Located<'_> {
-        Located { segment, hash, found: None }
-    }
-
     /// Looks the connections of a batch up and reads from all of them what its packets will need.
     pub(super) fn touch(&self, batch: &mut [Option<Located<'_>>]) {
         for located in batch.iter_mut().flatten() {

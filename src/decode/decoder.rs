@@ -107,12 +107,6 @@ impl Decoder {
         Some(self.state.deliver(segment, tags.as_slice()))
     }
 
-    /// Are checksums verified?
-    #[must_use]
-    pub fn verifies_checksums(&self) -> bool {
-        self.state.verify_checksums
-    }
-
     /// What [`Self::decode`] does with packets that [`Self::decode_common`] leaves.
     pub fn decode_generally<'a>(
         &'a mut self,

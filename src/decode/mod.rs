@@ -24,7 +24,6 @@ mod icmp;
 mod link;
 mod tunnel;
 mod fast;
-pub mod outline;
 mod decoder;
 
 #[cfg(test)]

@@ -31,20 +31,7 @@ pub struct FlowTable<T> {
     index: HashTable<u32>,
     slab: Slab<T>,
     free: Vec<u32>,
-    hasher: FlowHasher,
-}
-
-/// The seeded hash of a table's keys: may be asked on another thread than the table's.
-#[derive(Clone, Debug, Default)]
-pub struct FlowHasher(RandomState);
-
-impl FlowHasher {
-    /// The hash of `key`.
-    #[must_use]
-    #[inline]
-    pub fn hash(&self, key: &FlowKey) -> u64 {
-        self.0.hash_one(key)
-    }
+    hasher: RandomState,
 }
 
 /// Slots of a chunk; a power of two.
@@ -102,7 +89,7 @@ impl<T> Default for FlowTable<T> {
             index: HashTable::new(),
             slab: Slab { chunks: Vec::new(), len: 0 },
             free: Vec::new(),
-            hasher: FlowHasher::default(),
+            hasher: RandomState::default(),
         }
     }
 }
@@ -126,13 +113,7 @@ impl<T: Keyed> FlowTable<T> {
     /// The hash of `key`: computed once a packet, used for every look-up.
     #[must_use]
     pub fn hash(&self, key: &FlowKey) -> u64 {
-        self.hasher.hash(key)
-    }
-
-    /// What hashes its keys.
-    #[must_use]
-    pub fn hasher(&self) -> FlowHasher {
-        self.hasher.clone()
+        self.hasher.hash_one(key)
     }
 
     /// The entry of `key`, whose hash is `hash`.
@@ -156,7 +137,7 @@ impl<T: Keyed> FlowTable<T> {
         }
         let (slab, hasher) = (&self.slab, &self.hasher);
         let value_of = |index: &u32| slab.get(*index)?.value.as_ref();
-        let hash_of = |index: &u32| value_of(index).map_or(0, |value| hasher.hash(value.flow_key()));
+        let hash_of = |index: &u32| value_of(index).map_or(0, |value| hasher.hash_one(value.flow_key()));
         self.index.insert_unique(hash, index, hash_of);
         FlowId { index, generation }
     }
@@ -182,7 +163,7 @@ impl<T: Keyed> FlowTable<T> {
         let value = slot.value.take()?;
         slot.generation = slot.generation.wrapping_add(1);
         if let Ok(found) =
-            self.index.find_entry(self.hasher.hash(value.flow_key()), |index| *index == id.index)
+            self.index.find_entry(self.hasher.hash_one(value.flow_key()), |index| *index == id.index)
         {
             found.remove();
         }

@@ -209,12 +209,12 @@ fn read_all(
     #[cfg(not(feature = "live"))]
     let _ = args;
     let progress = progress(source.total_bytes());
-    for_each_block(source, threads(args), follower.preparer(), |block, prepared, bytes_read| {
+    for_each_block(source, threads(args), |block, bytes_read| {
         #[cfg(feature = "live")]
         if let Some(filter) = &mut filter {
             filter.retain(block)?;
         }
-        follower.handle_prepared(block, prepared);
+        follower.handle_block(block);
         hand_over(follower, to)?;
         progress.set_position(bytes_read);
         Ok(())
