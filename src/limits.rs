@@ -233,9 +233,9 @@ limits! {
     // -- verdict and diagnosis
     /// ICMP errors kept for one connection.
     icmp_errors: usize = 8, Count, EachOfConnection(96);
-    /// Connections remembered for what only many together show (idle limits, restarts, reconnects): some 200 bytes
+    /// Connections remembered for what only many together show (idle limits, restarts, reconnects): some 220 bytes
     /// each.
-    surveyed_connections: usize = 1 << 20, Count, Each(200);
+    surveyed_connections: usize = 1 << 20, Count, Each(224);
     /// Connections that one finding lists by number.
     finding_connections: usize = 1_000, Count, Nothing;
     /// Packets that one diagnosis or finding names.
@@ -263,7 +263,7 @@ impl Limits {
             out_of_order_bytes: most.out_of_order_bytes.min(out_of_order_total_bytes / 2),
             out_of_order_total_bytes,
             stream_numbers: count(6, 64, most.stream_numbers),
-            surveyed_connections: count(4, 200, most.surveyed_connections),
+            surveyed_connections: count(4, 224, most.surveyed_connections),
             candidates: count(3, 2_500, most.candidates),
             held_legs: count(2, 2_500, most.held_legs),
             servers: count(1, 64, most.servers),
@@ -470,7 +470,7 @@ mod tests {
             let sum = limits.connection_bytes
                 + limits.out_of_order_total_bytes
                 + each(limits.stream_numbers, 64)
-                + each(limits.surveyed_connections, 200)
+                + each(limits.surveyed_connections, 224)
                 + each(limits.candidates + limits.held_legs, 2_500)
                 + each(limits.servers, 64)
                 + each(limits.encapsulations, 320)

@@ -1,12 +1,10 @@
 //! `--format json`: one document, written as the connections come.
 
-mod compact;
-
 use super::escape;
 use super::model::{Connection, Generator, Input, SCHEMA, Summary};
 use crate::anomaly::AnomalyCounts;
 use serde::Serialize;
-use serde_json::ser::Formatter;
+use serde_json::ser::{Formatter, Serializer};
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
@@ -27,7 +25,7 @@ pub fn anomalies(counts: &AnomalyCounts) -> BTreeMap<String, u64> {
 /// # Errors
 /// `value` can't be written as JSON; none of the report's types is such.
 pub(super) fn append(out: &mut Vec<u8>, value: &(impl Serialize + ?Sized)) -> io::Result<()> {
-    compact::append(out, value).map_err(io::Error::from)
+    value.serialize(&mut Serializer::with_formatter(out, Harmless)).map_err(io::Error::from)
 }
 
 /// `serde_json` escapes what JSON asks for. C1 controls and bidirectional overrides are legal in JSON, and still reach
