@@ -196,7 +196,8 @@ fn the_table_never_grows_beyond_its_cap_whatever_its_encoder_says() {
     // A size of two million, then entries without end; their long name is stored once.
     let mut block = vec![0x3f, 0xe1, 0xff, 0x7f];
     block.extend([&[0x40, 100][..], &[b'n'; 100], &[0]].concat());
-    block.extend([0x7e, 1, b'v'].repeat(10_000));
+    // Miri takes a thousand times as long.
+    block.extend([0x7e, 1, b'v'].repeat(if cfg!(miri) { 200 } else { 10_000 }));
     decoder.decode(&block, &mut All::default()).unwrap();
     assert!(decoder.size <= 1_000 && decoder.memory() <= 4_000, "{}", decoder.memory());
     // And one larger than the table empties it.
@@ -251,7 +252,8 @@ fn what_other_encoders_write_is_read() {
 fn what_other_encoders_write_behind_a_loss_is_read_or_unknown_and_never_wrong() {
     let mut unknown = 0;
     for list in recorded() {
-        for first in 1..list.blocks.len() {
+        // Miri takes a thousand times as long.
+        for first in (1..list.blocks.len()).take(if cfg!(miri) { 1 } else { usize::MAX }) {
             for mut decoder in [Decoder::joined(1 << 16), Decoder::new(1 << 16)] {
                 decoder.lose();
                 for block in &list.blocks[first..] {
@@ -267,7 +269,7 @@ fn what_other_encoders_write_behind_a_loss_is_read_or_unknown_and_never_wrong() 
             }
         }
     }
-    assert!(unknown > 100, "{unknown}");
+    assert!(unknown > 100 || cfg!(miri), "{unknown}");
 }
 
 #[test]
