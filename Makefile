@@ -94,7 +94,7 @@ fuzz: cargo
 	.ci/fuzz $(TIME) $(TARGETS)
 
 ## Run the unit tests of the pure layers in Miri, which wants a nightly compiler with that component.
-MIRI_LAYERS := tcp:: seq:: websocket:: http:: flow:: verdict:: limits::
+MIRI_LAYERS := decode:: tcp:: seq:: websocket:: http:: flow:: verdict:: limits::
 miri: cargo
 	PROPTEST_CASES=4 MIRIFLAGS=-Zmiri-disable-isolation cargo +nightly miri test --locked --no-default-features --lib -- $(MIRI_LAYERS)
 
