@@ -173,8 +173,7 @@ impl Conversation {
     }
 
     fn client(&self) -> Endpoint {
-        let (lower, higher) = self.ends.endpoints();
-        if self.client_is_lower { lower } else { higher }
+        self.ends.endpoint(self.client_is_lower)
     }
 
     /// Takes an ICMP error that quotes one of its segments.
@@ -323,8 +322,7 @@ impl Conversation {
     }
 
     pub(super) fn server(&self) -> Endpoint {
-        let (lower, higher) = self.ends.endpoints();
-        if self.client_is_lower { higher } else { lower }
+        self.ends.endpoint(!self.client_is_lower)
     }
 
     /// Was an Upgrade asked for, answered, or were frames recognised?

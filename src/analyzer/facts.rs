@@ -19,7 +19,6 @@ impl ConnectionRecord {
             server_header: response.and_then(|response| response.server.as_deref()),
             is_proxy: self.is_proxy,
             subprotocol: response.and_then(|response| response.subprotocol.as_deref()),
-            key: request.and_then(|request| request.key.as_deref()),
             vitals: &self.vitals,
             keepalives: self.keepalives,
             teardown: &self.teardown,

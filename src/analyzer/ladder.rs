@@ -3,7 +3,8 @@
 use super::contents::{Aids, Contents};
 use super::record::ConnectionRecord;
 use super::track::Track;
-use crate::decode::segment::{EncapsulationId, Endpoint, Segment, TcpFlags};
+use crate::decode::flow_key::FlowKey;
+use crate::decode::segment::{Segment, TcpFlags};
 use crate::flow::copies::CopyFilter;
 use crate::limits::Limits;
 use crate::moment::Moment;
@@ -70,14 +71,9 @@ impl Climb {
 
     /// Who of this leg sent `segment`, if it is one of its own.
     fn side_of(&self, segment: &Segment<'_>) -> Option<Side> {
-        let Track { client, server, encapsulation, begun, last, .. } = self.track;
-        let is_own = segment.encapsulation() == encapsulation && (begun..=last).contains(&segment.at);
-        match (segment.source(), segment.destination()) {
-            _ if !is_own => None,
-            pair if pair == (client, server) => Some(Side::Client),
-            pair if pair == (server, client) => Some(Side::Server),
-            _ => None,
-        }
+        let Track { client, begun, last, .. } = self.track;
+        let is_own = segment.key == self.track.key() && (begun..=last).contains(&segment.at);
+        is_own.then(|| if segment.source() == client { Side::Client } else { Side::Server })
     }
 
     /// What `segment` holds, in words; `None`: nothing of this connection.
@@ -127,7 +123,7 @@ impl Ladder {
     }
 
     /// Between which ends its packets go, as [`Track::key`] has it: of one leg, or of two.
-    pub fn keys(&self) -> impl Iterator<Item = (Endpoint, Endpoint, EncapsulationId)> {
+    pub fn keys(&self) -> impl Iterator<Item = FlowKey> {
         self.climbs.iter().map(|climb| climb.track.key())
     }
 

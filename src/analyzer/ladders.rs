@@ -4,7 +4,7 @@ use super::ladder::Ladder;
 use super::record::ConnectionRecord;
 use crate::capture::Block;
 use crate::decode::Decoder;
-use crate::decode::segment::{EncapsulationId, Endpoint};
+use crate::decode::flow_key::FlowKey;
 use crate::limits::Limits;
 use crate::tls::keylog::KeyLog;
 use std::collections::HashMap;
@@ -14,7 +14,7 @@ use std::collections::HashMap;
 pub struct Ladders<'a> {
     decoder: Decoder,
     ladders: Vec<(u64, Ladder)>,
-    by_ends: HashMap<(Endpoint, Endpoint, EncapsulationId), Vec<usize>>,
+    by_ends: HashMap<FlowKey, Vec<usize>>,
     keys: &'a KeyLog,
     limits: &'a Limits,
 }
@@ -41,9 +41,7 @@ impl<'a> Ladders<'a> {
     pub fn handle_block(&mut self, block: &Block) {
         let Ladders { decoder, ladders, by_ends, keys, limits } = self;
         decoder.each_segment(block, |segment| {
-            let (one, other) = (segment.source(), segment.destination());
-            let ends = (one.min(other), one.max(other), segment.encapsulation());
-            for place in by_ends.get(&ends).into_iter().flatten() {
+            for place in by_ends.get(&segment.key).into_iter().flatten() {
                 if let Some((_, ladder)) = ladders.get_mut(*place) {
                     ladder.handle_segment(segment, keys, limits);
                 }

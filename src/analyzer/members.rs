@@ -1,22 +1,21 @@
 //! Which packets belong to some connections that have been judged already.
 
 use super::record::ConnectionRecord;
+use super::track::Track;
 use crate::capture::{Block, PacketRef};
 use crate::decode::Decoder;
-use crate::decode::segment::{Decoded, EncapsulationId, Endpoint};
+use crate::decode::flow_key::FlowKey;
+use crate::decode::segment::Decoded;
 use crate::limits::Limits;
 use crate::seq::SeqNum;
 use std::collections::{BTreeMap, HashMap};
-
-/// Both ends of a connection, the lesser first, and the VLANs and tunnels it is in.
-type Key = (Endpoint, Endpoint, EncapsulationId);
 
 /// Finds the packets of connections in the one file they came from, which is read again.
 #[derive(Debug)]
 pub struct Members {
     decoder: Decoder,
     /// The connections between the same ends, by the number of their first packet.
-    connections: HashMap<Key, BTreeMap<u32, Span>>,
+    connections: HashMap<FlowKey, BTreeMap<u32, Span>>,
     packets: PacketSet,
 }
 
@@ -115,7 +114,7 @@ impl Members {
 
     /// Searches for the packets of `record`, too.
     pub fn add(&mut self, record: &ConnectionRecord) {
-        let key = key(record.client, record.server, record.encapsulation);
+        let key = Track::of(record).key();
         let span = Span::of(record);
         let spans = self.connections.entry(key).or_default();
         let known = spans.entry(record.tcp_opened().packet).or_insert(span);
@@ -133,10 +132,12 @@ impl Members {
         let (key, opens) = match decoded {
             Decoded::Segment(segment) => {
                 let opens = (segment.flags.syn() && !segment.flags.ack()).then_some(segment.seq);
-                (key(segment.source(), segment.destination(), segment.encapsulation()), opens)
+                (segment.key, opens)
             }
             // A router's error about one of its packets.
-            Decoded::Icmp(error) => (key(error.source, error.destination, error.encapsulation), None),
+            Decoded::Icmp(error) => {
+                (FlowKey::between(error.source, error.destination, error.encapsulation).0, None)
+            }
             Decoded::Nothing => return,
         };
         let number = packet.at.packet;
@@ -152,8 +153,4 @@ impl Members {
     pub fn into_packets(self) -> PacketSet {
         self.packets
     }
-}
-
-fn key(one: Endpoint, other: Endpoint, encapsulation: EncapsulationId) -> Key {
-    (one.min(other), one.max(other), encapsulation)
 }

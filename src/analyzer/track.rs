@@ -1,7 +1,7 @@
 //! What it takes to find one judged connection's packets again, and to read them.
 
 use super::record::ConnectionRecord;
-use crate::decode::segment::{EncapsulationId, Endpoint};
+use crate::decode::flow_key::{EncapsulationId, Endpoint, FlowKey};
 use crate::http::http2::frame::StreamId;
 use crate::moment::Moment;
 use crate::side::PerSide;
@@ -57,9 +57,9 @@ impl Track {
         }
     }
 
-    /// Both ends, the lesser first, and the VLANs and tunnels: the same for both directions.
+    /// Both ends, and the VLANs and tunnels: the same for both directions.
     #[must_use]
-    pub fn key(&self) -> (Endpoint, Endpoint, EncapsulationId) {
-        (self.client.min(self.server), self.client.max(self.server), self.encapsulation)
+    pub fn key(&self) -> FlowKey {
+        FlowKey::between(self.client, self.server, self.encapsulation).0
     }
 }

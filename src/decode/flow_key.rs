@@ -66,24 +66,23 @@ impl FlowKey {
         EncapsulationId(self.network >> 1)
     }
 
-    /// The lower endpoint and the higher one.
+    /// The lower endpoint, or the higher one.
     #[must_use]
-    pub fn endpoints(&self) -> (Endpoint, Endpoint) {
+    pub fn endpoint(&self, is_lower: bool) -> Endpoint {
         let [a, b, c, d] = self.words;
-        let address = |low: u64, high: u64| match u32::try_from(low) {
+        let [p0, p1, p2, p3] = self.ports.to_be_bytes();
+        let (low, high, port) = if is_lower { (a, b, [p0, p1]) } else { (c, d, [p2, p3]) };
+        let address = match u32::try_from(low) {
             Ok(bits) if !self.is_v6() => IpAddr::V4(Ipv4Addr::from_bits(bits)),
             _ => IpAddr::V6(Ipv6Addr::from_bits(u128::from(high) << 64 | u128::from(low))),
         };
-        let [p0, p1, p2, p3] = self.ports.to_be_bytes();
-        let lower = Endpoint { address: address(a, b), port: u16::from_be_bytes([p0, p1]) };
-        (lower, Endpoint { address: address(c, d), port: u16::from_be_bytes([p2, p3]) })
+        Endpoint { address, port: u16::from_be_bytes(port) }
     }
 
     /// Is it a connection of an endpoint with itself?
     #[must_use]
     pub fn is_loop(&self) -> bool {
-        let (lower, higher) = self.endpoints();
-        lower == higher
+        self.endpoint(true) == self.endpoint(false)
     }
 
     /// Both ports, the lower endpoint's in the upper half.
@@ -153,7 +152,7 @@ mod tests {
         assert_eq!((there, in_order), (back, !reversed));
         let (other, _) = FlowKey::between(at(1, 80), at(2, 5000), EncapsulationId(0));
         assert_ne!(there, other);
-        assert_eq!(there.endpoints(), (at(1, 5000), at(2, 80)));
+        assert_eq!((there.endpoint(true), there.endpoint(false)), (at(1, 5000), at(2, 80)));
         assert_eq!(there.within(EncapsulationId(7)).encapsulation(), EncapsulationId(7));
     }
 
@@ -163,6 +162,6 @@ mod tests {
         let v6 = Endpoint { address: IpAddr::V6(1.into()), port: 1 };
         let key = |end| FlowKey::between(end, end, EncapsulationId(0)).0;
         assert_ne!(key(v4), key(v6));
-        assert_eq!((key(v4).endpoints(), key(v6).endpoints()), ((v4, v4), (v6, v6)));
+        assert_eq!((key(v4).endpoint(true), key(v6).endpoint(false)), (v4, v6));
     }
 }

@@ -84,15 +84,13 @@ impl Segment<'_> {
     /// Sender.
     #[must_use]
     pub fn source(&self) -> Endpoint {
-        let (lower, higher) = self.key.endpoints();
-        if self.from_lower { lower } else { higher }
+        self.key.endpoint(self.from_lower)
     }
 
     /// Receiver.
     #[must_use]
     pub fn destination(&self) -> Endpoint {
-        let (lower, higher) = self.key.endpoints();
-        if self.from_lower { higher } else { lower }
+        self.key.endpoint(!self.from_lower)
     }
 
     /// VLANs and tunnels it came in.

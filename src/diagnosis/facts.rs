@@ -35,8 +35,6 @@ pub struct Facts<'a> {
     pub is_proxy: PerSide<bool>,
     /// Subprotocol agreed on.
     pub subprotocol: Option<&'a [u8]>,
-    /// `Sec-WebSocket-Key`.
-    pub key: Option<&'a [u8]>,
     /// Signs of life.
     pub vitals: &'a Vitals,
     /// TCP keepalive probes.

@@ -1,7 +1,7 @@
 //! Which sessions of a key log took place in a capture, so that only their keys need to go along with it.
 
 use crate::decode::flow_key::FlowKey;
-use crate::decode::segment::{Endpoint, Segment};
+use crate::decode::segment::Segment;
 use crate::limits::Limits;
 use crate::side::{PerSide, Side};
 use crate::tcp::connection::Connection;
@@ -32,7 +32,8 @@ pub struct SessionSearch {
 #[derive(Debug)]
 struct Head {
     tcp: Connection,
-    client: Endpoint,
+    /// Is the lower end the client?
+    client_is_lower: bool,
     bytes: PerSide<Vec<u8>>,
 }
 
@@ -69,14 +70,14 @@ impl SessionSearch {
         }
         let fresh = || {
             let (tcp, bytes) = (Connection::new(segment.at), PerSide::default());
-            Some(Box::new(Head { tcp, client: segment.source(), bytes }))
+            Some(Box::new(Head { tcp, client_is_lower: segment.from_lower, bytes }))
         };
         let place = self.flows.entry(key).or_insert_with(fresh);
         if place.is_none() && begins {
             *place = fresh();
         }
         let Some(head) = place else { return };
-        let side = if segment.source() == head.client { Side::Client } else { Side::Server };
+        let side = if segment.from_lower == head.client_is_lower { Side::Client } else { Side::Server };
         let before = head.bytes[side].len();
         head.tcp.handle_segment(side, segment, &self.limits, &mut head.bytes);
         if head.bytes[side].len() > before {

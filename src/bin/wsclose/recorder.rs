@@ -18,12 +18,14 @@ use std::io::BufWriter;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use wsclose::analyzer::record::ConnectionRecord;
+use wsclose::analyzer::track::Track;
 use wsclose::capture::link_type::LinkType;
 use wsclose::capture::pcapng_writer::{NewInterface, NewPacket, PcapngWriter};
 use wsclose::capture::rewrite::PacketChanges as _;
 use wsclose::capture::{Block, PacketRef};
 use wsclose::decode::Decoder;
-use wsclose::decode::segment::{EncapsulationId, Endpoint, Segment};
+use wsclose::decode::flow_key::FlowKey;
+use wsclose::decode::segment::Segment;
 use wsclose::limits::Limits;
 use wsclose::moment::Moment;
 use wsclose::report::annotate::{Annotations, renumbered};
@@ -47,9 +49,6 @@ const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n";
 /// Ending of the files written, and of those that are not finished.
 const ENDING: &str = "pcapng";
 const UNFINISHED: &str = "part";
-
-/// Both ends of a connection, the lesser first, and the VLANs and tunnels it is in.
-type Key = (Endpoint, Endpoint, EncapsulationId);
 
 /// What is to be recorded.
 pub(crate) struct Settings {
@@ -106,12 +105,12 @@ pub(crate) struct Recorder {
     settings: Settings,
     /// Of the same kind as the analysis's, and shown the same packets: its numbers for VLANs and tunnels are the same.
     decoder: Decoder,
-    reels: HashMap<Key, Reel>,
+    reels: HashMap<FlowKey, Reel>,
     /// Whose tail each packet was put on, the oldest first.
-    order: VecDeque<(Key, Moment)>,
+    order: VecDeque<(FlowKey, Moment)>,
     bytes: usize,
     /// The connections whose heads are kept, the oldest first.
-    heads: VecDeque<Key>,
+    heads: VecDeque<FlowKey>,
     head_bytes: usize,
     tail_packets: usize,
     /// Files written so far.
@@ -144,7 +143,7 @@ impl Recorder {
             let decoded =
                 self.decoder.decode(packet.at, packet.link_type, packet.fcs_len, bytes, packet.original_len);
             let wsclose::decode::segment::Decoded::Segment(segment) = decoded else { continue };
-            let key = key(segment.source(), segment.destination(), segment.encapsulation());
+            let key = segment.key;
             let interest = match Interest::of(&segment) {
                 Interest::Refused if !self.reels.contains_key(&key) && holds_frames(segment.payload) => {
                     Interest::Wanted
@@ -155,7 +154,7 @@ impl Recorder {
         }
     }
 
-    fn keep(&mut self, key: Key, interest: Interest, packet: &PacketRef, bytes: &[u8]) {
+    fn keep(&mut self, key: FlowKey, interest: Interest, packet: &PacketRef, bytes: &[u8]) {
         if interest == Interest::Opens && self.reels.get(&key).is_some_and(|reel| reel.is_shared) {
             self.forget(&key);
         }
@@ -206,7 +205,7 @@ impl Recorder {
             let reels = &self.reels;
             self.heads.retain(|key| reels.contains_key(key));
         }
-        while self.head_bytes + self.heads.len() * size_of::<Key>() > self.settings.budget / 2
+        while self.head_bytes + self.heads.len() * size_of::<FlowKey>() > self.settings.budget / 2
             && let Some(key) = self.heads.pop_front()
         {
             let Some(reel) = self.reels.get_mut(&key) else { continue };
@@ -226,7 +225,7 @@ impl Recorder {
             let reels = &self.reels;
             self.order.retain(|(key, at)| reels.get(key).is_some_and(|reel| reel.holds(*at)));
         }
-        while self.bytes + self.order.len() * size_of::<(Key, Moment)>() > self.settings.budget
+        while self.bytes + self.order.len() * size_of::<(FlowKey, Moment)>() > self.settings.budget
             && let Some((key, at)) = self.order.pop_front()
         {
             let Some(reel) = self.reels.get_mut(&key).filter(|reel| reel.holds(at)) else { continue };
@@ -240,7 +239,7 @@ impl Recorder {
         }
     }
 
-    fn forget(&mut self, key: &Key) {
+    fn forget(&mut self, key: &FlowKey) {
         if let Some(reel) = self.reels.remove(key) {
             self.bytes -= reel.head_bytes + reel.tail_bytes;
             self.head_bytes -= reel.head_bytes;
@@ -255,7 +254,7 @@ impl Recorder {
         connection: &Connection<'_>,
         has_ended: bool,
     ) -> Result<()> {
-        let key = key(record.client, record.server, record.encapsulation);
+        let key = Track::of(record).key();
         let is_asked_for = self.settings.only.iter().any(|selector| selector.matches(&connection.verdict));
         if is_asked_for && let Some(reel) = self.reels.get(&key) {
             self.write(reel, record, connection)?;
@@ -391,15 +390,11 @@ fn holds_frames(payload: &[u8]) -> bool {
     plausible::chain(payload).is_some_and(|chain| chain.telling > 0)
 }
 
-/// Is there an `Upgrade: websocket` or a `Sec-WebSocket-Key` in it, or the begin of a head that may yet have one?
+/// Is there an `Upgrade: websocket` or a `Sec-WebSocket-FlowKey` in it, or the begin of a head that may yet have one?
 fn asks_for_websocket(payload: &[u8]) -> bool {
     let has = |word: &[u8]| memmem::find(payload, word).is_some();
     let is_whole = has(b"\r\n\r\n");
     payload.starts_with(b"GET ") && (!is_whole || has(b"ebSocket") || has(b"ebsocket") || has(b"EBSOCKET"))
-}
-
-fn key(one: Endpoint, other: Endpoint, encapsulation: EncapsulationId) -> Key {
-    (one.min(other), one.max(other), encapsulation)
 }
 
 /// `20261122T201438.176862Z-1006-10.0.0.1_1024-10.99.0.1_9001.pcapng`; of a stream of HTTP/2 with its number behind it.
@@ -428,12 +423,13 @@ mod tests {
     use wsclose::analyzer::{Analyzer, Options};
     use wsclose::capture::file::FileSource;
     use wsclose::capture::{More, Source as _};
+    use wsclose::decode::segment::{EncapsulationId, Endpoint};
     use wsclose::report::build::{self, Context};
 
     #[test]
     fn only_what_may_ask_for_a_websocket_is_recorded() {
         assert!(asks_for_websocket(b"GET / HTTP/1.1\r\nUpgrade: websocket\r\n\r\n"));
-        assert!(asks_for_websocket(b"GET / HTTP/1.1\r\nSec-WebSocket-Key: x\r\n\r\n"));
+        assert!(asks_for_websocket(b"GET / HTTP/1.1\r\nSec-WebSocket-FlowKey: x\r\n\r\n"));
         assert!(asks_for_websocket(b"GET /a-head-that-goes-on"), "it may yet ask");
         assert!(!asks_for_websocket(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"));
         assert!(!asks_for_websocket(b"POST / HTTP/1.1\r\nUpgrade: websocket\r\n\r\n"));
@@ -532,9 +528,9 @@ mod tests {
         PacketRef { at, link_type: LinkType::ETHERNET, fcs_len: 0, range: 0..0, original_len: 1_000 }
     }
 
-    fn ends(port: u16) -> Key {
+    fn ends(port: u16) -> FlowKey {
         let end = |port| Endpoint { address: std::net::Ipv4Addr::LOCALHOST.into(), port };
-        key(end(port), end(9), EncapsulationId::default())
+        FlowKey::between(end(port), end(9), EncapsulationId::default()).0
     }
 
     #[test]
@@ -550,7 +546,7 @@ mod tests {
         let held: usize = recorder.reels.values().map(kept).sum();
         assert_eq!(held, recorder.bytes);
         assert_eq!(recorder.tail_packets, recorder.reels.values().map(|reel| reel.tail.len()).sum::<usize>());
-        let order = recorder.order.len() * size_of::<(Key, Moment)>();
+        let order = recorder.order.len() * size_of::<(FlowKey, Moment)>();
         assert!(held + order <= 1 << 20 && held > 1 << 19, "{held} and {order}");
         assert_eq!(recorder.reels[&ends(1)].head.len(), 1);
         let newest = |reel: &Reel| reel.tail.back().map_or(0, |kept| kept.at.packet);
@@ -560,7 +556,7 @@ mod tests {
             let port = u16::try_from(1_000 + number % 60_000).unwrap();
             recorder.keep(ends(port), Interest::Opens, &packet(number), &[0; 60]);
         }
-        let noted = (recorder.heads.len() + recorder.reels.len()) * size_of::<Key>();
+        let noted = (recorder.heads.len() + recorder.reels.len()) * size_of::<FlowKey>();
         assert!(recorder.head_bytes + noted < 2 << 20, "{noted}");
         for port in 1..u16::MAX {
             recorder.forget(&ends(port));
