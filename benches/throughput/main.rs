@@ -47,8 +47,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use workload::{Truth, WORKLOADS};
 
-/// Packets of each workload that tshark reads: it takes seconds for what others do in a blink.
-const TSHARK_PACKETS: u64 = 30_000;
+/// Packets of each workload that tshark reads: it takes seconds for what others do in a blink, and all memory for what has
+/// a million connections.
+const TSHARK_PACKETS: u64 = 500_000;
 
 /// What `wsclose` may use while reading from a pipe, in bytes.
 const PIPE_MEMORY: u64 = 50_000_000;

@@ -18,16 +18,18 @@ pub use device::Dropped;
 
 use super::info::{InputError, InputInfo};
 use super::link_type::LinkType;
-use super::{Block, CaptureError, Losses, More, PacketRef, Source};
+use super::{CaptureError, More, PacketRef};
 use crate::time::Timestamp;
-use device::{Device, probe_link_type, push};
+use device::{Device, probe_link_type};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// `read_block` returns at the latest after this, with or without packets.
+/// [`LiveSource::wait`] returns at the latest after this, with or without packets.
 const WAIT: Duration = Duration::from_millis(250);
-/// Longest sleep between two looks for packets, where there is nothing to poll.
+/// Shortest and longest sleep between two looks for packets, where there is nothing to poll.
+const SHORTEST_SLEEP: Duration = Duration::from_millis(1);
 const LONGEST_SLEEP: Duration = Duration::from_millis(16);
 /// How long the kernel may gather packets before it hands them over, in milliseconds.
 const GATHER_MS: i32 = 100;
@@ -35,7 +37,7 @@ const GATHER_MS: i32 = 100;
 const GATHER_SEVERAL_MS: i32 = 10;
 /// A packet of one interface waits so long for earlier ones of another.
 const HOLD: Duration = Duration::from_millis(30);
-/// Packets that a merged block takes.
+/// Packets of several interfaces handed on at a time.
 const MERGED_PACKETS: usize = 4_096;
 
 /// Which packets of an interface.
@@ -138,6 +140,10 @@ pub struct LiveSource {
     lanes: Vec<Lane>,
     stop: Arc<AtomicBool>,
     ended: bool,
+    /// There was nothing to hand on when it was looked for last.
+    is_dry: bool,
+    /// How long to sleep next, where there is nothing to poll.
+    sleep: Duration,
     /// Set once the stop was noticed: what the kernel still holds is taken until then.
     drain_until: Option<Instant>,
     looked_at: Option<(Instant, Timestamp)>,
@@ -149,16 +155,37 @@ pub struct LiveSource {
 /// One interface with the packets it gave that were not handed on yet. Where there is only one, it never holds any.
 struct Lane {
     device: Device,
-    block: Block,
-    next: usize,
+    held: Held,
     /// The kernel had nothing when it was asked last.
     is_dry: bool,
     gone: bool,
 }
 
+/// Copies of packets: the kernel's buffer is its own again once it has handed them out.
+#[derive(Default)]
+struct Held {
+    packets: VecDeque<PacketRef>,
+    bytes: Vec<u8>,
+}
+
+impl Held {
+    fn push(&mut self, packet: &PacketRef, bytes: &[u8]) {
+        let from = self.bytes.len();
+        let ends = (u32::try_from(from), u32::try_from(from.saturating_add(bytes.len())));
+        if let (Ok(from), Ok(to)) = ends {
+            self.bytes.extend_from_slice(bytes);
+            self.packets.push_back(PacketRef { range: from..to, ..packet.clone() });
+        }
+    }
+
+    fn bytes_of(&self, packet: &PacketRef) -> &[u8] {
+        self.bytes.get(packet.range.start as usize..packet.range.end as usize).unwrap_or_default()
+    }
+}
+
 impl Lane {
     fn first(&self) -> Option<&PacketRef> {
-        self.block.packets.get(self.next)
+        self.held.packets.front()
     }
 
     /// Asks the kernel for packets if all that it gave were handed on.
@@ -166,9 +193,9 @@ impl Lane {
         if self.gone || self.is_dry || self.first().is_some() {
             return Ok(());
         }
-        self.block.clear();
-        self.next = 0;
-        let taken = self.device.take(&mut self.block, &mut 0)?;
+        let Lane { device, held, .. } = self;
+        held.bytes.clear();
+        let taken = device.each(|packet, bytes| held.push(packet, bytes))?;
         self.is_dry = taken == 0;
         Ok(())
     }
@@ -184,11 +211,20 @@ impl LiveSource {
         for (name, file) in options.interfaces.iter().zip(0_u16..) {
             let gather_ms = if options.interfaces.len() > 1 { GATHER_SEVERAL_MS } else { GATHER_MS };
             let device = Device::open(name, file, gather_ms, options)?;
-            lanes.push(Lane { device, block: Block::default(), next: 0, is_dry: false, gone: false });
+            lanes.push(Lane { device, held: Held::default(), is_dry: false, gone: false });
         }
         let looked_at = Some((Instant::now(), now()));
-        let (losses, notices) = (Vec::new(), Vec::new());
-        Ok(LiveSource { lanes, stop, ended: false, drain_until: None, looked_at, losses, notices })
+        Ok(LiveSource {
+            lanes,
+            stop,
+            ended: false,
+            is_dry: false,
+            sleep: SHORTEST_SLEEP,
+            drain_until: None,
+            looked_at,
+            losses: Vec::new(),
+            notices: Vec::new(),
+        })
     }
 
     /// What is known of each interface so far, in the order given.
@@ -216,30 +252,79 @@ impl LiveSource {
         std::mem::take(&mut self.notices)
     }
 
-    /// Takes what there is, without waiting.
-    fn take(&mut self, block: &mut Block) -> Result<(), CaptureError> {
-        if let [only] = self.lanes.as_mut_slice() {
-            return only.device.take(block, &mut 0).map(|_| ());
+    /// Waits, where nothing was left the last time, until there may be a packet, or for [`WAIT`]; a signal ends it early.
+    pub fn wait(&mut self) {
+        if !self.is_dry || self.ended || self.stop.load(Ordering::Relaxed) {
+            return;
         }
-        self.merge(block)
+        let left = if self.holds() { HOLD / 4 } else { WAIT };
+        #[cfg(unix)]
+        if self.poll(left) {
+            return;
+        }
+        std::thread::sleep(left.min(self.sleep));
+        self.sleep = self.sleep.saturating_mul(2).min(LONGEST_SLEEP);
     }
 
-    /// Takes packets of all lanes in the order of time, as far as that is certain.
-    fn merge(&mut self, block: &mut Block) -> Result<(), CaptureError> {
-        let mut used = 0;
+    /// Hands on what there is, without waiting: those of one interface as they lie in the kernel's buffer. [`More::No`]: the
+    /// capture has ended.
+    ///
+    /// # Errors
+    /// No interface can be captured on any longer. What came before was handed on.
+    pub fn take(&mut self, mut handle: impl FnMut(&PacketRef, &[u8])) -> Result<More, CaptureError> {
+        if self.ended {
+            return Ok(More::No);
+        }
+        let taken = match self.lanes.as_mut_slice() {
+            [only] => only.device.each(handle),
+            _ => self.merge(&mut handle),
+        };
+        self.is_dry = taken.as_ref().is_ok_and(|taken| *taken == 0);
+        if !self.is_dry {
+            self.sleep = SHORTEST_SLEEP;
+        }
+        self.ended = taken.is_err() || self.is_drained();
+        self.look_at_drops(self.ended);
+        if self.ended {
+            self.note_end(taken.as_ref().err());
+        }
+        taken.map(|_| if self.ended { More::No } else { More::Yes })
+    }
+
+    /// Was everything handed on that interfaces gave?
+    #[must_use]
+    pub fn is_silent(&self) -> bool {
+        self.is_dry && !self.holds()
+    }
+
+    fn holds(&self) -> bool {
+        self.lanes.iter().any(|lane| lane.first().is_some())
+    }
+
+    fn note_end(&mut self, error: Option<&CaptureError>) {
+        for lane in &mut self.lanes {
+            let info = &mut lane.device.info;
+            info.complete = error.is_none() && info.error.is_none();
+            info.error = info.error.take().or_else(|| error.map(InputError::from));
+        }
+    }
+
+    /// Hands on packets of all lanes in the order of time, as far as that is certain; gives their number.
+    fn merge(&mut self, handle: &mut impl FnMut(&PacketRef, &[u8])) -> Result<usize, CaptureError> {
         for lane in &mut self.lanes {
             lane.is_dry = false;
         }
-        while block.packets.len() < MERGED_PACKETS {
+        let mut taken = 0;
+        while taken < MERGED_PACKETS {
             self.fill()?;
-            let Some(at) = self.certain() else { return Ok(()) };
+            let Some(at) = self.certain() else { break };
             let earliest = self.lanes.iter_mut().find(|lane| lane.first().is_some_and(|p| p.at.at == at));
-            let Some(lane) = earliest else { return Ok(()) };
-            let Some(packet) = lane.first().cloned() else { return Ok(()) };
-            push(block, &mut used, lane.block.packet_bytes(&packet), packet);
-            lane.next += 1;
+            let Some(lane) = earliest else { break };
+            let Some(packet) = lane.held.packets.pop_front() else { break };
+            handle(&packet, lane.held.bytes_of(&packet));
+            taken += 1;
         }
-        Ok(())
+        Ok(taken)
     }
 
     /// Asks the kernel for each lane's next packets. An interface that fails ends its lane; the last one, the capture.
@@ -267,32 +352,6 @@ impl LiveSource {
         (self.drain_until.is_some() || waited || is_whole()).then_some(earliest)
     }
 
-    /// Takes packets, waiting for them up to [`WAIT`].
-    fn wait(&mut self, block: &mut Block) -> Result<(), CaptureError> {
-        let until = Instant::now() + WAIT;
-        let mut sleep = Duration::from_millis(1);
-        loop {
-            self.take(block)?;
-            let left = until.saturating_duration_since(Instant::now());
-            if !block.packets.is_empty() || left.is_zero() || self.stop.load(Ordering::Relaxed) {
-                return Ok(());
-            }
-            self.sleep(left, &mut sleep);
-        }
-    }
-
-    /// Waits until a kernel buffer has something, for `left` at most. A signal ends it early.
-    fn sleep(&self, left: Duration, sleep: &mut Duration) {
-        let holds = self.lanes.iter().any(|lane| lane.first().is_some());
-        let left = if holds { left.min(HOLD / 4) } else { left };
-        #[cfg(unix)]
-        if self.poll(left) {
-            return;
-        }
-        std::thread::sleep(left.min(*sleep));
-        *sleep = sleep.saturating_mul(2).min(LONGEST_SLEEP);
-    }
-
     /// False: there is nothing to poll.
     #[cfg(unix)]
     fn poll(&self, left: Duration) -> bool {
@@ -314,12 +373,12 @@ impl LiveSource {
     }
 
     /// After the stop: has the kernel nothing more? On a busy interface it always has, so there is a bound.
-    fn is_drained(&mut self, is_empty: bool) -> bool {
+    fn is_drained(&mut self) -> bool {
         if !self.stop.load(Ordering::Relaxed) {
             return false;
         }
         let until = *self.drain_until.get_or_insert_with(|| Instant::now() + WAIT);
-        is_empty || Instant::now() >= until
+        self.is_silent() || Instant::now() >= until
     }
 
     fn look_at_drops(&mut self, is_last: bool) {
@@ -333,30 +392,6 @@ impl LiveSource {
         if packets > 0 {
             self.losses.push(LossSpan { from: from.min(to), to: to.max(from), packets });
         }
-    }
-}
-
-impl Source for LiveSource {
-    fn read_block(&mut self, block: &mut Block) -> Result<More, CaptureError> {
-        block.clear();
-        if self.ended {
-            return Ok(More::No);
-        }
-        let outcome = self.wait(block);
-        self.ended = outcome.is_err() || self.is_drained(block.packets.is_empty());
-        self.look_at_drops(self.ended);
-        if self.ended {
-            for lane in &mut self.lanes {
-                let info = &mut lane.device.info;
-                info.complete = outcome.is_ok() && info.error.is_none();
-                info.error = info.error.take().or_else(|| outcome.as_ref().err().map(InputError::from));
-            }
-        }
-        outcome.map(|()| if self.ended { More::No } else { More::Yes })
-    }
-
-    fn losses(&self) -> Losses {
-        Losses { dropped: self.dropped().total() }
     }
 }
 

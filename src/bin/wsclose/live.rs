@@ -1,9 +1,9 @@
 //! `wsclose live`: interfaces, each end as it happens.
 //!
 //! ```text
-//!  LiveSource --blocks--> Follower --Followed--> Settler --Settled--> LiveOutput
-//!       |                    ^  advance(now) in silence                  ^
-//!       +-- losses, clock ---+                   signals, timers --------+
+//!  LiveSource --packets--> Follower --Followed--> Settler --Settled--> LiveOutput
+//!       |                     ^  advance(now) in silence                  ^
+//!       +-- losses, clock ----+                   signals, timers --------+
 //! ```
 //!
 //! All on one thread: what waits is the kernel's buffer.
@@ -35,7 +35,7 @@ use std::time::{Duration, Instant};
 use wsclose::analyzer::{Follower, Options, Settler, halves};
 use wsclose::anomaly::Anomaly;
 use wsclose::capture::live::{self, Direction, LiveOptions, LiveSource, now};
-use wsclose::capture::{Block, CaptureError, InputInfo, More, Source as _};
+use wsclose::capture::{CaptureError, InputInfo, More};
 use wsclose::limits::Limits;
 use wsclose::report::escape::terminal;
 use wsclose::report::model::{Flow, Memory, Stats};
@@ -134,11 +134,12 @@ struct Watch {
 impl Watch {
     /// Captures until a stop condition holds. `Some`: until the interface failed.
     fn run(&mut self, args: &LiveArgs) -> Result<Option<CaptureError>> {
-        let mut block = Block::default();
         loop {
+            self.source.wait();
+            self.key_logs.follow(&mut self.follower);
             // An interface may go away. What was captured before is reported all the same.
-            let more = self.source.read_block(&mut block);
-            self.handle(&block)?;
+            let more = self.take();
+            self.settle()?;
             self.answer_signals()?;
             self.keep_time()?;
             self.output.write_out()?;
@@ -153,20 +154,28 @@ impl Watch {
         }
     }
 
-    fn handle(&mut self, block: &Block) -> Result<()> {
-        self.key_logs.follow(&mut self.follower);
+    /// Takes the packets there are.
+    fn take(&mut self) -> Result<More, CaptureError> {
+        let Watch { source, follower, output, .. } = self;
+        let mut recorder = output.recorder.as_mut();
+        source.take(|packet, bytes| {
+            if let Some(recorder) = &mut recorder {
+                recorder.take(packet, bytes);
+            }
+            follower.handle_packet(packet, bytes);
+        })
+    }
+
+    /// Brings what was taken to an end, as far as it has come to one.
+    fn settle(&mut self) -> Result<()> {
         for loss in self.source.take_losses() {
             self.follower.note_losses(loss.from, loss.to);
         }
-        if let Some(recorder) = &mut self.output.recorder {
-            recorder.take(block);
-        }
-        self.follower.handle_block(block);
         if let Some(back) = self.follower.follow_clock(now()) {
             let seconds = Duration::from_nanos(back).as_secs_f64();
             self.say(&format!("the clock has stepped back by {seconds:.1} s"));
         }
-        if block.packets.is_empty() {
+        if self.source.is_silent() {
             // In silence no packet tells the time.
             self.follower.advance(now());
         }

@@ -19,13 +19,13 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use wsclose::analyzer::record::ConnectionRecord;
 use wsclose::analyzer::track::Track;
+use wsclose::capture::PacketRef;
 use wsclose::capture::link_type::LinkType;
 use wsclose::capture::pcapng_writer::{NewInterface, NewPacket, PcapngWriter};
 use wsclose::capture::rewrite::PacketChanges as _;
-use wsclose::capture::{Block, PacketRef};
 use wsclose::decode::Decoder;
 use wsclose::decode::flow_key::FlowKey;
-use wsclose::decode::segment::Segment;
+use wsclose::decode::segment::{Decoded, Segment};
 use wsclose::limits::Limits;
 use wsclose::moment::Moment;
 use wsclose::report::annotate::{Annotations, renumbered};
@@ -136,22 +136,19 @@ impl Recorder {
         })
     }
 
-    /// Keeps what `block` holds of connections that may be WebSockets.
-    pub(crate) fn take(&mut self, block: &Block) {
-        for packet in &block.packets {
-            let bytes = block.packet_bytes(packet);
-            let decoded =
-                self.decoder.decode(packet.at, packet.link_type, packet.fcs_len, bytes, packet.original_len);
-            let wsclose::decode::segment::Decoded::Segment(segment) = decoded else { continue };
-            let key = segment.key;
-            let interest = match Interest::of(&segment) {
-                Interest::Refused if !self.reels.contains_key(&key) && holds_frames(segment.payload) => {
-                    Interest::Wanted
-                }
-                interest => interest,
-            };
-            self.keep(key, interest, packet, bytes);
-        }
+    /// Keeps a packet of a connection that may be a WebSocket.
+    pub(crate) fn take(&mut self, packet: &PacketRef, bytes: &[u8]) {
+        let decoded =
+            self.decoder.decode(packet.at, packet.link_type, packet.fcs_len, bytes, packet.original_len);
+        let Decoded::Segment(segment) = decoded else { return };
+        let key = segment.key;
+        let interest = match Interest::of(&segment) {
+            Interest::Refused if !self.reels.contains_key(&key) && holds_frames(segment.payload) => {
+                Interest::Wanted
+            }
+            interest => interest,
+        };
+        self.keep(key, interest, packet, bytes);
     }
 
     fn keep(&mut self, key: FlowKey, interest: Interest, packet: &PacketRef, bytes: &[u8]) {
@@ -390,7 +387,7 @@ fn holds_frames(payload: &[u8]) -> bool {
     plausible::chain(payload).is_some_and(|chain| chain.telling > 0)
 }
 
-/// Is there an `Upgrade: websocket` or a `Sec-WebSocket-FlowKey` in it, or the begin of a head that may yet have one?
+/// Is there an `Upgrade: websocket` or a `Sec-WebSocket-Key` in it, or the begin of a head that may yet have one?
 fn asks_for_websocket(payload: &[u8]) -> bool {
     let has = |word: &[u8]| memmem::find(payload, word).is_some();
     let is_whole = has(b"\r\n\r\n");
@@ -422,14 +419,14 @@ mod tests {
     use super::*;
     use wsclose::analyzer::{Analyzer, Options};
     use wsclose::capture::file::FileSource;
-    use wsclose::capture::{More, Source as _};
+    use wsclose::capture::{Block, More, Source as _};
     use wsclose::decode::segment::{EncapsulationId, Endpoint};
     use wsclose::report::build::{self, Context};
 
     #[test]
     fn only_what_may_ask_for_a_websocket_is_recorded() {
         assert!(asks_for_websocket(b"GET / HTTP/1.1\r\nUpgrade: websocket\r\n\r\n"));
-        assert!(asks_for_websocket(b"GET / HTTP/1.1\r\nSec-WebSocket-FlowKey: x\r\n\r\n"));
+        assert!(asks_for_websocket(b"GET / HTTP/1.1\r\nSec-WebSocket-Key: x\r\n\r\n"));
         assert!(asks_for_websocket(b"GET /a-head-that-goes-on"), "it may yet ask");
         assert!(!asks_for_websocket(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"));
         assert!(!asks_for_websocket(b"POST / HTTP/1.1\r\nUpgrade: websocket\r\n\r\n"));
@@ -506,7 +503,9 @@ mod tests {
         let files = [fixture.to_str().unwrap().to_owned()];
         let context = Context { files: &files, redact: false };
         let whole = verdicts(&fixture, |block, records| {
-            recorder.take(block);
+            for packet in &block.packets {
+                recorder.take(packet, block.packet_bytes(packet));
+            }
             for (record, has_ended) in records {
                 recorder.reported(&record, &build::connection(1, &record, context), has_ended).unwrap();
             }

@@ -2,7 +2,7 @@
 
 use super::super::info::InputInfo;
 use super::super::link_type::LinkType;
-use super::super::{Block, CaptureError, PacketRef};
+use super::super::{CaptureError, PacketRef};
 use super::filter::DEFAULT_FILTER;
 use super::{Direction, LiveOptions};
 use crate::moment::Moment;
@@ -10,8 +10,9 @@ use crate::time::Timestamp;
 use pcap::{Active, Capture, Packet};
 use std::path::Path;
 
-/// Packets taken into one block.
-const BLOCK_PACKETS: usize = 4_096;
+/// Packets taken at a time: few enough that what several interfaces gave stays in the processor's cache until it is their
+/// turn.
+const MOST_PACKETS: usize = 128;
 
 /// Packets that were lost, as the kernel counts them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -122,19 +123,21 @@ impl Device {
         })
     }
 
-    /// Appends to `block` what the kernel has, without waiting. Returns the number of packets.
-    pub(super) fn take(&mut self, block: &mut Block, used: &mut usize) -> Result<usize, CaptureError> {
-        let (link_type, file, number) = (self.link_type, self.file, &mut self.packet);
-        let before = *used;
-        let first = block.packets.len();
+    /// Hands the packets that the kernel has to `handle`, without waiting and as they lie in its buffer. Returns their
+    /// number.
+    pub(super) fn each(&mut self, mut handle: impl FnMut(&PacketRef, &[u8])) -> Result<usize, CaptureError> {
+        let Device { capture, link_type, file, packet: number, info, .. } = self;
         let take = |packet: Packet<'_>| {
             *number = number.saturating_add(1);
-            append(&packet, Moment::new(time(&packet), *number, file), link_type, block, used);
+            let at = Moment::new(time(&packet), *number, *file);
+            let original_len = packet.header.len;
+            let packet_ref = PacketRef { at, link_type: *link_type, fcs_len: 0, range: 0..0, original_len };
+            info.bytes = info.bytes.saturating_add(packet.data.len() as u64);
+            info.note(std::slice::from_ref(&packet_ref));
+            handle(&packet_ref, packet.data);
         };
-        let taken = self.capture.dispatch(Some(BLOCK_PACKETS), take);
-        self.info.bytes = self.info.bytes.saturating_add(used.saturating_sub(before) as u64);
-        self.info.note(block.packets.get(first..).unwrap_or_default());
-        taken.map_err(|error| failed(&format!("can't capture on {} any longer", self.info.path), &error))
+        let taken = capture.dispatch(Some(MOST_PACKETS), take);
+        taken.map_err(|error| failed(&format!("can't capture on {} any longer", info.path), &error))
     }
 
     /// Asks the kernel what it dropped; gives how many packets are new since the last time.
@@ -168,28 +171,6 @@ fn link_type(capture: &Capture<Active>) -> LinkType {
 /// libpcap's other devices (D-Bus, USB, netfilter's) need not have a descriptor, and the `pcap` crate panics then.
 fn is_network_interface(name: &str) -> bool {
     cfg!(target_os = "linux") && (name == "any" || Path::new("/sys/class/net").join(name).exists())
-}
-
-/// Copies a packet behind the `used` bytes of `block`: libpcap's buffer is the kernel's again after the call.
-fn append(packet: &Packet<'_>, at: Moment, link_type: LinkType, block: &mut Block, used: &mut usize) {
-    let original_len = packet.header.len;
-    push(block, used, packet.data, PacketRef { at, link_type, fcs_len: 0, range: 0..0, original_len });
-}
-
-/// Appends `packet` with its bytes behind the `used` ones of `block`.
-pub(super) fn push(block: &mut Block, used: &mut usize, bytes: &[u8], packet: PacketRef) {
-    let end = used.saturating_add(bytes.len());
-    if block.bytes.len() < end {
-        block.bytes.resize(end.saturating_mul(2), 0);
-    }
-    let (Some(room), Ok(from), Ok(to)) =
-        (block.bytes.get_mut(*used..end), u32::try_from(*used), u32::try_from(end))
-    else {
-        return;
-    };
-    room.copy_from_slice(bytes);
-    *used = end;
-    block.packets.push(PacketRef { range: from..to, ..packet });
 }
 
 #[expect(clippy::useless_conversion, reason = "the C types of timeval are 32-bit on some systems")]
