@@ -1,5 +1,6 @@
 //! Oddities that are counted, never silently passed over.
 
+use crate::pack::{Pack, Packer, Unpacker};
 use std::fmt;
 
 macro_rules! anomalies {
@@ -235,5 +236,15 @@ impl AnomalyCounts {
             .copied()
             .map(|anomaly| (anomaly, self.of(anomaly)))
             .filter(|(_, count)| *count > 0)
+    }
+}
+
+impl Pack for AnomalySet {
+    fn pack(&self, into: &mut Packer) {
+        self.0.pack(into);
+    }
+
+    fn unpack(from: &mut Unpacker<'_>) -> Self {
+        AnomalySet(u64::unpack(from))
     }
 }

@@ -45,8 +45,9 @@
 pub mod time;
 pub mod side;
 pub mod moment;
-pub mod anomaly;
 pub mod seq;
+mod pack;
+pub mod anomaly;
 pub mod limits;
 mod work;
 

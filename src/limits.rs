@@ -160,7 +160,8 @@ limits! {
     // -- flow and tcp
     /// TCP connections held at a time.
     connections: usize = 2 << 20, Count, InConnectionBytes, least 1;
-    /// Memory for the TCP connections held, in bytes: some 2,000 for an open WebSocket, and heads that are not whole yet.
+    /// Memory for the TCP connections held, in bytes: some 1,500 for an open WebSocket, 300
+    /// for one at rest, and heads that are not whole yet or its own.
     connection_bytes: usize = 4 << 30, Bytes, Once, least 1;
     /// Failed TCP connections kept until it is known whether their server carries WebSockets.
     candidates: usize = 65_536, Count, Each(2_500), least 1;
@@ -181,6 +182,11 @@ limits! {
     gap_patience_packets: u32 = 64, Count, Nothing;
     /// Time after which they do.
     gap_patience: Duration = Duration::from_secs(5), Time, Nothing;
+    /// Where connections take more memory, in bytes, those that are quiet are packed to a fifth of theirs; each takes a
+    /// microsecond more when its next packet comes. In live capture 32M.
+    awake_bytes: usize = 1 << 30, Bytes, InConnectionBytes;
+    /// How long a connection is quiet before it may be packed.
+    rest_after: Duration = Duration::from_secs(5), Time, Nothing;
     /// How long a connection whose TCP has ended is kept for its stragglers.
     linger: Duration = Duration::from_secs(10), Time, Nothing;
     /// Sendings of the same bytes, or keepalive probes, without any answer, that prove a dead peer; one more where all
@@ -209,7 +215,7 @@ limits! {
     /// Longest HTTP head read, in bytes.
     http_head_bytes: usize = 64 << 10, Bytes, InConnectionBytes, least 1;
     /// Heads of requests, and as many of answers, held once for all connections that sent the same; where there are
-    /// more, the set begins anew.
+    /// more, connections keep their own.
     shared_heads: usize = 1_024, Count, Each(8_192);
     /// Messages of a connection that is not (yet) a WebSocket after which HTTP is no longer followed.
     http_messages: u32 = 100_000, Count, Nothing, least 1;
@@ -258,8 +264,10 @@ impl Limits {
         let count = |parts, each: usize, most: usize| (share(parts) / each).clamp(1, most);
         let out_of_order_total_bytes = bytes(8, most.out_of_order_total_bytes);
         Limits {
-            connection_bytes: bytes(24, most.connection_bytes),
-            connections: count(24, 1_024, most.connections),
+            connection_bytes: bytes(22, most.connection_bytes),
+            awake_bytes: bytes(11, most.awake_bytes),
+            shared_heads: count(2, 8_192, most.shared_heads),
+            connections: count(22, 256, most.connections),
             out_of_order_bytes: most.out_of_order_bytes.min(out_of_order_total_bytes / 2),
             out_of_order_total_bytes,
             stream_numbers: count(6, 64, most.stream_numbers),
@@ -291,6 +299,7 @@ impl Limits {
             stream_numbers: 0,
             candidates: self.candidates.min(4_096),
             surveyed_connections: self.surveyed_connections.min(16_384),
+            awake_bytes: self.awake_bytes.min(32 << 20),
             ..self
         }
     }
@@ -473,6 +482,7 @@ mod tests {
                 + each(limits.surveyed_connections, 224)
                 + each(limits.candidates + limits.held_legs, 2_500)
                 + each(limits.servers, 64)
+                + each(limits.shared_heads, 8_192)
                 + each(limits.encapsulations, 320)
                 + each(limits.interfaces, 128)
                 + limits.secrets_bytes

@@ -1,6 +1,7 @@
 //! One TCP connection with what runs on it, from its first packet to its verdict.
 
 mod finish;
+mod resting;
 
 use super::Options;
 use super::translated::Target;
@@ -9,7 +10,6 @@ use super::watch::Standing;
 use crate::anomaly::{Anomaly, AnomalySet};
 use crate::decode::flow_key::{EncapsulationId, Endpoint, FlowKey};
 use crate::decode::segment::{IcmpError, Segment};
-use crate::flow::table::Keyed;
 use crate::http::http2::frame::StreamId;
 use crate::limits::Limits;
 use crate::seq::SeqNum;
@@ -18,19 +18,20 @@ use crate::tcp::connection::Connection;
 use crate::tcp::stream_event::{StreamEvent, StreamSink};
 use crate::time::Timestamp;
 use crate::websocket::vitals::fnv1a;
+pub(super) use resting::Resting;
 use std::num::NonZeroU64;
 
 /// A TCP connection and the protocol on top of it.
 ///
 /// ```text
-///  Conversation, 712 bytes, at the start of a cache line in the flow table
+///  Conversation, 768 bytes, at the start of a cache line
 ///  0 what few packets need | 64 phase, both ends, who is client | 128 tcp's latest | 192 halves, 256 each | 704 oddities
 ///             |                    |                                                     |
 ///             |                    +-> Session 512, or Http1 120 before the Upgrade      +-> reset, recovery: if any
 ///             +-> Handshake 96 + its values
 /// ```
 #[derive(Clone, Debug)]
-#[repr(C)]
+#[repr(C, align(64))]
 pub(super) struct Conversation {
     serial: u64,
     /// ICMP errors about it, the first few; mostly none.
@@ -55,13 +56,6 @@ pub(super) struct Conversation {
     pub(super) tcp: Connection,
 }
 
-impl Keyed for Conversation {
-    #[inline]
-    fn flow_key(&self) -> &FlowKey {
-        &self.ends
-    }
-}
-
 /// A connection turned out to be a WebSocket.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Opened {
@@ -72,6 +66,12 @@ pub(super) struct Opened {
     pub stream: Option<StreamId>,
     /// What its request asks for.
     pub target: Option<Target>,
+}
+
+fn idle(now: Timestamp, last: Timestamp, spoke: bool) -> i64 {
+    const NEVER_SPOKE: i64 = 64;
+    let idle = now.nanos_since(last).max(0);
+    if spoke { idle } else { idle.saturating_mul(NEVER_SPOKE) }
 }
 
 struct Sink<'a> {
@@ -278,10 +278,7 @@ impl Conversation {
     /// How long it has been idle, in nanoseconds, where the longest is to be dropped first. One that never carried a byte
     /// counts as idle many times as long: a flood of SYNs must not push out those that have something to tell.
     pub(super) fn idle(&self, now: Timestamp) -> i64 {
-        const NEVER_SPOKE: i64 = 64;
-        let idle = now.nanos_since(self.tcp.last_at()).max(0);
-        let spoke = self.tcp.last_payload.is_some();
-        if spoke { idle } else { idle.saturating_mul(NEVER_SPOKE) }
+        idle(now, self.tcp.last_at(), self.tcp.last_payload.is_some())
     }
 
     /// Since when its peer has not answered, where that proves it dead (see `Teardown::timed_out`).
@@ -311,6 +308,11 @@ impl Conversation {
 
     fn has_unseen_end(&self) -> bool {
         Side::BOTH.into_iter().any(|side| self.tcp.halves[side].unseen_fin().is_some())
+    }
+
+    #[inline]
+    pub(super) fn key_of_flow(&self) -> &FlowKey {
+        &self.ends
     }
 
     pub(super) fn serial(&self) -> u64 {
@@ -408,7 +410,6 @@ impl Conversation {
 mod tests {
     use super::*;
     use crate::analyzer::record::ConnectionRecord;
-    use crate::flow::table::FlowTable;
     use crate::http::upgrade::Handshake;
     use crate::tcp::half::Half;
     use crate::verdict::teardown::Teardown;
@@ -416,9 +417,8 @@ mod tests {
 
     #[test]
     fn a_connection_takes_no_more_memory_than_its_layout_says() {
-        assert_eq!(size_of::<Conversation>(), 712);
+        assert_eq!((size_of::<Conversation>(), size_of::<Resting>()), (768, 48));
         assert_eq!((size_of::<Connection>(), size_of::<Half>()), (584, 256));
-        assert_eq!(FlowTable::<Conversation>::SLOT, 768);
         assert_eq!((size_of::<Upper>(), size_of::<Session>(), size_of::<Handshake>()), (40, 512, 96));
     }
 

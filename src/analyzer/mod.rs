@@ -2,6 +2,7 @@
 
 mod begins_http2;
 mod conversation;
+mod conversations;
 mod contents;
 mod facts;
 mod joining;
@@ -270,6 +271,12 @@ impl Follower {
         self.tracker.held_bytes()
     }
 
+    /// How often a connection was put to rest so far.
+    #[must_use]
+    pub fn rested(&self) -> u64 {
+        self.tracker.table.rested()
+    }
+
     /// TCP connections that surely carried no WebSocket; [`Settler::other_connections`] has the rest.
     #[must_use]
     pub fn other_connections(&self) -> u64 {
@@ -372,6 +379,12 @@ impl Analyzer {
     #[must_use]
     pub fn held_bytes(&self) -> usize {
         self.follower.held_bytes()
+    }
+
+    /// How often a connection was put to rest so far.
+    #[must_use]
+    pub fn rested(&self) -> u64 {
+        self.follower.rested()
     }
 
     /// TLS connections of which nothing could be decrypted.

@@ -38,8 +38,8 @@ pub(super) enum Event {
 
 impl Event {
     /// `conversation` has ended.
-    pub(super) fn ended(conversation: Conversation, observed: Observed, dropped: bool) -> Event {
-        let (conversation, encapsulation) = (Box::new(conversation), Vec::new());
+    pub(super) fn ended(conversation: Box<Conversation>, observed: Observed, dropped: bool) -> Event {
+        let encapsulation = Vec::new();
         Event::Ended(Ended { conversation, observed, dropped, is_early: false, encapsulation })
     }
 

@@ -2,6 +2,7 @@
 
 use super::Options;
 use super::conversation::Conversation;
+use super::conversations::Conversations;
 use super::settling::Event;
 use super::split::Which;
 use super::translated::Waiting;
@@ -11,7 +12,7 @@ use crate::decode::flow_key::FlowKey;
 use crate::decode::segment::{IcmpError, Segment};
 use crate::flow::copies::CopyFilter;
 use crate::flow::stream_number::StreamNumbers;
-use crate::flow::table::{FlowId, FlowTable};
+use crate::flow::table::FlowId;
 use crate::http::upgrade::Heads;
 use crate::time::Timestamp;
 use crate::tls::keylog::Reading;
@@ -22,13 +23,16 @@ use std::collections::VecDeque;
 /// Connections looked at to find one to evict.
 const EVICTION_SAMPLE: usize = 64;
 
+/// How often connections are put to rest, in packets: not in batches, so that the same ones rest however packets come.
+const REST_EVERY: u32 = 32;
+
 /// All TCP connections of one capture.
 #[derive(Debug)]
 pub(super) struct Tracker {
     pub(super) options: Options,
     copies: CopyFilter,
     numbers: StreamNumbers,
-    pub(super) table: FlowTable<Conversation>,
+    pub(super) table: Conversations,
     /// Ended connections, with the time at which their stragglers are no longer waited for.
     pub(super) lingering: VecDeque<(Timestamp, FlowId)>,
     pub(super) watch: Watch,
@@ -40,13 +44,13 @@ pub(super) struct Tracker {
     pub(super) events: VecDeque<Event>,
     anomalies: AnomalyCounts,
     held_bytes: usize,
-    /// Memory of the connections in the table, in bytes.
-    memory: usize,
     eviction_cursor: usize,
     opened: u64,
     other_connections: u64,
     encrypted_connections: u64,
     pub(super) now: Timestamp,
+    /// How often time has passed.
+    steps: u32,
     /// When the next connection has had its time, at the earliest.
     pub(super) due: Timestamp,
     /// Once the input is over: what is still to be judged, by serial number, the next one last.
@@ -67,7 +71,7 @@ impl Tracker {
         Tracker {
             copies: CopyFilter::new(&options.limits),
             numbers: StreamNumbers::default(),
-            table: FlowTable::default(),
+            table: Conversations::new(&options.limits),
             lingering: VecDeque::new(),
             watch: Watch::default(),
             heads: Heads::default(),
@@ -75,12 +79,12 @@ impl Tracker {
             events: VecDeque::new(),
             anomalies: AnomalyCounts::default(),
             held_bytes: 0,
-            memory: 0,
             eviction_cursor: 0,
             opened: 0,
             other_connections: 0,
             encrypted_connections: 0,
             now: Timestamp::MIN,
+            steps: 0,
             due: Timestamp::MAX,
             left: Vec::new(),
             options,
@@ -95,6 +99,10 @@ impl Tracker {
             self.expire();
             self.give_up_dead();
             self.look_ahead();
+        }
+        self.steps = self.steps.wrapping_add(1);
+        if self.steps.is_multiple_of(REST_EVERY) {
+            self.table.rest(self.now);
         }
     }
 
@@ -117,8 +125,7 @@ impl Tracker {
         }
         let mut sum = 0;
         for located in batch.iter().flatten() {
-            let conversation = located.found.and_then(|id| self.table.get(id));
-            sum ^= conversation.map_or(0, |conversation| conversation.touch(&located.segment));
+            sum ^= located.found.map_or(0, |id| self.table.touch(id, &located.segment));
         }
         std::hint::black_box(sum);
     }
@@ -146,7 +153,7 @@ impl Tracker {
     #[inline]
     fn handle_plain(&mut self, located: &Located<'_>) -> bool {
         let Some(id) = located.found else { return false };
-        let Some(conversation) = self.table.get_mut(id) else { return false };
+        let Some(conversation) = self.table.awake_mut(id) else { return false };
         if !conversation.handle_plain(&located.segment, &self.options) {
             return false;
         }
@@ -193,18 +200,19 @@ impl Tracker {
         }
         let has_ended = conversation.has_ended_streams(now);
         let streams = if has_ended { conversation.take_streams(Which::Ended(now)) } else { Vec::new() };
-        let (was, is) = conversation.recount();
-        self.memory = (self.memory + is).saturating_sub(was);
+        self.table.recount(id);
         for opened in openings {
             self.note_opening(id, opened);
         }
         self.streams_ended(streams, Observed::Whole);
     }
 
-    /// Drops the longest idle until the rest keep to the memory they are allowed.
+    /// Puts connections to rest, then drops the longest idle, until all keep to the memory they are allowed.
     fn keep_to_memory(&mut self) {
-        while self.memory > self.options.limits.connection_bytes && self.table.len() > 1 {
-            self.evict();
+        while self.table.memory() > self.options.limits.connection_bytes && self.table.len() > 1 {
+            if !self.table.make_room() {
+                self.evict();
+            }
         }
     }
 
@@ -222,8 +230,7 @@ impl Tracker {
             self.held_bytes = self.held_bytes.saturating_sub(conversation.held_bytes());
             self.anomalies.count(Anomaly::TcpOutOfOrderLimit);
             conversation.flush(&self.options);
-            let (was, is) = conversation.recount();
-            self.memory = (self.memory + is).saturating_sub(was);
+            self.table.recount(id);
         }
     }
 
@@ -238,7 +245,7 @@ impl Tracker {
 
     /// The input is over: everything left is judged, one by one as it is polled.
     pub(super) fn finish(&mut self) {
-        self.left = self.table.iter().map(|(id, c)| (c.serial(), id)).collect();
+        self.left = self.table.serials().collect();
         // The oldest last: they are taken from the end.
         self.left.sort_unstable_by(|a, b| b.cmp(a));
     }
@@ -277,7 +284,7 @@ impl Tracker {
 
     /// Memory of the connections followed, out-of-order segments left out, in bytes.
     pub(super) fn memory(&self) -> usize {
-        self.memory
+        self.table.memory()
     }
 
     /// TCP connections that surely carried no WebSocket.
@@ -290,7 +297,7 @@ impl Tracker {
         let Located { segment, hash, found } = located;
         let key = &segment.key;
         // What the batch found may have been removed, what it did not find may have been added since.
-        let found = found.filter(|id| self.table.get(*id).is_some()).or_else(|| self.table.find(*hash, key));
+        let found = found.filter(|id| self.table.holds(*id)).or_else(|| self.table.find(*hash, key));
         let is_syn = segment.flags.syn() && !segment.flags.ack();
         if let Some(id) = found {
             let may_begin = is_syn || segment.flags.syn() && self.begins_anew(id, segment);
@@ -311,7 +318,7 @@ impl Tracker {
 
     /// Does a SYN,ACK answer a SYN that the capture lacks?
     fn begins_anew(&mut self, id: FlowId, segment: &Segment<'_>) -> bool {
-        self.table.get(id).is_some_and(|conversation| conversation.is_other_syn_ack(segment))
+        self.table.get_mut(id).is_some_and(|conversation| conversation.is_other_syn_ack(segment))
     }
 
     fn begin(&mut self, segment: &Segment<'_>, stream: Option<u32>) -> FlowId {
@@ -319,17 +326,13 @@ impl Tracker {
             self.evict();
         }
         self.opened += 1;
-        let mut conversation = Conversation::begin(segment, stream, self.opened, &self.options);
-        let (_, memory) = conversation.recount();
-        self.memory += memory;
-        self.table.insert(conversation)
+        self.table.insert(Conversation::begin(segment, stream, self.opened, &self.options))
     }
 
     /// Drops the longest idle of a sample of connections ([`Conversation::idle`]).
     fn evict(&mut self) {
         work::steps(EVICTION_SAMPLE);
-        let sample = self.table.sample(self.eviction_cursor, EVICTION_SAMPLE);
-        let oldest = sample.max_by_key(|(_, conversation)| conversation.idle(self.now)).map(|(id, _)| id);
+        let oldest = self.table.longest_idle(self.eviction_cursor, EVICTION_SAMPLE, self.now);
         self.eviction_cursor = self.eviction_cursor.wrapping_add(EVICTION_SAMPLE);
         if let Some(id) = oldest {
             self.anomalies.count(Anomaly::FlowEvicted);
@@ -359,14 +362,13 @@ impl Tracker {
             }
             // A packet that was dropped before TCP ended leaves a hole, which is known.
             let dropped = !conversation.is_closed_stream() && self.dropped_at_end_of(&conversation);
-            self.events.push_back(Event::ended(conversation, observed, dropped));
+            self.events.push_back(Event::ended(Box::new(conversation), observed, dropped));
         }
     }
 
     fn finish_conversation(&mut self, id: FlowId, observed: Observed) {
         let Some(mut conversation) = self.table.remove(id) else { return };
         self.held_bytes = self.held_bytes.saturating_sub(conversation.held_bytes());
-        self.memory = self.memory.saturating_sub(conversation.counted());
         conversation.flush(&self.options);
         conversation.finish_tls(&self.options);
         conversation.finish_frames(&self.options.limits);

@@ -84,7 +84,7 @@ impl Tracker {
         let waiting = if back.stream.is_some() { &mut self.waiting.http1 } else { &mut self.waiting.http2 };
         work::steps(waiting.len());
         let table = &self.table;
-        waiting.retain(|front| table.get(front.id).is_some_and(|it| it.awaits_answer(front.stream)));
+        waiting.retain(|front| table.awake(front.id).is_some_and(|it| it.awaits_answer(front.stream)));
         // A proxy that stands before a server is another one.
         let fits = |front: &&Front| front.target.is_passed_on_as(&back.target) && front.server != back.server;
         let mut fitting = waiting.iter().filter(fits);

@@ -66,7 +66,7 @@ pub(super) struct Upper {
     pub is_websocket: bool,
     /// Frames were recognised without a handshake.
     pub joined: bool,
-    may_join: bool,
+    pub may_join: bool,
     /// The tracker was told that it is a WebSocket.
     pub server_told: bool,
     /// It is TLS, which is not followed.

@@ -1,5 +1,6 @@
 //! The identity of a connection.
 
+use crate::pack::pack_fields;
 use std::hash::{Hash, Hasher};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -139,6 +140,8 @@ impl Hash for FlowKey {
         }
     }
 }
+
+pack_fields!(FlowKey { words, ports, network });
 
 #[cfg(test)]
 mod tests {

@@ -15,7 +15,9 @@ pub struct FlowId {
 /// What a [`FlowTable`] holds: it knows its own key.
 pub trait Keyed {
     /// Its key, which never changes.
-    fn flow_key(&self) -> &FlowKey;
+    fn flow_key(&self) -> FlowKey;
+    /// Is `key` its key?
+    fn has_key(&self, key: &FlowKey) -> bool;
 }
 
 /// Entries by [`FlowKey`].
@@ -75,9 +77,7 @@ impl<T> Slab<T> {
     }
 }
 
-/// Begins a cache line, so that a value may know which of its fields share one.
 #[derive(Debug)]
-#[repr(C, align(64))]
 struct Slot<T> {
     value: Option<T>,
     generation: u32,
@@ -120,14 +120,14 @@ impl<T: Keyed> FlowTable<T> {
     #[must_use]
     pub fn find(&self, hash: u64, key: &FlowKey) -> Option<FlowId> {
         let slab = &self.slab;
-        let is_it = |slot: &Slot<T>| slot.value.as_ref().is_some_and(|value| value.flow_key() == key);
+        let is_it = |slot: &Slot<T>| slot.value.as_ref().is_some_and(|value| value.has_key(key));
         let found = self.index.find(hash, |index| slab.get(*index).is_some_and(is_it))?;
         Some(FlowId { index: *found, generation: slab.get(*found)?.generation })
     }
 
     /// Adds an entry, whose key must have none.
     pub fn insert(&mut self, value: T) -> FlowId {
-        let hash = self.hash(value.flow_key());
+        let hash = self.hash(&value.flow_key());
         let slab = &mut self.slab;
         let index = self.free.pop().unwrap_or_else(|| slab.push(Slot { value: None, generation: 0 }));
         let mut generation = 0;
@@ -204,8 +204,12 @@ mod tests {
     use std::net::Ipv4Addr;
 
     impl<T> Keyed for (FlowKey, T) {
-        fn flow_key(&self) -> &FlowKey {
-            &self.0
+        fn flow_key(&self) -> FlowKey {
+            self.0
+        }
+
+        fn has_key(&self, key: &FlowKey) -> bool {
+            self.0 == *key
         }
     }
 

@@ -9,6 +9,7 @@ use crate::capture::{Block, More, Source as _};
 use crate::decode::segment::TcpFlags;
 use crate::limits::Limits;
 use std::io::Cursor;
+use std::time::Duration;
 
 /// Packets of a file that are looked at.
 const ENOUGH: usize = 20_000;
@@ -28,6 +29,9 @@ fn capture(input: &[u8]) {
     let (single, single_counts) = read(input, &limits, false);
     assert_eq!(batched, single, "packets in batches and one by one");
     assert_eq!(counts, single_counts);
+    let roomy = Limits { connection_bytes: 1 << 20, ..limits };
+    let restless = Limits { awake_bytes: 0, rest_after: Duration::ZERO, ..roomy.clone() };
+    assert_eq!(read(input, &roomy, true), read(input, &restless, true), "at work and at rest");
 }
 
 fn read(input: &[u8], limits: &Limits, batched: bool) -> (Vec<ConnectionRecord>, String) {

@@ -90,6 +90,17 @@ impl Http1 {
         Http1 { halves: holes.map(|hole| Half { hole, ..Half::default() }), ..Http1::default() }
     }
 
+    /// Has nothing come yet?
+    #[must_use]
+    pub fn is_fresh(&self) -> bool {
+        let is_fresh =
+            |half: &Half| matches!(half.state, State::Start) && half.buffer.is_empty() && half.hole.is_none();
+        self.messages == 0
+            && self.asked.is_empty()
+            && is_fresh(&self.halves.client)
+            && is_fresh(&self.halves.server)
+    }
+
     /// Request heads seen whole.
     #[must_use]
     pub fn requests(&self) -> u32 {

@@ -2,12 +2,14 @@
 
 use crate::limits::Limits;
 use crate::moment::Moment;
+use crate::pack::{pack_fields, pack_values};
+use crate::work;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use foldhash::quality::RandomState;
 use sha1::{Digest, Sha1};
 use std::collections::HashSet;
-use std::hash::Hash;
+use std::hash::{BuildHasher as _, Hash};
 use std::ops::Deref;
 use std::sync::Arc;
 
@@ -108,21 +110,69 @@ const SHARED_MAX: usize = 4 << 10;
 /// Heads that connections share: a table of a million idle connections holds each kind of client once.
 #[derive(Debug, Default)]
 pub struct Heads {
-    requests: HashSet<Arc<RequestHead>, RandomState>,
-    responses: HashSet<Arc<ResponseHead>, RandomState>,
+    requests: Shelf<RequestHead>,
+    responses: Shelf<ResponseHead>,
 }
 
-/// Puts the head that is held already in place of `head`, or holds this one. A full set begins anew: what is no longer met
-/// makes room.
-fn share<T: Hash + Eq>(held: &mut HashSet<Arc<T>, RandomState>, head: &mut Arc<T>, most: usize) {
-    if let Some(one) = held.get(&**head) {
-        *head = Arc::clone(one);
-        return;
+/// Heads that were met once are remembered by a number each: a power of two.
+const SEEN: usize = 4_096;
+
+/// What is held once for all that say the same. Only what is met a second time comes here: where each client asks for a
+/// path of its own, those heads would take the room of what is common.
+#[derive(Debug)]
+struct Shelf<T> {
+    held: HashSet<Arc<T>, RandomState>,
+    /// The latest heads that were met once, by their hash; empty until there is one.
+    seen: Vec<u64>,
+    /// How many found no room since room was made last.
+    turned_away: usize,
+}
+
+impl<T> Default for Shelf<T> {
+    fn default() -> Self {
+        Shelf { held: HashSet::default(), seen: Vec::new(), turned_away: 0 }
     }
-    if held.len() >= most.max(1) {
-        held.clear();
+}
+
+impl<T: Hash + Eq> Shelf<T> {
+    /// Puts the head that is held already in place of `head`, or holds this one. False: it was not met before, or there is
+    /// no room; the connection keeps its own.
+    fn share(&mut self, head: &mut Arc<T>, most: usize) -> bool {
+        if let Some(one) = self.held.get(&**head) {
+            *head = Arc::clone(one);
+            return true;
+        }
+        if !self.was_seen(head) || (self.held.len() >= most && !self.makes_room(most)) {
+            return false;
+        }
+        self.held.insert(Arc::clone(head))
     }
-    held.insert(Arc::clone(head));
+
+    /// Was it met before? Remembers it.
+    fn was_seen(&mut self, head: &T) -> bool {
+        self.seen.resize(SEEN, 0);
+        let hash = self.held.hasher().hash_one(head);
+        let place = usize::try_from(hash % SEEN as u64).unwrap_or(0);
+        self.seen.get_mut(place).is_some_and(|seen| std::mem::replace(seen, hash) == hash)
+    }
+
+    /// Drops what no connection has any more: looked for once in as many heads as are held, so that it costs little.
+    fn makes_room(&mut self, most: usize) -> bool {
+        self.turned_away += 1;
+        if self.turned_away >= most {
+            self.turned_away = 0;
+            work::steps(self.held.len());
+            self.held.retain(|head| Arc::strong_count(head) > 1);
+        }
+        self.held.len() < most
+    }
+}
+
+/// A handshake's two heads, which others may share.
+#[derive(Clone, Debug, Default)]
+pub struct SharedHeads {
+    request: Option<Arc<RequestHead>>,
+    response: Option<Arc<ResponseHead>>,
 }
 
 /// What the capture holds of an opening handshake.
@@ -133,9 +183,26 @@ pub struct Handshake {
     /// Its answer; set by [`Handshake::set_response`].
     pub response: Option<Response>,
     accept_valid: Option<bool>,
-    /// Were the heads looked up among those of others ([`Handshake::share`])?
-    request_shared: bool,
-    response_shared: bool,
+    request_sharing: Sharing,
+    response_sharing: Sharing,
+}
+
+/// Is a head held once for all that say the same ([`Handshake::share`])?
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Sharing {
+    /// It was not looked for.
+    #[default]
+    Unknown,
+    /// It is.
+    Shared,
+    /// It is the connection's own.
+    Own,
+}
+
+impl Sharing {
+    fn of(is_shared: bool) -> Self {
+        if is_shared { Sharing::Shared } else { Sharing::Own }
+    }
 }
 
 impl Request {
@@ -145,8 +212,9 @@ impl Request {
         Request { at, key: key.map(Vec::into_boxed_slice), head: Arc::new(head) }
     }
 
-    fn memory(&self) -> usize {
-        self.key.as_ref().map_or(0, |key| key.len()) + self.head.memory()
+    fn memory(&self, sharing: Sharing) -> usize {
+        let head = if sharing == Sharing::Shared { 0 } else { self.head.memory() };
+        self.key.as_ref().map_or(0, |key| key.len()) + head
     }
 
     /// The path with its query, whatever form the target has.
@@ -182,8 +250,9 @@ impl Request {
 }
 
 impl Response {
-    fn memory(&self) -> usize {
-        self.accept.as_ref().map_or(0, |accept| accept.len()) + self.head.memory()
+    fn memory(&self, sharing: Sharing) -> usize {
+        let head = if sharing == Sharing::Shared { 0 } else { self.head.memory() };
+        self.accept.as_ref().map_or(0, |accept| accept.len()) + head
     }
 }
 
@@ -206,38 +275,60 @@ fn sum(values: &[&Option<Vec<u8>>]) -> usize {
 }
 
 impl Handshake {
-    /// Memory of the values it keeps, in bytes, itself left out; what it shares counts as if it did not, so that a budget
-    /// holds whoever keeps it in the end.
+    /// Memory of the values it keeps, in bytes; itself left out, and what it shares: [`Heads`] hold that, up to
+    /// `Limits::shared_heads`.
     #[must_use]
     pub fn memory(&self) -> usize {
-        self.request.as_ref().map_or(0, Request::memory) + self.response.as_ref().map_or(0, Response::memory)
+        let request = self.request.as_ref().map_or(0, |request| request.memory(self.request_sharing));
+        request + self.response.as_ref().map_or(0, |response| response.memory(self.response_sharing))
     }
 
-    /// Shares with `heads` what other handshakes have said as well.
+    /// Shares with `heads` what other handshakes have said as well, and drops a key that has been answered.
     pub fn share(&mut self, heads: &mut Heads, limits: &Limits) {
-        if let Some(request) = self.request.as_mut().filter(|_| !self.request_shared) {
-            self.request_shared = true;
-            if request.head.memory() <= SHARED_MAX {
-                share(&mut heads.requests, &mut request.head, limits.shared_heads);
-            }
+        if self.accept_valid == Some(true) {
+            self.request.iter_mut().for_each(|request| request.key = None);
+            self.response.iter_mut().for_each(|response| response.accept = None);
         }
-        if let Some(response) = self.response.as_mut().filter(|_| !self.response_shared) {
-            self.response_shared = true;
-            if response.head.memory() <= SHARED_MAX {
-                share(&mut heads.responses, &mut response.head, limits.shared_heads);
-            }
+        let (request_is_new, response_is_new) =
+            (self.request_sharing == Sharing::Unknown, self.response_sharing == Sharing::Unknown);
+        if let Some(request) = self.request.as_mut().filter(|_| request_is_new) {
+            let fits = request.head.memory() <= SHARED_MAX;
+            let is_shared = fits && heads.requests.share(&mut request.head, limits.shared_heads);
+            self.request_sharing = Sharing::of(is_shared);
+        }
+        if let Some(response) = self.response.as_mut().filter(|_| response_is_new) {
+            let fits = response.head.memory() <= SHARED_MAX;
+            let is_shared = fits && heads.responses.share(&mut response.head, limits.shared_heads);
+            self.response_sharing = Sharing::of(is_shared);
+        }
+    }
+
+    /// Its heads, which are not packed.
+    #[must_use]
+    pub fn heads(&self) -> SharedHeads {
+        let request = self.request.as_ref().map(|request| Arc::clone(&request.head));
+        SharedHeads { request, response: self.response.as_ref().map(|response| Arc::clone(&response.head)) }
+    }
+
+    /// Puts back what [`Handshake::heads`] gave.
+    pub fn set_heads(&mut self, heads: SharedHeads) {
+        if let (Some(request), Some(head)) = (&mut self.request, heads.request) {
+            request.head = head;
+        }
+        if let (Some(response), Some(head)) = (&mut self.response, heads.response) {
+            response.head = head;
         }
     }
 
     /// Takes an Upgrade request.
     pub fn set_request(&mut self, request: Request) {
-        (self.request, self.request_shared) = (Some(request), false);
+        (self.request, self.request_sharing) = (Some(request), Sharing::Unknown);
         self.accept_valid = self.check_accept();
     }
 
     /// Takes an answer.
     pub fn set_response(&mut self, response: Response) {
-        (self.response, self.response_shared) = (Some(response), false);
+        (self.response, self.response_sharing) = (Some(response), Sharing::Unknown);
         self.accept_valid = self.check_accept();
     }
 
@@ -293,6 +384,11 @@ fn extension_name(extension: &[u8]) -> &[u8] {
     extension.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii()
 }
 
+pack_fields!(Handshake { request, response, accept_valid, request_sharing, response_sharing });
+pack_values!(Sharing: 2 bits, Sharing::Unknown, Sharing::Shared, Sharing::Own);
+pack_fields!(Request { at, key } without { head });
+pack_fields!(Response { at, accept, status, is_cut } without { head });
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -340,25 +436,52 @@ mod tests {
     }
 
     #[test]
-    fn alike_heads_are_held_once() {
+    fn heads_that_are_met_again_are_held_once_and_cost_nothing_more() {
         let (mut heads, limits) = (Heads::default(), Limits::default());
-        let (mut one, mut other) = (handshake("a", "b"), handshake("c", "d"));
-        one.share(&mut heads, &limits);
-        other.share(&mut heads, &limits);
+        let mut all = [handshake("a", "b"), handshake("c", "d"), handshake("e", "f")];
+        let before = all[0].memory();
+        all.iter_mut().for_each(|one| one.share(&mut heads, &limits));
         let head = |handshake: &Handshake| Arc::clone(&handshake.request.as_ref().unwrap().head);
-        assert!(Arc::ptr_eq(&head(&one), &head(&other)));
-        assert_ne!(one.request, other.request);
+        assert!(Arc::ptr_eq(&head(&all[1]), &head(&all[2])));
+        assert!(!Arc::ptr_eq(&head(&all[0]), &head(&all[1])), "the first keeps its own");
+        assert_eq!(all.each_ref().map(Handshake::memory), [before, 2, 2], "keys and answers of a byte each");
+        assert_ne!(all[1].request, all[2].request);
     }
 
-    #[test]
-    fn no_more_heads_are_held_than_allowed() {
-        let (mut heads, limits) = (Heads::default(), Limits { shared_heads: 2, ..Limits::default() });
-        for target in [b"/a", b"/b", b"/c"] {
+    /// Handshakes that ask for `targets`, in that order, with what became of their heads.
+    fn asking(targets: &[&[u8]], heads: &mut Heads, limits: &Limits) -> Vec<(Handshake, Sharing)> {
+        let ask = |target: &&[u8]| {
             let mut handshake = Handshake::default();
             let head = RequestHead { target: target.to_vec(), ..RequestHead::default() };
             handshake.set_request(Request::new(Moment::default(), None, head));
-            handshake.share(&mut heads, &limits);
+            handshake.share(heads, limits);
+            let sharing = handshake.request_sharing;
+            (handshake, sharing)
+        };
+        targets.iter().map(ask).collect()
+    }
+
+    #[test]
+    fn no_more_heads_are_held_than_allowed_and_those_of_ended_connections_make_room() {
+        let (mut heads, limits) = (Heads::default(), Limits { shared_heads: 2, ..Limits::default() });
+        let open = asking(&[b"/a", b"/a", b"/b", b"/b", b"/c", b"/c"], &mut heads, &limits);
+        let sharing: Vec<_> = open.iter().map(|(_, sharing)| *sharing).collect();
+        let (own, shared) = (Sharing::Own, Sharing::Shared);
+        assert_eq!(sharing, [own, shared, own, shared, own, own]);
+        assert_eq!(heads.requests.held.len(), 2);
+        drop(open);
+        let again = asking(&[b"/c", b"/c"], &mut heads, &limits);
+        assert_eq!(again.last().map(|(_, sharing)| *sharing), Some(shared));
+    }
+
+    #[test]
+    fn an_answered_key_is_not_kept() {
+        let mut answered = handshake("dGhlIHNhbXBsZSBub25jZQ==", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+        let mut refused = handshake("dGhlIHNhbXBsZSBub25jZQ==", "no");
+        for one in [&mut answered, &mut refused] {
+            one.share(&mut Heads::default(), &Limits::default());
         }
-        assert_eq!(heads.requests.len(), 1);
+        assert_eq!((answered.request.unwrap().key, answered.accept_valid), (None, Some(true)));
+        assert!(refused.request.unwrap().key.is_some());
     }
 }

@@ -60,7 +60,7 @@ fn is_printable(bytes: &[u8]) -> bool {
     // One more than DEL sets a byte's upper bit, as what is not ASCII has it set.
     let odd = words.iter().fold(0, |odd, word| {
         let word = u64::from_le_bytes(*word);
-        odd | word | (word & (ONES * 0x7f)) + ONES
+        odd | word | ((word & (ONES * 0x7f)) + ONES)
     });
     odd & (ONES * 0x80) == 0 && rest.iter().all(|byte| *byte < 0x7f)
 }

@@ -8,6 +8,7 @@ use crate::anomaly::{Anomaly, AnomalySet};
 use crate::decode::segment::Segment;
 use crate::limits::Limits;
 use crate::moment::Moment;
+use crate::pack::pack_fields;
 use crate::side::{PerSide, Side};
 use crate::time::Timestamp;
 
@@ -144,6 +145,13 @@ impl Connection {
                 sink.stream(side, StreamEvent::Gap(gap));
             }
         }
+    }
+
+    /// Does it go on, with nothing missing, held or odd that is not packed?
+    #[must_use]
+    pub fn can_rest(&self) -> bool {
+        let is_whole = |half: &Half| half.fin.is_none() && half.reset.is_none() && half.recovery.is_none();
+        is_whole(&self.halves.client) && is_whole(&self.halves.server)
     }
 
     /// Memory that segments held out of order take, in bytes.
@@ -476,6 +484,8 @@ impl Connection {
         self.last.at
     }
 }
+
+pack_fields!(Connection { last, last_payload, payload_before, opened, halves, anomalies });
 
 #[cfg(test)]
 mod tests;

@@ -7,6 +7,7 @@ use super::stream_event::{Gap, GapCause};
 use crate::decode::segment::Segment;
 use crate::limits::Limits;
 use crate::moment::Moment;
+use crate::pack::{Pack, Packer, Unpacker, pack_fields};
 use crate::seq::SeqNum;
 use crate::time::Timestamp;
 
@@ -350,6 +351,36 @@ impl Half {
     #[must_use]
     pub fn fin_acked(&self) -> bool {
         self.fin.is_some_and(|fin| self.acked > fin.offset)
+    }
+}
+
+pack_fields!(Half {
+    next, acked, last, base, is_known, from_syn, first_ttl, packets, ttl, plain, unanswered, sent, shown, settled, syn,
+    established, fin, passed_end, oddities,
+} without { reset, recovery });
+pack_fields!(Fin { at, offset, peer_acked });
+pack_fields!(Oddities { keepalives, differs });
+
+impl Pack for UsualTtl {
+    fn pack(&self, into: &mut Packer) {
+        let (kind, ttls) = match *self {
+            UsualTtl::Unseen => (0, [0, 0]),
+            UsualTtl::Always(ttl) => (1, [ttl, 0]),
+            UsualTtl::Either(one, other) => (2, [one, other]),
+            UsualTtl::Varies => (3, [0, 0]),
+        };
+        into.put_bits(kind, 2);
+        ttls.pack(into);
+    }
+
+    fn unpack(from: &mut Unpacker<'_>) -> Self {
+        let (kind, [one, other]) = (from.bits(2), <[u8; 2]>::unpack(from));
+        match kind {
+            0 => UsualTtl::Unseen,
+            1 => UsualTtl::Always(one),
+            2 => UsualTtl::Either(one, other),
+            _ => UsualTtl::Varies,
+        }
     }
 }
 

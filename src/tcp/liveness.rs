@@ -1,6 +1,7 @@
 //! Does the peer still answer? Counts sendings of the same bytes that draw nothing.
 
 use crate::moment::Moment;
+use crate::pack::{Pack, Packer, Unpacker, pack_fields};
 use std::time::Duration;
 
 /// Below it an implementation of RFC 6298 should not set its retransmission timer; many do.
@@ -100,6 +101,30 @@ impl Unanswered {
         self.sendings = 0;
     }
 }
+
+/// Of an answered side nothing means anything.
+impl Pack for Unanswered {
+    fn pack(&self, into: &mut Packer) {
+        let Unanswered { sendings, doublings, from, offset, first, last, wait } = *self;
+        sendings.pack(into);
+        if sendings > 0 {
+            (doublings, (from, offset)).pack(into);
+            (first, (last, wait)).pack(into);
+        }
+    }
+
+    fn unpack(from: &mut Unpacker<'_>) -> Self {
+        let sendings = u32::unpack(from);
+        if sendings == 0 {
+            return Unanswered::default();
+        }
+        let (doublings, (first_offset, offset)) = Pack::unpack(from);
+        let (first, (last, wait)) = Pack::unpack(from);
+        Unanswered { sendings, doublings, from: first_offset, offset, first, last, wait }
+    }
+}
+
+pack_fields!(Keepalives { sent, last });
 
 #[cfg(test)]
 mod tests {

@@ -7,6 +7,7 @@ use super::opcode::Opcode;
 use super::plausible;
 use crate::limits::Limits;
 use crate::moment::Moment;
+use crate::pack::{Pack, Packer, Unpacker, pack_fields};
 use crate::tcp::stream_event::{Gap, GapCause, Wire};
 
 /// Bytes of a control frame's payload that are kept: what RFC 6455 allows, and an over-long Close reason.
@@ -118,6 +119,11 @@ impl Framing {
     #[inline]
     pub(super) fn is_plain(&self) -> bool {
         self.is_at_boundary() && self.on_probation == 0
+    }
+
+    /// Can all of it be packed?
+    pub(super) fn can_rest(&self) -> bool {
+        !matches!(self.state, State::Control(_))
     }
 
     /// Does the direction stand inside a data frame's payload?
@@ -334,6 +340,40 @@ impl Framing {
             out(FrameEvent::Close { header, close });
         } else {
             out(FrameEvent::Control { at, header, payload: &control.payload });
+        }
+    }
+}
+
+pack_fields!(Framing { state, on_probation });
+
+/// A control frame under way is not packed: see [`Framing::can_rest`].
+impl Pack for State {
+    fn pack(&self, into: &mut Packer) {
+        match self {
+            State::Header { bytes, len } => {
+                into.put_bits(0, 2);
+                len.pack(into);
+                if *len > 0 {
+                    bytes.pack(into);
+                }
+            }
+            State::Payload { remaining } => {
+                into.put_bits(1, 2);
+                remaining.pack(into);
+            }
+            State::Control(_) | State::Lost => into.put_bits(2, 2),
+        }
+    }
+
+    fn unpack(from: &mut Unpacker<'_>) -> Self {
+        match from.bits(2) {
+            0 => {
+                let len = u8::unpack(from);
+                let bytes = if len > 0 { Pack::unpack(from) } else { [0; HEADER_MAX] };
+                State::Header { bytes, len }
+            }
+            1 => State::Payload { remaining: u64::unpack(from) },
+            _ => State::Lost,
         }
     }
 }

@@ -9,6 +9,7 @@ use super::vitals::Vitals;
 use crate::anomaly::{Anomaly, AnomalySet};
 use crate::limits::Limits;
 use crate::moment::Moment;
+use crate::pack::pack_fields;
 use crate::side::{PerSide, Side};
 use crate::tcp::stream_event::{Gap, GapCause, StreamEvent};
 
@@ -120,6 +121,15 @@ impl Session {
             ^ u64::from(direction.in_message)
             ^ u64::from(self.framings[side].is_lost())
             ^ self.vitals.touch(side)
+    }
+
+    /// Is it open, with nothing under way that is not packed?
+    #[must_use]
+    pub fn can_rest(&self) -> bool {
+        Side::BOTH.iter().all(|side| {
+            let direction = &self.sides[*side];
+            direction.close.is_none() && direction.hidden.is_none() && self.framings[*side].can_rest()
+        })
     }
 
     /// Is the next frame boundary of `side` unknown?
@@ -305,3 +315,9 @@ impl Direction {
         all.extend(anomalies);
     }
 }
+
+pack_fields!(Session { framings, anomalies, rsv1_allowed, vitals, sides });
+pack_fields!(Traffic { frames, messages, pings, pongs, payload_bytes });
+pack_fields!(Direction {
+    traffic, last_data, message_bytes, earlier_bytes, in_message, violates, is_nonsense,
+} without { close, hidden });

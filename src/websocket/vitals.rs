@@ -7,6 +7,7 @@ use super::framing::FrameEvent;
 use super::opcode::Opcode;
 use crate::limits::Limits;
 use crate::moment::Moment;
+use crate::pack::{pack_fields, pack_values};
 use crate::side::{PerSide, Side};
 
 /// Signs of life of both sides, up to the first Close.
@@ -365,6 +366,25 @@ impl Samples {
         sorted.get(sorted.len() / 2).copied()
     }
 }
+
+pack_fields!(Vitals { longest_silence, longest_silence_until, last_from, closing, sides });
+pack_fields!(SideVitals { last_frame, longest_silence, farewell, sizes, heartbeats, pings });
+pack_fields!(Sizes {
+    largest,
+    current,
+    current_at,
+    largest_at,
+    before,
+    current_is_largest,
+    is_under_way,
+    compressed,
+});
+pack_fields!(Pings { sent, answered, first, last, last_answer, intervals, round_trips, pending });
+pack_fields!(Samples { count, min, max, latest });
+pack_values!(
+    Farewell: 2 bits, Farewell::EngineIoClose, Farewell::SocketIoDisconnect, Farewell::SignalRClose,
+    Farewell::TypeDisconnect,
+);
 
 #[cfg(test)]
 mod tests {

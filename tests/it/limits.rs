@@ -7,6 +7,7 @@ use crate::support::run;
 use crate::support::wire;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 use wsclose::analyzer::Options;
 use wsclose::anomaly::Anomaly;
 use wsclose::limits::{Limits, Unit};
@@ -85,7 +86,7 @@ fn open_websockets(count: u16) -> Vec<crate::support::packet::TcpPacket> {
 
 #[test]
 fn beyond_the_memory_the_longest_idle_is_dropped_and_its_verdict_says_so() {
-    let limits = Limits { connection_bytes: 100_000, ..Limits::default() };
+    let limits = Limits { connection_bytes: 10_000, ..Limits::default() };
     let outcome = run::analyze_packets_with(&open_websockets(60), Options { limits, ..Options::default() });
     assert_eq!(outcome.connections.len(), 60);
     let (evicted, kept): (Vec<_>, Vec<_>) =
@@ -95,6 +96,24 @@ fn beyond_the_memory_the_longest_idle_is_dropped_and_its_verdict_says_so() {
     assert!(kept.iter().all(|found| found.verdict.kind == "open"));
     let newest = evicted.iter().map(|found| found.client.port).max();
     assert!(newest < kept.iter().map(|found| found.client.port).min(), "the oldest go first");
+}
+
+#[test]
+fn connections_are_packed_before_any_is_dropped() {
+    let room_for = |connection_bytes, rest_after| {
+        let limits = Limits { connection_bytes, rest_after, ..Limits::default() };
+        let options = Options { limits, ..Options::default() };
+        let outcome = run::analyze_packets_with(&open_websockets(120), options);
+        assert_eq!(outcome.connections.len(), 120);
+        (outcome.count(Anomaly::FlowEvicted), outcome.rested)
+    };
+    let soon = Duration::from_secs(5);
+    assert_eq!(room_for(2 * 120 * 1_600, soon), (0, 0), "half of it holds all awake");
+    let (evicted, rested) = room_for(120 * 320, soon);
+    assert!(evicted == 0 && rested > 60, "320 for one that rests: {evicted} evicted, {rested} rested");
+    let (evicted, rested) = room_for(120 * 320, 100 * soon);
+    assert!(evicted == 0 && rested > 60, "whether quiet or not: {evicted} evicted, {rested} rested");
+    assert!(room_for(120 * 160, soon).0 > 0);
 }
 
 #[test]
@@ -109,6 +128,6 @@ fn the_command_keeps_to_the_memory_it_is_given() {
         report.matches("\"evicted\"").count()
     };
     assert_eq!(evicted(&["--memory", "64M"]), 0);
-    assert!(evicted(&["--limit", "connection_bytes=64K"]) > 0);
+    assert!(evicted(&["--limit", "connection_bytes=8K"]) > 0);
     assert!(evicted(&["--memory", "64M", "--limit", "connections=8"]) > 0);
 }

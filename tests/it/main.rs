@@ -33,6 +33,7 @@ mod live;
 mod metamorphic;
 mod partial;
 mod properties;
+mod resting;
 mod scenarios;
 mod schema;
 mod show;

@@ -29,6 +29,8 @@ pub struct Outcome {
     pub other_connections: u64,
     /// TLS connections of which nothing could be decrypted, listed or not.
     pub encrypted_connections: u64,
+    /// How often a connection was put to rest.
+    pub rested: u64,
 }
 
 impl Outcome {
@@ -102,6 +104,7 @@ pub fn analyze(inputs: Vec<MergeInput>, options: Options) -> Outcome {
         anomalies: analyzer.anomalies(),
         other_connections: analyzer.other_connections(),
         encrypted_connections: analyzer.encrypted_connections(),
+        rested: analyzer.rested(),
         records,
     }
 }

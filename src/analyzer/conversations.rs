@@ -1,0 +1,271 @@
+//! All TCP connections that are followed: those at work, and those at rest, which are packed.
+
+use super::conversation::{Conversation, Resting};
+use crate::decode::flow_key::FlowKey;
+use crate::decode::segment::Segment;
+use crate::flow::table::{FlowId, FlowTable, Keyed};
+use crate::limits::Limits;
+use crate::pack::Packer;
+use crate::time::Timestamp;
+use crate::work;
+use std::collections::VecDeque;
+use std::time::Duration;
+
+/// Connections put to rest at a time, at most, which is every 32 packets: as many may rest as wake.
+const MOST: usize = 32;
+/// Connections looked at for one that can be put to rest.
+const TRIES: usize = 4;
+
+/// Connections by their key.
+///
+/// ```text
+///  begin --> awake, a box of 768 bytes and its parts -- rest_after without a packet --> at rest, some 150 bytes
+///              ^                                                                          |
+///              +------------------------- packet, end, ICMP error ------------------------+
+/// ```
+///
+/// Only what goes on undisturbed is put to rest, and only where memory is short: to rest and wake takes about a microsecond.
+#[derive(Debug)]
+pub(super) struct Conversations {
+    table: FlowTable<Place>,
+    /// Those that began or woke, the first one first; some of them may have ended since.
+    awake: VecDeque<FlowId>,
+    packer: Packer,
+    /// What they take, in bytes.
+    memory: usize,
+    /// Beyond so many bytes the quiet ones are put to rest.
+    awake_bytes: usize,
+    rest_after: Duration,
+    rested: u64,
+}
+
+/// A connection in the table.
+#[derive(Debug)]
+enum Place {
+    Awake(Box<Conversation>),
+    Resting(Resting),
+}
+
+impl Keyed for Place {
+    #[inline]
+    fn has_key(&self, key: &FlowKey) -> bool {
+        match self {
+            Place::Awake(conversation) => conversation.key_of_flow() == key,
+            Place::Resting(resting) => resting.flow_key() == *key,
+        }
+    }
+
+    fn flow_key(&self) -> FlowKey {
+        match self {
+            Place::Awake(conversation) => *conversation.key_of_flow(),
+            Place::Resting(resting) => resting.flow_key(),
+        }
+    }
+}
+
+impl Place {
+    fn serial(&self) -> u64 {
+        match self {
+            Place::Awake(conversation) => conversation.serial(),
+            Place::Resting(resting) => resting.serial(),
+        }
+    }
+
+    fn idle(&self, now: Timestamp) -> i64 {
+        match self {
+            Place::Awake(conversation) => conversation.idle(now),
+            Place::Resting(resting) => resting.idle(now),
+        }
+    }
+
+    fn counted(&self) -> usize {
+        match self {
+            Place::Awake(conversation) => conversation.counted(),
+            Place::Resting(resting) => resting.memory(),
+        }
+    }
+}
+
+impl Conversations {
+    pub(super) fn new(limits: &Limits) -> Self {
+        Conversations {
+            table: FlowTable::default(),
+            awake: VecDeque::new(),
+            packer: Packer::default(),
+            memory: 0,
+            // Packed before any is dropped.
+            awake_bytes: limits.awake_bytes.min(limits.connection_bytes / 2),
+            rest_after: limits.rest_after,
+            rested: 0,
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    /// Memory they take, out-of-order segments left out, in bytes.
+    pub(super) fn memory(&self) -> usize {
+        self.memory
+    }
+
+    /// How often one was put to rest.
+    pub(super) fn rested(&self) -> u64 {
+        self.rested
+    }
+
+    #[inline]
+    pub(super) fn hash(&self, key: &FlowKey) -> u64 {
+        self.table.hash(key)
+    }
+
+    #[inline]
+    pub(super) fn find(&self, hash: u64, key: &FlowKey) -> Option<FlowId> {
+        self.table.find(hash, key)
+    }
+
+    pub(super) fn holds(&self, id: FlowId) -> bool {
+        self.table.get(id).is_some()
+    }
+
+    /// Reads something of what `segment` will need of its connection.
+    #[inline]
+    pub(super) fn touch(&self, id: FlowId, segment: &Segment<'_>) -> u64 {
+        self.awake(id).map_or(0, |conversation| conversation.touch(segment))
+    }
+
+    /// The connection, unless it rests.
+    pub(super) fn awake(&self, id: FlowId) -> Option<&Conversation> {
+        match self.table.get(id)? {
+            Place::Awake(conversation) => Some(conversation),
+            Place::Resting(_) => None,
+        }
+    }
+
+    /// The connection, unless it rests.
+    #[inline]
+    pub(super) fn awake_mut(&mut self, id: FlowId) -> Option<&mut Conversation> {
+        match self.table.get_mut(id)? {
+            Place::Awake(conversation) => Some(conversation),
+            Place::Resting(_) => None,
+        }
+    }
+
+    /// The connection; wakes it.
+    pub(super) fn get_mut(&mut self, id: FlowId) -> Option<&mut Conversation> {
+        if let place @ Place::Resting(_) = self.table.get_mut(id)? {
+            let before = place.counted();
+            place.wake();
+            self.memory = (self.memory + place.counted()).saturating_sub(before);
+            self.note_awake(id);
+        }
+        self.awake_mut(id)
+    }
+
+    fn note_awake(&mut self, id: FlowId) {
+        self.forget_ended();
+        self.awake.push_back(id);
+    }
+
+    /// Takes those that have ended off the front.
+    fn forget_ended(&mut self) {
+        while self.awake.front().is_some_and(|first| !self.holds(*first)) {
+            self.awake.pop_front();
+        }
+    }
+
+    /// Adds a connection that is not there.
+    pub(super) fn insert(&mut self, mut conversation: Conversation) -> FlowId {
+        conversation.recount();
+        self.memory += conversation.counted();
+        let id = self.table.insert(Place::Awake(Box::new(conversation)));
+        self.note_awake(id);
+        id
+    }
+
+    pub(super) fn remove(&mut self, id: FlowId) -> Option<Box<Conversation>> {
+        let mut place = self.table.remove(id)?;
+        self.memory = self.memory.saturating_sub(place.counted());
+        place.wake();
+        match place {
+            Place::Awake(conversation) => Some(conversation),
+            Place::Resting(_) => None,
+        }
+    }
+
+    /// Counts the memory of a connection that may have changed.
+    pub(super) fn recount(&mut self, id: FlowId) {
+        let Some(conversation) = self.awake_mut(id) else { return };
+        let (was, is) = conversation.recount();
+        self.memory = (self.memory + is).saturating_sub(was);
+    }
+
+    /// Puts a few of those to rest that have been quiet, where memory is short.
+    #[inline]
+    pub(super) fn rest(&mut self, now: Timestamp) {
+        if self.memory > self.awake_bytes {
+            self.rest_some(now);
+        }
+    }
+
+    fn rest_some(&mut self, now: Timestamp) {
+        let quiet_since = now.saturating_sub(self.rest_after);
+        for _ in 0..MOST {
+            // One that does not rest has its turn again; those behind it have hardly been quiet for longer.
+            if !self.rest_next(quiet_since) {
+                return;
+            }
+        }
+    }
+
+    /// Puts one to rest, however lately it was heard of: memory is all used. False: none was found that can be.
+    pub(super) fn make_room(&mut self) -> bool {
+        work::steps(TRIES);
+        (0..TRIES.min(self.awake.len())).any(|_| self.rest_next(Timestamp::MAX))
+    }
+
+    /// Puts the one that has been awake the longest to rest, if nothing was heard of it after `quiet_since`, and it can be.
+    fn rest_next(&mut self, quiet_since: Timestamp) -> bool {
+        self.forget_ended();
+        let Some(id) = self.awake.pop_front() else { return false };
+        let Some(place) = self.table.get_mut(id) else { return false };
+        let before = place.counted();
+        let rests = place.rest(quiet_since, &mut self.packer);
+        self.memory = (self.memory + place.counted()).saturating_sub(before);
+        if rests {
+            self.rested += 1;
+        } else {
+            self.awake.push_back(id);
+        }
+        rests
+    }
+
+    /// All ids with their connections' serial numbers.
+    pub(super) fn serials(&self) -> impl Iterator<Item = (u64, FlowId)> {
+        self.table.iter().map(|(id, place)| (place.serial(), id))
+    }
+
+    /// The longest idle ([`Conversation::idle`]) of `count` connections from slot `cursor` on.
+    pub(super) fn longest_idle(&self, cursor: usize, count: usize, now: Timestamp) -> Option<FlowId> {
+        let sample = self.table.sample(cursor, count);
+        sample.max_by_key(|(_, place)| place.idle(now)).map(|(id, _)| id)
+    }
+}
+
+impl Place {
+    fn wake(&mut self) {
+        if let Place::Resting(resting) = self {
+            *self = Place::Awake(Box::new(resting.wake()));
+        }
+    }
+
+    /// Puts it to rest if it has been quiet and can be. True: it rests now.
+    fn rest(&mut self, quiet_since: Timestamp, packer: &mut Packer) -> bool {
+        let Place::Awake(conversation) = self else { return false };
+        let rests = conversation.tcp.last_at() <= quiet_since && conversation.can_rest();
+        if rests {
+            *self = Place::Resting(Resting::of(conversation, packer));
+        }
+        rests
+    }
+}

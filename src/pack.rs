@@ -1,0 +1,462 @@
+//! Packs what is kept of a connection at rest into few bytes, and unpacks it.
+//!
+//! ```text
+//!  | numbers, some bytes each ........ | bits, from the end backwards |
+//!
+//!  number  00 zero | 01 one byte | 10 one of the last 16 before it, 4 bits | 11 its length, 3 bits; 1 to 8 bytes
+//!  moment  0 to 30: that one of those before it, 5 bits | 31 a new one: time and packet as distances from the one before
+//! ```
+//!
+//! A connection names the same few packets and numbers again and again: they are written once. What was packed is unpacked
+//! by the same code in the same order; beyond the end there are zeros.
+
+use crate::moment::Moment;
+use crate::seq::SeqNum;
+use crate::side::{PerSide, Side};
+use crate::time::Timestamp;
+use std::num::NonZeroU64;
+
+/// Numbers and moments that can be named again.
+const NUMBERS: usize = 16;
+const MOMENTS: usize = 31;
+const MOMENT_BITS: u32 = 5;
+
+/// How a number stands there.
+const ZERO: u64 = 0;
+const BYTE: u64 = 1;
+const AGAIN: u64 = 2;
+const LONG: u64 = 3;
+
+/// What can be packed.
+pub(crate) trait Pack: Sized {
+    /// Writes it.
+    fn pack(&self, into: &mut Packer);
+    /// Reads what [`Pack::pack`] has written.
+    fn unpack(from: &mut Unpacker<'_>) -> Self;
+}
+
+/// What was written or read so far and may be named again.
+#[derive(Debug, Default)]
+struct Known {
+    numbers: [u64; NUMBERS],
+    next_number: usize,
+    moments: [Moment; MOMENTS],
+    moments_len: usize,
+    last: Moment,
+}
+
+impl Known {
+    fn note_number(&mut self, number: u64) {
+        if let Some(slot) = self.numbers.get_mut(self.next_number % NUMBERS) {
+            *slot = number;
+        }
+        self.next_number = self.next_number.wrapping_add(1);
+    }
+
+    fn note_moment(&mut self, moment: Moment) {
+        self.last = moment;
+        if let Some(slot) = self.moments.get_mut(self.moments_len) {
+            (*slot, self.moments_len) = (moment, self.moments_len + 1);
+        }
+    }
+
+    fn moments(&self) -> &[Moment] {
+        self.moments.get(..self.moments_len).unwrap_or_default()
+    }
+}
+
+/// Packs one connection after another.
+#[derive(Debug, Default)]
+pub(crate) struct Packer {
+    bytes: Vec<u8>,
+    /// Whole bytes of bits, the first ones first, and those that make up none yet.
+    bits: Vec<u8>,
+    loose: u64,
+    loose_len: u32,
+    known: Known,
+}
+
+impl Packer {
+    /// What was packed, exactly as long as need be; begins anew.
+    pub(crate) fn finish(&mut self) -> Box<[u8]> {
+        if self.loose_len > 0 {
+            self.put_bits(0, u8::BITS - self.loose_len);
+        }
+        self.bytes.extend(self.bits.iter().rev());
+        let packed = self.bytes.as_slice().into();
+        self.bytes.clear();
+        self.bits.clear();
+        self.known = Known::default();
+        packed
+    }
+
+    /// `value`, which takes `count` bits, at most 32.
+    pub(crate) fn put_bits(&mut self, value: u64, count: u32) {
+        self.loose |= value << self.loose_len;
+        self.loose_len += count;
+        while self.loose_len >= u8::BITS {
+            let [byte, ..] = self.loose.to_le_bytes();
+            self.bits.push(byte);
+            (self.loose, self.loose_len) = (self.loose >> u8::BITS, self.loose_len - u8::BITS);
+        }
+    }
+
+    fn put_number(&mut self, number: u64) {
+        match u8::try_from(number) {
+            Ok(0) => self.put_bits(ZERO, 2),
+            Ok(byte) => {
+                self.put_bits(BYTE, 2);
+                self.bytes.push(byte);
+            }
+            Err(_) => self.put_long(number),
+        }
+    }
+
+    fn put_long(&mut self, number: u64) {
+        if let Some(place) = self.known.numbers.iter().position(|one| *one == number) {
+            self.put_bits(AGAIN | (place as u64) << 2, 2 + NUMBERS.ilog2());
+            return;
+        }
+        let bytes = number.to_le_bytes();
+        let len = bytes.len() - (number.leading_zeros() / u8::BITS) as usize;
+        self.put_bits(LONG | (len as u64 - 1) << 2, 2 + 3);
+        self.put_bytes(bytes.get(..len).unwrap_or_default());
+        self.known.note_number(number);
+    }
+
+    fn put_bytes(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    fn put_moment(&mut self, moment: Moment) {
+        if let Some(place) = self.known.moments().iter().position(|one| *one == moment) {
+            self.put_bits(place as u64, MOMENT_BITS);
+            return;
+        }
+        self.put_bits(MOMENTS as u64, MOMENT_BITS);
+        let last = self.known.last;
+        moment.at.nanos().wrapping_sub(last.at.nanos()).pack(self);
+        i64::from(moment.packet).wrapping_sub(i64::from(last.packet)).pack(self);
+        moment.file.pack(self);
+        self.known.note_moment(moment);
+    }
+}
+
+/// Unpacks one connection.
+#[derive(Debug)]
+pub(crate) struct Unpacker<'a> {
+    /// From the next number on, up to the next bits.
+    bytes: &'a [u8],
+    loose: u64,
+    loose_len: u32,
+    known: Known,
+}
+
+impl<'a> Unpacker<'a> {
+    /// Reads what [`Packer::finish`] has given.
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
+        Unpacker { bytes, loose: 0, loose_len: 0, known: Known::default() }
+    }
+
+    /// The next `count` bits, at most 32.
+    pub(crate) fn bits(&mut self, count: u32) -> u64 {
+        while self.loose_len < count {
+            let byte = self.bytes.split_off_last().copied().unwrap_or(0);
+            self.loose |= u64::from(byte) << self.loose_len;
+            self.loose_len += u8::BITS;
+        }
+        let value = self.loose & ((1 << count) - 1);
+        (self.loose, self.loose_len) = (self.loose >> count, self.loose_len - count);
+        value
+    }
+
+    fn byte(&mut self) -> u8 {
+        self.bytes.split_off_first().copied().unwrap_or(0)
+    }
+
+    fn take_bytes(&mut self, len: usize) -> &'a [u8] {
+        let (taken, rest) = self.bytes.split_at_checked(len).unwrap_or((self.bytes, &[]));
+        self.bytes = rest;
+        taken
+    }
+
+    fn number(&mut self) -> u64 {
+        match self.bits(2) {
+            ZERO => 0,
+            BYTE => u64::from(self.byte()),
+            AGAIN => {
+                let place = self.bits(NUMBERS.ilog2());
+                usize::try_from(place).ok().and_then(|at| self.known.numbers.get(at).copied()).unwrap_or(0)
+            }
+            _ => {
+                let len = self.bits(3) + 1;
+                let number = (0..len).fold(0, |sum, index| sum | u64::from(self.byte()) << (8 * index));
+                self.known.note_number(number);
+                number
+            }
+        }
+    }
+
+    fn moment(&mut self) -> Moment {
+        let place = usize::try_from(self.bits(MOMENT_BITS)).unwrap_or(MOMENTS);
+        if let Some(moment) = self.known.moments().get(place) {
+            return *moment;
+        }
+        let last = self.known.last;
+        let at = Timestamp::from_nanos(last.at.nanos().wrapping_add(i64::unpack(self)));
+        let packet = i64::from(last.packet).wrapping_add(i64::unpack(self));
+        let moment = Moment::new(at, u32::try_from(packet).unwrap_or(0), u16::unpack(self));
+        self.known.note_moment(moment);
+        moment
+    }
+}
+
+/// Packs a struct field by field; those named behind `without` are left out, and are absent when it is unpacked.
+macro_rules! pack_fields {
+    ($name:ident { $($field:ident),+ $(,)? } $(without { $($absent:ident),+ })?) => {
+        impl $crate::pack::Pack for $name {
+            fn pack(&self, into: &mut $crate::pack::Packer) {
+                let $name { $($field,)+ $($($absent: _),+)? } = self;
+                $($crate::pack::Pack::pack($field, into);)+
+            }
+
+            fn unpack(from: &mut $crate::pack::Unpacker<'_>) -> Self {
+                $(let $field = $crate::pack::Pack::unpack(from);)+
+                $name { $($field,)+ $($($absent: Default::default()),+)? }
+            }
+        }
+    };
+}
+
+/// Packs an enum without fields by its place in a list of all its values.
+macro_rules! pack_values {
+    ($name:ty: $bits:literal bits, $first:expr $(, $value:expr)* $(,)?) => {
+        impl $crate::pack::Pack for $name {
+            fn pack(&self, into: &mut $crate::pack::Packer) {
+                let place = [$first $(, $value)*].iter().position(|value| value == self);
+                into.put_bits(place.unwrap_or(0) as u64, $bits);
+            }
+
+            fn unpack(from: &mut $crate::pack::Unpacker<'_>) -> Self {
+                let place = usize::try_from(from.bits($bits)).unwrap_or(0);
+                [$first $(, $value)*].get(place).copied().unwrap_or($first)
+            }
+        }
+    };
+}
+
+pub(crate) use {pack_fields, pack_values};
+
+macro_rules! pack_unsigned {
+    ($($number:ty),+) => {$(
+        impl Pack for $number {
+            fn pack(&self, into: &mut Packer) {
+                into.put_number(u64::from(*self));
+            }
+
+            fn unpack(from: &mut Unpacker<'_>) -> Self {
+                <$number>::try_from(from.number()).unwrap_or_default()
+            }
+        }
+    )+};
+}
+
+pack_unsigned!(u8, u16, u32, u64);
+
+impl Pack for i64 {
+    fn pack(&self, into: &mut Packer) {
+        // Numbers near zero are short, whatever their sign.
+        into.put_number((self << 1 ^ self >> 63).cast_unsigned());
+    }
+
+    fn unpack(from: &mut Unpacker<'_>) -> Self {
+        let folded = from.number();
+        (folded >> 1).cast_signed() ^ -(folded & 1).cast_signed()
+    }
+}
+
+impl Pack for bool {
+    fn pack(&self, into: &mut Packer) {
+        into.put_bits(u64::from(*self), 1);
+    }
+
+    fn unpack(from: &mut Unpacker<'_>) -> Self {
+        from.bits(1) != 0
+    }
+}
+
+impl Pack for NonZeroU64 {
+    fn pack(&self, into: &mut Packer) {
+        self.get().pack(into);
+    }
+
+    fn unpack(from: &mut Unpacker<'_>) -> Self {
+        NonZeroU64::new(u64::unpack(from)).unwrap_or(NonZeroU64::MIN)
+    }
+}
+
+impl Pack for Moment {
+    fn pack(&self, into: &mut Packer) {
+        into.put_moment(*self);
+    }
+
+    fn unpack(from: &mut Unpacker<'_>) -> Self {
+        from.moment()
+    }
+}
+
+impl Pack for SeqNum {
+    fn pack(&self, into: &mut Packer) {
+        self.0.pack(into);
+    }
+
+    fn unpack(from: &mut Unpacker<'_>) -> Self {
+        SeqNum(u32::unpack(from))
+    }
+}
+
+pack_values!(Side: 1 bits, Side::Client, Side::Server);
+
+impl<T: Pack> Pack for Option<T> {
+    fn pack(&self, into: &mut Packer) {
+        self.is_some().pack(into);
+        if let Some(value) = self {
+            value.pack(into);
+        }
+    }
+
+    fn unpack(from: &mut Unpacker<'_>) -> Self {
+        bool::unpack(from).then(|| T::unpack(from))
+    }
+}
+
+impl<T: Pack> Pack for Box<T> {
+    fn pack(&self, into: &mut Packer) {
+        (**self).pack(into);
+    }
+
+    fn unpack(from: &mut Unpacker<'_>) -> Self {
+        Box::new(T::unpack(from))
+    }
+}
+
+impl Pack for Box<[u8]> {
+    fn pack(&self, into: &mut Packer) {
+        (self.len() as u64).pack(into);
+        into.put_bytes(self);
+    }
+
+    fn unpack(from: &mut Unpacker<'_>) -> Self {
+        let len = usize::try_from(u64::unpack(from)).unwrap_or(0);
+        from.take_bytes(len).into()
+    }
+}
+
+impl<T: Pack> Pack for PerSide<T> {
+    fn pack(&self, into: &mut Packer) {
+        self.client.pack(into);
+        self.server.pack(into);
+    }
+
+    fn unpack(from: &mut Unpacker<'_>) -> Self {
+        let client = T::unpack(from);
+        PerSide { client, server: T::unpack(from) }
+    }
+}
+
+impl<T: Pack> Pack for Vec<T> {
+    fn pack(&self, into: &mut Packer) {
+        (self.len() as u64).pack(into);
+        self.iter().for_each(|item| item.pack(into));
+    }
+
+    fn unpack(from: &mut Unpacker<'_>) -> Self {
+        let len = u64::unpack(from);
+        (0..len).map(|_| T::unpack(from)).collect()
+    }
+}
+
+impl<A: Pack, B: Pack> Pack for (A, B) {
+    fn pack(&self, into: &mut Packer) {
+        self.0.pack(into);
+        self.1.pack(into);
+    }
+
+    fn unpack(from: &mut Unpacker<'_>) -> Self {
+        let first = A::unpack(from);
+        (first, B::unpack(from))
+    }
+}
+
+impl<T: Pack + Copy + Default, const N: usize> Pack for [T; N] {
+    fn pack(&self, into: &mut Packer) {
+        self.iter().for_each(|item| item.pack(into));
+    }
+
+    fn unpack(from: &mut Unpacker<'_>) -> Self {
+        let mut all = [T::default(); N];
+        all.fill_with(|| T::unpack(from));
+        all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    type Numbers = (Vec<u64>, Vec<i64>);
+
+    fn moment() -> impl Strategy<Value = Moment> {
+        let times = prop_oneof![0..4_i64, any::<i64>()];
+        let packets = prop_oneof![0..4_u32, any::<u32>()];
+        (times, packets, prop_oneof![9 => Just(0), 1 => any::<u16>()])
+            .prop_map(|(at, packet, file)| Moment::new(Timestamp::from_nanos(at), packet, file))
+    }
+
+    fn numbers() -> impl Strategy<Value = Numbers> {
+        let some = prop_oneof![Just(0), 0..300_u64, any::<u64>()];
+        (prop::collection::vec(some, 0..60), prop::collection::vec(any::<i64>(), 0..20))
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_packed_comes_out_again(
+            numbers in numbers(),
+            moments in prop::collection::vec(prop::option::of(moment()), 0..80),
+            flags in prop::collection::vec(any::<bool>(), 0..40),
+            side in prop_oneof![Just(Side::Client), Just(Side::Server)],
+        ) {
+            let mut packer = Packer::default();
+            // Twice: nothing of one connection may reach into the next.
+            for _ in 0..2 {
+                (numbers.clone(), (moments.clone(), (flags.clone(), side))).pack(&mut packer);
+                let packed = packer.finish();
+                let mut from = Unpacker::new(&packed);
+                let (again, rest) = <(Numbers, (Vec<Option<Moment>>, (Vec<bool>, Side)))>::unpack(&mut from);
+                prop_assert_eq!((&again, &rest.0), (&numbers, &moments));
+                prop_assert_eq!(rest.1, (flags.clone(), side));
+            }
+        }
+
+        #[test]
+        fn bytes_of_any_kind_are_read_without_end_or_fault(bytes in prop::collection::vec(any::<u8>(), 0..60)) {
+            let mut from = Unpacker::new(&bytes);
+            for _ in 0..100 {
+                let _ = (Moment::unpack(&mut from), i64::unpack(&mut from), <[u32; 4]>::unpack(&mut from));
+            }
+        }
+    }
+
+    #[test]
+    fn the_same_packet_again_takes_five_bits() {
+        let at = |packet| Moment::new(Timestamp::from_parts(1_790_000_000, 0), packet, 0);
+        let len = |moments: &[Moment]| {
+            let mut packer = Packer::default();
+            moments.iter().for_each(|moment| moment.pack(&mut packer));
+            packer.finish().len()
+        };
+        assert_eq!(len(&[at(1)]), 8 + 1 + 2);
+        assert_eq!(len(&[at(1); 9]), 8 + 1 + 2 + 5);
+    }
+}
