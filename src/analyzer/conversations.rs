@@ -135,6 +135,7 @@ impl Conversations {
     }
 
     /// The connection, unless it rests.
+    #[inline]
     pub(super) fn awake(&self, id: FlowId) -> Option<&Conversation> {
         match self.table.get(id)? {
             Place::Awake(conversation) => Some(conversation),
@@ -152,14 +153,20 @@ impl Conversations {
     }
 
     /// The connection; wakes it.
+    #[inline]
     pub(super) fn get_mut(&mut self, id: FlowId) -> Option<&mut Conversation> {
-        if let place @ Place::Resting(_) = self.table.get_mut(id)? {
-            let before = place.counted();
-            place.wake();
-            self.memory = (self.memory + place.counted()).saturating_sub(before);
-            self.note_awake(id);
+        if self.awake(id).is_none() {
+            self.wake(id);
         }
         self.awake_mut(id)
+    }
+
+    fn wake(&mut self, id: FlowId) {
+        let Some(place) = self.table.get_mut(id) else { return };
+        let before = place.counted();
+        place.wake();
+        self.memory = (self.memory + place.counted()).saturating_sub(before);
+        self.note_awake(id);
     }
 
     fn note_awake(&mut self, id: FlowId) {

@@ -193,7 +193,7 @@ impl Tracker {
     /// these.
     fn note_growth(&mut self, id: FlowId) {
         let now = self.now;
-        let Some(conversation) = self.table.get_mut(id) else { return };
+        let Some(conversation) = self.table.awake_mut(id) else { return };
         let openings: Vec<_> = std::iter::from_fn(|| conversation.take_opening()).collect();
         if conversation.is_websocket() {
             conversation.upper.handshake.share(&mut self.heads, &self.options.limits);
@@ -219,7 +219,7 @@ impl Tracker {
     /// Notes what a segment changed: `held` bytes were held before it.
     fn account(&mut self, id: FlowId, held: usize) {
         let limits = &self.options.limits;
-        let Some(conversation) = self.table.get_mut(id) else { return };
+        let Some(conversation) = self.table.awake_mut(id) else { return };
         if conversation.begins_to_linger() {
             let deadline = self.now.saturating_add(limits.linger);
             self.lingering.push_back((deadline, id));

@@ -55,7 +55,7 @@ impl Tracker {
     /// A segment came that was out of the ordinary, or belongs to a connection that was.
     pub(super) fn watch(&mut self, id: FlowId, at: Moment) {
         let Some(dead_after) = self.options.dead_after else { return };
-        let Some(conversation) = self.table.get_mut(id) else { return };
+        let Some(conversation) = self.table.awake_mut(id) else { return };
         let is_dead = conversation.dead_since(&self.options.limits).is_some();
         match conversation.standing {
             Standing::Alive if is_dead => {
