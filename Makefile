@@ -9,7 +9,7 @@ BUILD_PACKAGES := gcc libc6-dev libpcap-dev
 # tshark is the tests' independent reader.
 TEST_PACKAGES  := tshark
 # What the live tests need: namespaces, witnesses, a sender, a Prometheus, real endpoints. tshark brings editcap.
-LIVE_PACKAGES  := tshark tcpdump tcpreplay iproute2 python3 libcap2-bin util-linux prometheus \
+LIVE_PACKAGES  := tshark tcpdump faketime tcpreplay iproute2 python3 libcap2-bin util-linux prometheus \
                   nftables ethtool procps nodejs npm python3-venv
 # What the recorder of the fixtures needs: capture, namespaces, proxies, browser, runtimes of its endpoints.
 LAB_PACKAGES   := tcpdump wireshark-common iproute2 nftables conntrack ethtool procps nginx haproxy nghttp2-proxy chromium nodejs npm python3-venv

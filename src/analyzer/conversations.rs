@@ -15,6 +15,8 @@ use std::time::Duration;
 const MOST: usize = 32;
 /// Connections looked at for one that can be put to rest.
 const TRIES: usize = 4;
+/// Ended connections, besides as many as are followed, that may stand among those awake until they are cleared out.
+const ENDED: usize = 1_024;
 
 /// Connections by their key.
 ///
@@ -28,7 +30,7 @@ const TRIES: usize = 4;
 #[derive(Debug)]
 pub(super) struct Conversations {
     table: FlowTable<Place>,
-    /// Those that began or woke, the first one first; some of them may have ended since.
+    /// Those that began or woke, the first one first; no more than half of them and `ENDED` have ended since.
     awake: VecDeque<FlowId>,
     packer: Packer,
     /// What they take, in bytes.
@@ -109,6 +111,12 @@ impl Conversations {
         self.memory
     }
 
+    /// How many are noted as awake.
+    #[cfg(test)]
+    pub(super) fn noted(&self) -> usize {
+        self.awake.len()
+    }
+
     /// How often one was put to rest.
     pub(super) fn rested(&self) -> u64 {
         self.rested
@@ -170,8 +178,13 @@ impl Conversations {
     }
 
     fn note_awake(&mut self, id: FlowId) {
-        self.forget_ended();
         self.awake.push_back(id);
+        // One that lasts may stand before any number of those that have ended.
+        if self.awake.len() > 2 * self.table.len() + ENDED {
+            work::steps(self.awake.len());
+            let table = &self.table;
+            self.awake.retain(|id| table.get(*id).is_some());
+        }
     }
 
     /// Takes those that have ended off the front.

@@ -7,6 +7,7 @@ use crate::limits::Limits;
 use crate::moment::Moment;
 use crate::time::Timestamp;
 use crate::work;
+use std::time::Duration;
 
 const SYN: u8 = 2;
 const ACK: u8 = 0x10;
@@ -27,16 +28,35 @@ fn packet(from: u16, flags: u8, seq: u32, claimed: u16, payload: &[u8]) -> Vec<u
 fn steps(limits: &Limits, packets: &[Vec<u8>]) -> u64 {
     let mut analyzer = Analyzer::new(Options { limits: limits.clone(), ..Options::default() });
     work::of(|| {
-        for (bytes, number) in packets.iter().zip(1_u32..) {
-            let len = u32::try_from(bytes.len()).unwrap();
-            let at = Moment::new(Timestamp::from_nanos(i64::from(number) * 1_000_000), number, 0);
-            let record =
-                PacketRef { at, link_type: LinkType::RAW, fcs_len: 0, range: 0..len, original_len: len };
-            analyzer.handle_packet(&record, bytes);
-        }
+        take(&mut analyzer, packets);
         analyzer.finish();
         while analyzer.poll_record().is_some() {}
     })
+}
+
+/// Takes packets, a millisecond apart.
+fn take(analyzer: &mut Analyzer, packets: &[Vec<u8>]) {
+    for (bytes, number) in packets.iter().zip(1_u32..) {
+        let len = u32::try_from(bytes.len()).unwrap();
+        let at = Moment::new(Timestamp::from_nanos(i64::from(number) * 1_000_000), number, 0);
+        let record = PacketRef { at, link_type: LinkType::RAW, fcs_len: 0, range: 0..len, original_len: len };
+        analyzer.handle_packet(&record, bytes);
+    }
+}
+
+#[test]
+fn connections_that_have_ended_leave_nothing_behind_one_that_lasts() {
+    const RST: u8 = 4;
+    let limits = Limits { linger: Duration::ZERO, ..Limits::default() };
+    let mut analyzer = Analyzer::new(Options { limits, ..Options::default() });
+    let lasting = packet(5, SYN, 0, 0, b"");
+    let short =
+        (6..10_006).flat_map(|from| [packet(from, SYN, 0, 0, b""), packet(from, ACK | RST, 1, 0, b"")]);
+    let packets: Vec<_> = std::iter::once(lasting).chain(short).collect();
+    take(&mut analyzer, &packets);
+    assert!(analyzer.open_connections() <= 2, "{}", analyzer.open_connections());
+    let noted = analyzer.follower.tracker.table.noted();
+    assert!(noted <= 1_100, "{noted} of 10,001 connections are noted as awake");
 }
 
 /// The steps for `2 n` packets are about twice those for `n`, and at most `each` for every packet.

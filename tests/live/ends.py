@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import re
 import signal
 import subprocess
 import tempfile
@@ -136,6 +137,33 @@ def several_interfaces_are_one_capture(folder):
     return faults + ([] if (status, told) == (1, {("1001", "server")}) or (status, told) == (0, {("1001", "server")}) else [f"status {status}, told {told}"])
 
 
+def a_clock_that_steps_is_followed(folder):
+    """The program's clock goes ahead by an hour and back again, the kernel's, which stamps the packets, does not."""
+    library = next(pathlib.Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
+    if library is None:
+        return ["libfaketime is not there (Debian package faketime)"]
+    pair, open_one, short_one, clock = Pair("clock"), Connection(1), Connection(2), folder / "clock"
+    set_clock = lambda offset: clock.write_text(f"{offset}\n")
+    set_clock("+0")
+    faked = {"LD_PRELOAD": str(library), "FAKETIME_TIMESTAMP_FILE": str(clock), "FAKETIME_NO_CACHE": "1", "DONT_FAKE_MONOTONIC": "1"}
+    options = ["--dead-after", "1s", "--limit", "linger=1s", "--no-sandbox"]
+    live = Live(pair.near, folder / "clock.ndjson", *options, environment=faked).await_start()
+    send(pair, open_one.connect() + open_one.upgrade() + open_one.message(True, b"before") + [open_one.step(False, ACK)])
+    time.sleep(0.5)
+    set_clock("+3600")
+    time.sleep(1)
+    faults = [] if "connection" not in types(live) else ["an hour's step ahead ended an open connection"]
+    set_clock("+0")
+    said = lambda: re.search(r"the clock has stepped back by (3599|3600)\.", live.errors.read_text())
+    faults += [] if awaited(said) else [f"of the step back it said {live.errors.read_text()!r}"]
+    send(pair, short_one.whole(1001) + open_one.closes(1000) + open_one.fins())
+    told = lambda: sorted(one["verdict"]["label"] for one in live.connections())
+    faults += [] if awaited(lambda: told() == ["1000", "1001"]) else [f"behind the step it told {told()} in 8 s"]
+    status = live.stop()
+    pair.remove()
+    return faults + ([] if status == 0 else [f"status {status}"])
+
+
 def a_namespace_that_ends_is_said(folder):
     name = f"wsclose-gone-{time.monotonic_ns()}"
     run("ip", "netns", "add", name)
@@ -175,6 +203,7 @@ CHECKS = [
     signals_do_what_the_manual_says,
     an_interface_may_go_down_and_up_but_not_away,
     several_interfaces_are_one_capture,
+    a_clock_that_steps_is_followed,
     a_namespace_that_ends_is_said,
     rotated_files_hold_every_connection_once,
     interfaces_are_listed,

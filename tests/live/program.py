@@ -32,12 +32,12 @@ def analyze(path, *options):
 class Live:
     """`wsclose live`, writing NDJSON into a file."""
 
-    def __init__(self, interface, output, *options, program=None):
+    def __init__(self, interface, output, *options, program=None, environment=None):
         self.output = pathlib.Path(output)
         self.errors = self.output.with_suffix(".err")
         command = [program or binary(), "live", "-i", interface, "--format", "ndjson", "-o", str(output), *options]
         with self.errors.open("wb") as errors:
-            self.process = subprocess.Popen(command, stderr=errors)
+            self.process = subprocess.Popen(command, stderr=errors, env={**os.environ, **(environment or {})})
 
     def await_start(self):
         """Returns once it captures: its first line is written behind the opening of the interface."""
