@@ -32,6 +32,7 @@ mod instructions;
 mod measure;
 mod peers;
 mod reordered;
+mod rows;
 mod table;
 #[path = "../../tests/it/support/rng.rs"]
 #[allow(dead_code, missing_docs, reason = "shared with the tests, which use all of it")]
@@ -77,6 +78,8 @@ struct Options {
     generate: Option<String>,
     /// Inner call: walk over this capture as the bare floor does.
     floor: Option<PathBuf>,
+    /// Inner call: write the rows of this capture's report to nowhere, and say how many seconds that took.
+    rows: Option<PathBuf>,
     /// Inner call: write a stream of so many gigabytes to standard output.
     pipe_gb: Option<f64>,
 }
@@ -104,6 +107,7 @@ impl Options {
             memory_test: None,
             generate: None,
             floor: None,
+            rows: None,
             pipe_gb: None,
         };
         let mut args = std::env::args().skip(1);
@@ -131,6 +135,7 @@ impl Options {
             "--memory-test" => self.memory_test = Some(parse_or(Some(value), name, 0.0)?),
             "--generate" => self.generate = Some(value),
             "--floor" => self.floor = Some(value.into()),
+            "--rows" => self.rows = Some(value.into()),
             "--write" => self.write = Some(value.into()),
             "--pipe-gb" => self.pipe_gb = Some(parse_or(Some(value), name, 0.0)?),
             _ => return Err(format!("{name}: unknown option")),
@@ -157,6 +162,10 @@ fn main() -> ExitCode {
         Options { floor: Some(file), .. } => floor::walk(file).map(|counts| {
             println!("{counts:?}");
             counts.frames > 0
+        }),
+        Options { rows: Some(file), .. } => rows::time(file).map(|took| {
+            println!("{}", took.as_secs_f64());
+            true
         }),
         Options { generate: Some(name), .. } => write_workload(&options, name).map(|()| true),
         Options { instructions: true, .. } => count_instructions(&options),
@@ -294,9 +303,22 @@ fn bench_workload(
     }
     let has_both = peers.contains(&Peer::Tshark) && peers.contains(&Peer::Tcpdump);
     let tshark_cpu = if has_both { tshark_row(options, name, &truth, tcpdump)? } else { None };
+    let rows = rows_alone(options, &file)?;
+    println!("  rows     {rows:10.3} s to write them alone, one thread");
     let right = !peers.contains(&Peer::Wsclose) || check_report(options, name, &file, &truth)?;
     println!();
-    Ok((right, table::Result { name, truth, summaries, tshark_cpu }))
+    Ok((right, table::Result { name, truth, summaries, tshark_cpu, rows }))
+}
+
+/// Seconds that the report's rows take alone: the median of the rounds.
+fn rows_alone(options: &Options, file: &Path) -> io::Result<f64> {
+    let mut seconds = Vec::new();
+    for _ in 0..options.rounds {
+        let output = this_program(options)?.arg("--rows").arg(file).output()?;
+        seconds.extend(String::from_utf8_lossy(&output.stdout).trim().parse::<f64>());
+    }
+    seconds.sort_by(f64::total_cmp);
+    seconds.get(seconds.len() / 2).copied().ok_or_else(|| io::Error::other("the rows were not written"))
 }
 
 fn print_row(name: &str, summary: &Summary, truth: &Truth, tcpdump: Option<f64>) {

@@ -144,8 +144,10 @@ pub struct LiveSource {
     is_dry: bool,
     /// How long to sleep next, where there is nothing to poll.
     sleep: Duration,
-    /// Set once the stop was noticed: what the kernel still holds is taken until then.
-    drain_until: Option<Instant>,
+    /// When the stop was noticed: what the kernel still holds is taken then.
+    stopped_at: Option<Instant>,
+    /// The kernel holds packets back no longer than this.
+    gather: Duration,
     looked_at: Option<(Instant, Timestamp)>,
     losses: Vec<LossSpan>,
     /// What people should be told.
@@ -207,9 +209,11 @@ impl LiveSource {
     /// # Errors
     /// An interface can't be opened (a missing right is named), or the filter is not valid.
     pub fn open(options: &LiveOptions, stop: Arc<AtomicBool>) -> Result<LiveSource, CaptureError> {
+        let gather_ms = if options.interfaces.len() > 1 { GATHER_SEVERAL_MS } else { GATHER_MS };
+        // The kernel's timer has steps of its own.
+        let gather = Duration::from_millis(u64::from(gather_ms.unsigned_abs())) + HOLD;
         let mut lanes = Vec::new();
         for (name, file) in options.interfaces.iter().zip(0_u16..) {
-            let gather_ms = if options.interfaces.len() > 1 { GATHER_SEVERAL_MS } else { GATHER_MS };
             let device = Device::open(name, file, gather_ms, options)?;
             lanes.push(Lane { device, held: Held::default(), is_dry: false, gone: false });
         }
@@ -220,7 +224,8 @@ impl LiveSource {
             ended: false,
             is_dry: false,
             sleep: SHORTEST_SLEEP,
-            drain_until: None,
+            stopped_at: None,
+            gather,
             looked_at,
             losses: Vec::new(),
             notices: Vec::new(),
@@ -252,12 +257,14 @@ impl LiveSource {
         std::mem::take(&mut self.notices)
     }
 
-    /// Waits, where nothing was left the last time, until there may be a packet, or for [`WAIT`]; a signal ends it early.
+    /// Waits, where nothing was left the last time, until there may be a packet, for 250 ms at most; a
+    /// signal ends it early.
     pub fn wait(&mut self) {
-        if !self.is_dry || self.ended || self.stop.load(Ordering::Relaxed) {
+        if !self.is_dry || self.ended {
             return;
         }
-        let left = if self.holds() { HOLD / 4 } else { WAIT };
+        let is_stopping = self.stop.load(Ordering::Relaxed);
+        let left = if self.holds() || is_stopping { HOLD / 4 } else { WAIT };
         #[cfg(unix)]
         if self.poll(left) {
             return;
@@ -349,7 +356,7 @@ impl LiveSource {
         let is_whole = || self.lanes.iter().all(|lane| lane.gone || lane.first().is_some());
         // A time that lies ahead is that of a clock which has stepped back since.
         let waited = now().nanos_since(earliest).unsigned_abs() >= nanos(HOLD);
-        (self.drain_until.is_some() || waited || is_whole()).then_some(earliest)
+        (self.stopped_at.is_some() || waited || is_whole()).then_some(earliest)
     }
 
     /// False: there is nothing to poll.
@@ -372,13 +379,15 @@ impl LiveSource {
         !is_idle
     }
 
-    /// After the stop: has the kernel nothing more? On a busy interface it always has, so there is a bound.
+    /// After the stop: has the kernel nothing more? It hands over what it gathers after a while; on a busy interface it always
+    /// has more, so there is a bound.
     fn is_drained(&mut self) -> bool {
         if !self.stop.load(Ordering::Relaxed) {
             return false;
         }
-        let until = *self.drain_until.get_or_insert_with(|| Instant::now() + WAIT);
-        self.is_silent() || Instant::now() >= until
+        let stopped_at = *self.stopped_at.get_or_insert_with(Instant::now);
+        let waited = stopped_at.elapsed();
+        waited >= WAIT || (waited >= self.gather && self.is_silent())
     }
 
     fn look_at_drops(&mut self, is_last: bool) {

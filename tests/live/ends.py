@@ -164,6 +164,24 @@ def a_clock_that_steps_is_followed(folder):
     return faults + ([] if status == 0 else [f"status {status}"])
 
 
+def what_came_just_before_the_stop_is_told(folder):
+    """The kernel gathers packets for up to 100 ms before it hands them over."""
+    faults = []
+    for count in (1, 2):
+        pairs = [Pair(f"stop{number}") for number in range(2)]
+        more = [option for pair in pairs[1:count] for option in ("-i", pair.near)]
+        live = Live(pairs[0].near, folder / f"stop{count}.ndjson", *more).await_start()
+        for number in range(20):
+            send(pairs[number % count], Connection(number).whole(1000))
+            time.sleep(0.01)
+        status, told = live.stop(), [one["verdict"]["label"] for one in live.connections()]
+        for pair in pairs:
+            pair.remove()
+        if (status, told) != (0, ["1000"] * 20):
+            faults.append(f"on {count} interfaces: status {status}, told {len(told)} of 20: {told}")
+    return faults
+
+
 def a_namespace_that_ends_is_said(folder):
     name = f"wsclose-gone-{time.monotonic_ns()}"
     run("ip", "netns", "add", name)
@@ -204,6 +222,7 @@ CHECKS = [
     an_interface_may_go_down_and_up_but_not_away,
     several_interfaces_are_one_capture,
     a_clock_that_steps_is_followed,
+    what_came_just_before_the_stop_is_told,
     a_namespace_that_ends_is_said,
     rotated_files_hold_every_connection_once,
     interfaces_are_listed,
