@@ -14,6 +14,7 @@ use crate::moment::Moment;
 use crate::seq::SeqNum;
 use crate::side::{PerSide, Side};
 use crate::time::Timestamp;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::num::NonZeroU64;
 
 /// Numbers and moments that can be named again.
@@ -313,6 +314,33 @@ impl Pack for SeqNum {
     fn unpack(from: &mut Unpacker<'_>) -> Self {
         SeqNum(u32::unpack(from))
     }
+}
+
+impl Pack for IpAddr {
+    fn pack(&self, into: &mut Packer) {
+        self.is_ipv6().pack(into);
+        match self {
+            IpAddr::V4(address) => address.to_bits().pack(into),
+            IpAddr::V6(address) => {
+                let [high, low] = halves(address.to_bits());
+                (high, low).pack(into);
+            }
+        }
+    }
+
+    fn unpack(from: &mut Unpacker<'_>) -> Self {
+        if bool::unpack(from) {
+            let (high, low) = <(u64, u64)>::unpack(from);
+            return Ipv6Addr::from_bits(u128::from(high) << 64 | u128::from(low)).into();
+        }
+        Ipv4Addr::from_bits(u32::unpack(from)).into()
+    }
+}
+
+/// The upper and the lower half.
+#[expect(clippy::cast_possible_truncation, reason = "half by half")]
+fn halves(number: u128) -> [u64; 2] {
+    [(number >> 64) as u64, number as u64]
 }
 
 pack_values!(Side: 1 bits, Side::Client, Side::Server);

@@ -239,7 +239,9 @@ impl Conversation {
 
     /// Memory it takes in all, out-of-order segments left out, in bytes.
     fn memory(&self) -> usize {
-        size_of::<Self>() + self.upper.memory()
+        let icmp =
+            self.icmp.as_ref().map_or(0, |all| size_of_val(&**all) + all.capacity() * size_of::<IcmpError>());
+        size_of::<Self>() + self.upper.memory() + icmp
     }
 
     /// Counts its memory anew; gives what it was and what it is.
@@ -311,7 +313,7 @@ impl Conversation {
     }
 
     #[inline]
-    pub(super) fn key_of_flow(&self) -> &FlowKey {
+    pub(super) fn ends(&self) -> &FlowKey {
         &self.ends
     }
 

@@ -52,14 +52,14 @@ impl Keyed for Place {
     #[inline]
     fn has_key(&self, key: &FlowKey) -> bool {
         match self {
-            Place::Awake(conversation) => conversation.key_of_flow() == key,
+            Place::Awake(conversation) => conversation.ends() == key,
             Place::Resting(resting) => resting.flow_key() == *key,
         }
     }
 
     fn flow_key(&self) -> FlowKey {
         match self {
-            Place::Awake(conversation) => *conversation.key_of_flow(),
+            Place::Awake(conversation) => *conversation.ends(),
             Place::Resting(resting) => resting.flow_key(),
         }
     }

@@ -157,8 +157,13 @@ impl Tracker {
         if !conversation.handle_plain(&located.segment, &self.options) {
             return false;
         }
-        if conversation.standing != Standing::Alive {
+        let (is_alive, grew) = (conversation.standing == Standing::Alive, conversation.upper.take_growth());
+        if !is_alive {
             self.watch(id, located.segment.at);
+        }
+        if grew {
+            self.table.recount(id);
+            self.keep_to_memory();
         }
         true
     }
@@ -168,6 +173,7 @@ impl Tracker {
         let found = self.table.find(located.hash, &located.segment.key);
         if let Some(conversation) = found.and_then(|id| self.table.get_mut(id)) {
             conversation.note_copy(&located.segment);
+            self.keep_to_memory();
         }
     }
 
@@ -181,8 +187,11 @@ impl Tracker {
             && (segment.payload_len() > 0 || conversation.held_bytes() > 0 || conversation.grows_by_time());
         let held = conversation.held_bytes();
         conversation.handle_segment(segment, &self.options);
+        let grew = conversation.upper.take_growth();
         if may_grow {
             self.note_growth(id);
+        } else if grew {
+            self.table.recount(id);
         }
         self.account(id, held);
         self.watch(id, segment.at);
@@ -197,6 +206,9 @@ impl Tracker {
         let openings: Vec<_> = std::iter::from_fn(|| conversation.take_opening()).collect();
         if conversation.is_websocket() {
             conversation.upper.handshake.share(&mut self.heads, &self.options.limits);
+            if conversation.upper.has_settled() {
+                conversation.upper.handshake.forget_key();
+            }
         }
         let has_ended = conversation.has_ended_streams(now);
         let streams = if has_ended { conversation.take_streams(Which::Ended(now)) } else { Vec::new() };
@@ -207,13 +219,26 @@ impl Tracker {
         self.streams_ended(streams, Observed::Whole);
     }
 
-    /// Puts connections to rest, then drops the longest idle, until all keep to the memory they are allowed.
+    /// Puts connections to rest, finishes those that are over, then drops the longest idle, until all keep to the memory they
+    /// are allowed.
     fn keep_to_memory(&mut self) {
         while self.table.memory() > self.options.limits.connection_bytes && self.table.len() > 1 {
-            if !self.table.make_room() {
+            if !self.table.make_room() && !self.finish_over() {
                 self.evict();
             }
         }
+    }
+
+    /// Finishes the first of those whose stragglers are waited for, if none can change anything: both FINs have arrived.
+    fn finish_over(&mut self) -> bool {
+        let Some((_, id)) = self.lingering.front().copied() else { return false };
+        // One that is not there any more has made way.
+        let is_over = self.table.awake(id).is_none_or(|conversation| conversation.tcp.is_over());
+        if is_over {
+            self.lingering.pop_front();
+            self.finish_conversation(id, Observed::Whole);
+        }
+        is_over
     }
 
     /// Notes what a segment changed: `held` bytes were held before it.
@@ -238,8 +263,11 @@ impl Tracker {
     pub(super) fn handle_icmp(&mut self, error: &IcmpError) {
         let (key, _) = FlowKey::between(error.source, error.destination, error.encapsulation);
         let hash = self.table.hash(&key);
-        if let Some(conversation) = self.table.find(hash, &key).and_then(|id| self.table.get_mut(id)) {
+        let Some(id) = self.table.find(hash, &key) else { return };
+        if let Some(conversation) = self.table.get_mut(id) {
             conversation.handle_icmp(error, &self.options.limits);
+            self.table.recount(id);
+            self.keep_to_memory();
         }
     }
 

@@ -110,11 +110,11 @@ impl Phase {
             Phase::Upgrading(upgrading) => {
                 size_of::<Upgrading>()
                     + size_of::<Http1>()
-                    + size_of::<Session>()
+                    + upgrading.session.memory()
                     + upgrading.http.held_bytes()
             }
             Phase::Joining(joining) => size_of::<Joining>() + joining.memory(),
-            Phase::Open(_) => size_of::<Session>(),
+            Phase::Open(session) => session.memory(),
             Phase::Http2(multiplexed) => size_of::<Multiplexed>() + multiplexed.memory(),
             Phase::Stream(_) => size_of::<StreamPart>(),
             Phase::Ignored => 0,
@@ -156,8 +156,13 @@ impl Upper {
         matches!(self.phase, Phase::Tls(_) | Phase::Http2(_))
     }
 
-    /// Memory it takes besides itself, in bytes; signs of life and unfinished control frames, a few hundred bytes, left
-    /// out.
+    /// Has the memory of an open WebSocket grown since this was asked last?
+    #[inline]
+    pub(super) fn take_growth(&mut self) -> bool {
+        if let Phase::Open(session) = &mut self.phase { session.take_growth() } else { false }
+    }
+
+    /// Memory it takes besides itself, in bytes.
     pub(super) fn memory(&self) -> usize {
         size_of::<Handshake>() + self.handshake.memory() + self.phase.memory()
     }

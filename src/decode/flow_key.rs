@@ -1,6 +1,6 @@
 //! The identity of a connection.
 
-use crate::pack::pack_fields;
+use crate::pack::{Pack, Packer, Unpacker, pack_fields};
 use std::hash::{Hash, Hasher};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -142,6 +142,17 @@ impl Hash for FlowKey {
 }
 
 pack_fields!(FlowKey { words, ports, network });
+pack_fields!(Endpoint { address, port });
+
+impl Pack for EncapsulationId {
+    fn pack(&self, into: &mut Packer) {
+        self.0.pack(into);
+    }
+
+    fn unpack(from: &mut Unpacker<'_>) -> Self {
+        EncapsulationId(u32::unpack(from))
+    }
+}
 
 #[cfg(test)]
 mod tests {

@@ -3,6 +3,7 @@
 use super::flow_key::FlowKey;
 pub use super::flow_key::{EncapsulationId, Endpoint};
 use crate::moment::Moment;
+use crate::pack::{Pack, Packer, Unpacker, pack_fields};
 use crate::seq::SeqNum;
 use std::net::IpAddr;
 
@@ -79,6 +80,37 @@ pub struct Segment<'a> {
     /// Payload bytes on the wire that the snaplen cut off.
     pub missing: u32,
 }
+
+impl Pack for IcmpErrorKind {
+    fn pack(&self, into: &mut Packer) {
+        let (kind, value) = match *self {
+            IcmpErrorKind::Unreachable => (0, 0),
+            IcmpErrorKind::PortUnreachable => (1, 0),
+            IcmpErrorKind::AdministrativelyProhibited => (2, 0),
+            IcmpErrorKind::PacketTooBig { mtu } => (3, mtu),
+            IcmpErrorKind::TimeExceeded => (4, 0),
+            IcmpErrorKind::Other { icmp_type, code } => (5, u32::from(u16::from_be_bytes([icmp_type, code]))),
+        };
+        into.put_bits(kind, 3);
+        value.pack(into);
+    }
+
+    fn unpack(from: &mut Unpacker<'_>) -> Self {
+        match (from.bits(3), u32::unpack(from)) {
+            (0, _) => IcmpErrorKind::Unreachable,
+            (1, _) => IcmpErrorKind::PortUnreachable,
+            (2, _) => IcmpErrorKind::AdministrativelyProhibited,
+            (3, mtu) => IcmpErrorKind::PacketTooBig { mtu },
+            (4, _) => IcmpErrorKind::TimeExceeded,
+            (_, other) => {
+                let [_, _, icmp_type, code] = other.to_be_bytes();
+                IcmpErrorKind::Other { icmp_type, code }
+            }
+        }
+    }
+}
+
+pack_fields!(IcmpError { at, reporter, kind, source, destination, encapsulation, seq });
 
 impl Segment<'_> {
     /// Sender.

@@ -283,12 +283,16 @@ impl Handshake {
         request + self.response.as_ref().map_or(0, |response| response.memory(self.response_sharing))
     }
 
-    /// Shares with `heads` what other handshakes have said as well, and drops a key that has been answered.
-    pub fn share(&mut self, heads: &mut Heads, limits: &Limits) {
+    /// Drops a key that has been answered, and the answer: the WebSocket is open, no other answer will come.
+    pub fn forget_key(&mut self) {
         if self.accept_valid == Some(true) {
             self.request.iter_mut().for_each(|request| request.key = None);
             self.response.iter_mut().for_each(|response| response.accept = None);
         }
+    }
+
+    /// Shares with `heads` what other handshakes have said as well.
+    pub fn share(&mut self, heads: &mut Heads, limits: &Limits) {
         let (request_is_new, response_is_new) =
             (self.request_sharing == Sharing::Unknown, self.response_sharing == Sharing::Unknown);
         if let Some(request) = self.request.as_mut().filter(|_| request_is_new) {
@@ -478,9 +482,8 @@ mod tests {
     fn an_answered_key_is_not_kept() {
         let mut answered = handshake("dGhlIHNhbXBsZSBub25jZQ==", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
         let mut refused = handshake("dGhlIHNhbXBsZSBub25jZQ==", "no");
-        for one in [&mut answered, &mut refused] {
-            one.share(&mut Heads::default(), &Limits::default());
-        }
+        answered.forget_key();
+        refused.forget_key();
         assert_eq!((answered.request.unwrap().key, answered.accept_valid), (None, Some(true)));
         assert!(refused.request.unwrap().key.is_some());
     }

@@ -173,8 +173,13 @@ impl Connection {
     /// Has TCP ended: by a reset, or by both FINs acknowledged?
     #[must_use]
     pub fn has_ended(&self) -> bool {
-        Side::BOTH.iter().any(|side| self.halves[*side].is_surely_reset())
-            || (self.halves.client.fin_acked() && self.halves.server.fin_acked())
+        Side::BOTH.iter().any(|side| self.halves[*side].is_surely_reset()) || self.is_over()
+    }
+
+    /// Have both FINs been acknowledged?
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.halves.client.fin_acked() && self.halves.server.fin_acked()
     }
 
     /// Did a FIN or a reset that counts pass?

@@ -173,7 +173,8 @@ fn opened<W: Words>(teardown: &Teardown, side: Side, vantage: &VantageEstimate) 
         return unseen(teardown, side, &lost);
     }
     match teardown.observed {
-        Observed::Evicted | Observed::Superseded(_) if teardown.tcp_end().is_none() => {
+        _ if !teardown.is_certain() => EndpointCode::unknown(W::say(format_args!("no end was certain"))),
+        Observed::Superseded(_) if teardown.tcp_end().is_none() => {
             EndpointCode::unknown(W::say(format_args!("no end was seen")))
         }
         _ => without_close(teardown, side),

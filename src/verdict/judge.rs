@@ -142,6 +142,9 @@ fn judge_close<W: Words>(teardown: &Teardown, side: Side, close: &CloseFrame) ->
 
 /// No Close frame was seen.
 fn judge_end<W: Words>(teardown: &Teardown) -> Verdict<W> {
+    if !teardown.is_certain() {
+        return unknown(Blind::Evicted, why::evicted());
+    }
     if let Some((side, unanswered)) = teardown.timed_out() {
         if let Some((side, lost)) = blind_side(teardown) {
             return unknown(lost.blind, why::blind(teardown, side, &lost));

@@ -279,6 +279,14 @@ impl fmt::Display for StreamEnd {
 }
 
 impl Teardown {
+    /// May what was seen of its end be relied on? Not where it was dropped before its stragglers had their time: they show
+    /// whether a reset was honoured, or a peer is dead.
+    #[must_use]
+    pub fn is_certain(&self) -> bool {
+        let has_arrived = |side: &Side| self.fin[*side].is_some_and(|fin| self.acked[*side] > fin.offset);
+        self.observed != Observed::Evicted || Side::BOTH.iter().all(has_arrived)
+    }
+
     /// The first event that ended TCP.
     #[must_use]
     pub fn tcp_end(&self) -> Option<TcpEnd> {

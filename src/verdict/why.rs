@@ -352,5 +352,5 @@ pub(super) fn superseded<W: Words>(at: Moment) -> W {
 }
 
 pub(super) fn evicted<W: Words>() -> W {
-    W::say(format_args!("its state was dropped to keep within the limits before any end was seen"))
+    W::say(format_args!("its state was dropped to keep within the limits before an end was certain"))
 }

@@ -121,6 +121,12 @@ impl Framing {
         self.is_at_boundary() && self.on_probation == 0
     }
 
+    /// Memory of a control frame's payload so far, in bytes.
+    pub(super) fn memory(&self) -> usize {
+        let State::Control(control) = &self.state else { return 0 };
+        size_of::<Control>() + control.payload.capacity()
+    }
+
     /// Can all of it be packed?
     pub(super) fn can_rest(&self) -> bool {
         !matches!(self.state, State::Control(_))

@@ -200,6 +200,20 @@ impl Session {
             }
             StreamEvent::Gap(gap) => framing.gap(gap, limits, &mut note),
         }
+        vitals.grew |= framing.open_control().is_some();
+    }
+
+    /// Memory it takes, in bytes; a Close left out, behind which not much more comes.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        let framings = self.framings.client.memory() + self.framings.server.memory();
+        size_of::<Self>() + framings + self.vitals.memory()
+    }
+
+    /// Has its memory grown since this was asked last?
+    #[inline]
+    pub fn take_growth(&mut self) -> bool {
+        std::mem::take(&mut self.vitals.grew)
     }
 
     /// Nothing more will come.

@@ -22,6 +22,8 @@ pub struct Vitals {
     last_from: Option<Side>,
     /// A Close was sent: what follows is part of the end.
     closing: bool,
+    /// Has their memory grown since it was counted last?
+    pub(super) grew: bool,
     /// What each side showed.
     pub sides: PerSide<SideVitals>,
 }
@@ -118,6 +120,7 @@ impl Vitals {
             _ if self.closing => {}
             FrameEvent::Data { at, header, head } => self.note_message(side, *at, header, head, limits),
             FrameEvent::Control { at, header, payload } => {
+                self.grew = true;
                 self.note_frame(side, *at);
                 match header.opcode {
                     Opcode::PING => {
@@ -150,6 +153,13 @@ impl Vitals {
         }
         own.last_frame = Some(at);
         self.last_from = Some(side);
+    }
+
+    /// Memory they take besides themselves, in bytes.
+    pub(super) fn memory(&self) -> usize {
+        let of = |pings: &Option<Box<Pings>>| pings.as_ref().map_or(0, |pings| pings.memory());
+        let of_side = |side: &SideVitals| of(&side.pings) + of(&side.heartbeats);
+        of_side(&self.sides.client) + of_side(&self.sides.server)
     }
 
     /// See [`Session::touch`](super::session::Session::touch).
@@ -194,6 +204,7 @@ impl Vitals {
 
     /// Notes a text that may be a heartbeat or a farewell.
     fn note_telling(&mut self, side: Side, at: Moment, header: &FrameHeader, head: &[u8], limits: &Limits) {
+        self.grew = true;
         let own = self.sides.get_mut(side);
         let mut plain = [0; FAREWELL_LEN];
         let plain = unmasked_head(header, head, &mut plain);
@@ -332,6 +343,12 @@ impl Pings {
         self.last_answer = Some(at);
     }
 
+    fn memory(&self) -> usize {
+        let durations = self.intervals.latest.capacity() + self.round_trips.latest.capacity();
+        let pending = self.pending.capacity() * size_of::<(u64, Moment)>();
+        size_of::<Self>() + pending + durations * size_of::<i64>()
+    }
+
     /// The oldest ping without an answer, where every later one lacks it too.
     #[must_use]
     pub fn unanswered_since(&self) -> Option<Moment> {
@@ -367,7 +384,7 @@ impl Samples {
     }
 }
 
-pack_fields!(Vitals { longest_silence, longest_silence_until, last_from, closing, sides });
+pack_fields!(Vitals { longest_silence, longest_silence_until, last_from, closing, sides } without { grew });
 pack_fields!(SideVitals { last_frame, longest_silence, farewell, sizes, heartbeats, pings });
 pack_fields!(Sizes {
     largest,

@@ -116,6 +116,28 @@ fn connections_are_packed_before_any_is_dropped() {
     assert!(room_for(120 * 160, soon).0 > 0);
 }
 
+/// A reset may turn out to be ignored, and a peer that is silent to live: whoever is dropped before that is told from.
+#[test]
+fn an_end_that_is_dropped_before_it_is_certain_is_not_claimed() {
+    let ended = |end: fn(&mut Conversation)| {
+        let mut conn = Conversation::between("10.1.0.1:999", "10.77.2.2:9001");
+        conn.connect().upgrade("/ws").client_sends(&wire::text(Client, "hello")).server_acks();
+        end(&mut conn);
+        let mut packets = conn.packets();
+        packets.extend(open_websockets(3));
+        packets.sort_by_key(|packet| packet.at_ns);
+        let limits = Limits { connections: 2, ..Limits::default() };
+        let outcome = run::analyze_packets_with(&packets, Options { limits, ..Options::default() });
+        let found = outcome.connections.iter().find(|found| found.client.port == 999).unwrap();
+        (found.verdict.label.to_string(), found.verdict.blind.as_deref().map(str::to_owned))
+    };
+    let unknown = ("unknown".to_owned(), Some("evicted".to_owned()));
+    assert_eq!(ended(|conn| _ = conn.rst(Server)), unknown);
+    assert_eq!(ended(|conn| _ = conn.fin(Server).client_acks()), unknown);
+    let closed = ended(|conn| _ = conn.fin(Server).client_acks().fin(Client).server_acks());
+    assert_eq!(closed, ("1006".to_owned(), None), "nothing can follow both FINs");
+}
+
 #[test]
 fn the_command_keeps_to_the_memory_it_is_given() {
     let folder = tempfile::tempdir().unwrap();

@@ -121,7 +121,8 @@ impl Conversation {
                 let direction = session.sides.get_mut(side);
                 *close.get_mut(side) = direction.close.take().map(|close| *close);
                 if sight[side] == Sight::Full {
-                    *sight.get_mut(side) = sight_of(direction, joined);
+                    let is_closed = close[side].is_some();
+                    *sight.get_mut(side) = sight_of(direction, joined, is_closed);
                 }
             }
         }
@@ -207,9 +208,13 @@ fn last_message_of(direction: &Direction) -> LastMessage {
     }
 }
 
-/// Could a Close of this direction have passed unseen?
-fn sight_of(direction: &Direction, joined: bool) -> Sight {
-    let Some(hidden) = direction.hidden.as_deref() else { return Sight::Full };
+/// Could a Close of this direction have passed unseen? Behind a Close no data may follow, but pings and pongs do: of a side
+/// joined in mid-stream, data shows that there was none before.
+fn sight_of(direction: &Direction, joined: bool, is_closed: bool) -> Sight {
+    let Some(hidden) = direction.hidden.as_deref() else {
+        let may_have_closed = joined && direction.last_data.is_none() && !is_closed;
+        return if may_have_closed { lost(Blind::StartedLate, None, 0, None) } else { Sight::Full };
+    };
     let blind = match hidden.cause {
         HiddenCause::Gap(GapCause::Lost | GapCause::Limit | GapCause::ByteOrFin) => Blind::Gap,
         HiddenCause::Gap(GapCause::Truncated) => Blind::Truncated,

@@ -72,14 +72,15 @@ impl Conversation {
             _ => false,
         };
         let is_calm = !self.lingers && self.standing == Standing::Alive && !self.upper.reversed;
-        is_calm && can_pack && self.icmp.is_none() && self.tcp.can_rest()
+        is_calm && can_pack && self.tcp.can_rest()
     }
 }
 
 // The first two are asked for without the rest: see `Resting`.
 pack_fields!(Conversation {
     serial, ends, key, tcp_stream, upper, client_is_lower, standing, lingers, in_frame, tcp,
-} without { icmp, counted });
+    icmp,
+} without { counted });
 
 pack_fields!(Upper {
     anomalies,

@@ -87,6 +87,24 @@ fn masks_tell_client_from_server_whoever_speaks_first() {
     assert_eq!(outcome.only().server.port, 9001);
 }
 
+/// RFC 6455 §5.5.1 forbids data behind a Close, not pings and pongs: who sends nothing else may have closed before.
+#[test]
+fn a_side_joined_in_mid_stream_that_only_answers_pings_may_have_sent_a_close_before() {
+    for beat in [wire::ping(Client, b"?"), wire::pong(Client, b"?")] {
+        let mut conn = Conversation::opened();
+        conn.client_sends(&wire::close(Client, 1000, "")).server_acks();
+        let closed = conn.packets().len();
+        for _ in 0..3 {
+            conn.server_sends(&wire::text(Server, "news")).server_sends(&wire::ping(Server, b"?"));
+            conn.client_sends(&beat).server_acks();
+        }
+        conn.rst(Server);
+        check_packets(&conn.packets(), "coded:1000 by client");
+        let outcome = check_packets(&conn.packets()[closed..], "unknown:unknown by unknown");
+        assert_eq!(outcome.only().verdict.blind.as_deref(), Some("started-late"));
+    }
+}
+
 #[test]
 fn no_midstream_turns_it_off() {
     let packets = joined(|conn| both_fins(conn, Client));
