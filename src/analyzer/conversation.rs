@@ -5,7 +5,7 @@ mod resting;
 
 use super::Options;
 use super::translated::Target;
-use super::upper::Upper;
+use super::upper::{Phase, Upper};
 use super::watch::Standing;
 use crate::anomaly::{Anomaly, AnomalySet};
 use crate::decode::flow_key::{EncapsulationId, Endpoint, FlowKey};
@@ -68,10 +68,8 @@ pub(super) struct Opened {
     pub target: Option<Target>,
 }
 
-fn idle(now: Timestamp, last: Timestamp, spoke: bool) -> i64 {
-    const NEVER_SPOKE: i64 = 64;
-    let idle = now.nanos_since(last).max(0);
-    if spoke { idle } else { idle.saturating_mul(NEVER_SPOKE) }
+fn idle(now: Timestamp, last: Timestamp, factor: u8) -> i64 {
+    now.nanos_since(last).max(0).saturating_mul(i64::from(factor))
 }
 
 struct Sink<'a> {
@@ -277,10 +275,21 @@ impl Conversation {
         self.has_ended()
     }
 
-    /// How long it has been idle, in nanoseconds, where the longest is to be dropped first. One that never carried a byte
-    /// counts as idle many times as long: a flood of SYNs must not push out those that have something to tell.
+    /// How long it has been idle, in nanoseconds, where the longest is to be dropped first: as many times as long as it has
+    /// little to tell.
     pub(super) fn idle(&self, now: Timestamp) -> i64 {
-        idle(now, self.tcp.last_at(), self.tcp.last_payload.is_some())
+        idle(now, self.tcp.last_at(), self.idle_factor())
+    }
+
+    /// A flood of SYNs, or of requests that never end, must not push out those that have something to tell.
+    fn idle_factor(&self) -> u8 {
+        const NEVER_SPOKE: u8 = 64;
+        const NEVER_ASKED: u8 = 8;
+        match &self.upper.phase {
+            _ if self.tcp.last_payload.is_none() => NEVER_SPOKE,
+            Phase::Http(_) | Phase::Ignored => NEVER_ASKED,
+            _ => 1,
+        }
     }
 
     /// Since when its peer has not answered, where that proves it dead (see `Teardown::timed_out`).

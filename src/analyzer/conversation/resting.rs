@@ -20,7 +20,7 @@ pub(crate) struct Resting {
     last: Timestamp,
     /// Memory of its handshake, where that is not shared, in bytes.
     own: u32,
-    spoke: bool,
+    idle_factor: u8,
 }
 
 impl Resting {
@@ -32,7 +32,7 @@ impl Resting {
             heads: handshake.heads(),
             last: conversation.tcp.last_at(),
             own: u32::try_from(handshake.memory()).unwrap_or(u32::MAX),
-            spoke: conversation.tcp.last_payload.is_some(),
+            idle_factor: conversation.idle_factor(),
         }
     }
 
@@ -53,7 +53,7 @@ impl Resting {
 
     /// See [`Conversation::idle`].
     pub(crate) fn idle(&self, now: Timestamp) -> i64 {
-        idle(now, self.last, self.spoke)
+        idle(now, self.last, self.idle_factor)
     }
 
     /// Memory it takes, counted as [`Conversation::counted`], in bytes.
