@@ -245,7 +245,7 @@ pub static WORDS: &[Word] = &[
     Word {
         word: "started-late",
         field: "blind",
-        meaning: "The capture began in the midst of a frame.",
+        meaning: "The capture began in the midst of a frame, or behind all that a side sent but pings and pongs: a Close may have gone before.",
         evidence: "no opening handshake, and no frame boundary before the end",
         fix: "start the capture earlier",
     },

@@ -141,7 +141,7 @@ fn blind_meaning(blind: &str) -> &'static str {
         "encrypted" => "TLS without its keys",
         "truncated" => "packets were cut by the snaplen",
         "one-sided" => "one direction was not captured to its end",
-        "started-late" => "the capture began in the midst of a frame",
+        "started-late" => "the capture began too late to tell",
         "desynchronized" => "frame boundaries were lost",
         "evicted" => "dropped to keep within the limits",
         _ => "the capture reports lost packets",
