@@ -21,7 +21,7 @@ const ENDED: usize = 1_024;
 /// Connections by their key.
 ///
 /// ```text
-///  begin --> awake, a box of 768 bytes and its parts -- rest_after without a packet --> at rest, some 150 bytes
+///  begin --> awake, a box of 768 bytes and its parts -- rest_after without a packet --> at rest, some 180 bytes
 ///              ^                                                                          |
 ///              +------------------------- packet, end, ICMP error ------------------------+
 /// ```
@@ -33,7 +33,7 @@ pub(super) struct Conversations {
     /// Those that began or woke, the first one first; no more than half of them and `ENDED` have ended since.
     awake: VecDeque<FlowId>,
     packer: Packer,
-    /// What they take, in bytes.
+    /// What they take besides their slots in the table, in bytes.
     memory: usize,
     /// Beyond so many bytes the quiet ones are put to rest.
     awake_bytes: usize,
@@ -108,7 +108,7 @@ impl Conversations {
 
     /// Memory they take, out-of-order segments left out, in bytes.
     pub(super) fn memory(&self) -> usize {
-        self.memory
+        self.memory + self.table.len() * FlowTable::<Place>::SLOT
     }
 
     /// How many are noted as awake.
@@ -223,7 +223,7 @@ impl Conversations {
     /// Puts a few of those to rest that have been quiet, where memory is short.
     #[inline]
     pub(super) fn rest(&mut self, now: Timestamp) {
-        if self.memory > self.awake_bytes {
+        if self.memory() > self.awake_bytes {
             self.rest_some(now);
         }
     }
@@ -287,5 +287,15 @@ impl Place {
             *self = Place::Resting(Resting::of(conversation, packer));
         }
         rests
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_at_rest_takes_one_line_of_the_table() {
+        assert_eq!((size_of::<Resting>(), FlowTable::<Place>::SLOT), (48, 64));
     }
 }

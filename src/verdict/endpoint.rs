@@ -172,13 +172,13 @@ fn opened<W: Words>(teardown: &Teardown, side: Side, vantage: &VantageEstimate) 
     if let Some(lost) = unseen_close {
         return unseen(teardown, side, &lost);
     }
-    match teardown.observed {
-        _ if !teardown.is_certain() => EndpointCode::unknown(W::say(format_args!("no end was certain"))),
-        Observed::Superseded(_) if teardown.tcp_end().is_none() => {
-            EndpointCode::unknown(W::say(format_args!("no end was seen")))
-        }
-        _ => without_close(teardown, side),
+    if !teardown.is_certain() {
+        return EndpointCode::unknown(W::say(format_args!("no end was certain")));
     }
+    if matches!(teardown.observed, Observed::Superseded(_)) && teardown.tcp_end().is_none() {
+        return EndpointCode::unknown(W::say(format_args!("no end was seen")));
+    }
+    without_close(teardown, side)
 }
 
 /// Bytes of the peer are unknown: a Close may stand in them.

@@ -194,14 +194,13 @@ fn ended_by(teardown: &Teardown, end: &TcpEnd, origin: Option<ResetOrigin>) -> C
 
 /// Neither a Close nor an end of TCP.
 fn judge_unfinished<W: Words>(teardown: &Teardown) -> Verdict<W> {
-    match teardown.observed {
-        Observed::Evicted => unknown(Blind::Evicted, why::evicted()),
-        Observed::Superseded(at) => unknown(Blind::Gap, why::superseded(at)),
-        Observed::Whole => match one_sided(teardown) {
-            // An end by the side that is not in the capture would not be seen.
-            Some((side, lost)) => unknown(lost.blind, why::blind(teardown, side, &lost)),
-            None => verdict(Kind::Open, None, why::open(teardown, blind_side(teardown).is_some())),
-        },
+    if let Observed::Superseded(at) = teardown.observed {
+        return unknown(Blind::Gap, why::superseded(at));
+    }
+    match one_sided(teardown) {
+        // An end by the side that is not in the capture would not be seen.
+        Some((side, lost)) => unknown(lost.blind, why::blind(teardown, side, &lost)),
+        None => verdict(Kind::Open, None, why::open(teardown, blind_side(teardown).is_some())),
     }
 }
 

@@ -11,7 +11,8 @@ use crate::time::Timestamp;
 /// See the module. Beside the bytes stands what can't be packed, and what is asked for without waking it.
 ///
 /// ```text
-///  48 bytes: bytes 16 | heads 2 x 8 | last 8 | own 4      bytes: serial, both ends, the rest; some 150
+///  48 bytes, in the table: bytes 16 | heads 2 x 8 | last 8 | own 4 | idle_factor 1
+///                          +-> serial, both ends, the rest; some 180
 /// ```
 #[derive(Debug)]
 pub(crate) struct Resting {
@@ -20,6 +21,7 @@ pub(crate) struct Resting {
     last: Timestamp,
     /// Memory of its handshake, where that is not shared, in bytes.
     own: u32,
+    /// See [`Conversation::idle`].
     idle_factor: u8,
 }
 
@@ -56,9 +58,9 @@ impl Resting {
         idle(now, self.last, self.idle_factor)
     }
 
-    /// Memory it takes, counted as [`Conversation::counted`], in bytes.
+    /// Memory it takes besides itself, in bytes.
     pub(crate) fn memory(&self) -> usize {
-        size_of::<Self>() + self.bytes.len() + self.own as usize
+        self.bytes.len() + self.own as usize
     }
 }
 
