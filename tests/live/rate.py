@@ -1,9 +1,10 @@
 """At the highest rate at which tcpdump with the same buffer loses nothing, wsclose live loses nothing either. What both take
 of processor time a packet is told.
 
-The aim is 1.4 times tcpdump's, and is missed: tcpdump only writes to /dev/null, wsclose follows each connection and reports it.
-(It once seemed to be met, beside a tcpdump in immediate mode, whose ring takes it two to ten times as long.) A ratio beyond
-RATIO_MAX fails, so that it does not get worse unnoticed.
+The aim is 1.4 times tcpdump's a packet. Connections that last show what a packet takes; short ones, what handshakes, verdicts
+and report lines take besides, of which tcpdump has nothing: for them there is no aim. (Beside a tcpdump in immediate mode, whose
+ring takes it two to ten times as long, any aim is met.) A ratio beyond the most allowed fails, so that it does not get worse
+unnoticed; it leaves room for a machine that is busy.
 
 tcpreplay sends the same connections again and again, from other addresses each time, so that all are new.
 """
@@ -20,8 +21,10 @@ from program import Live, Tcpdump
 from space import Pair
 
 BUFFER_MIB = 64
-RATIO_AIM, RATIO_MAX = 1.4, 4.0
-CONNECTIONS, MESSAGES, BYTES = 400, 60, 900
+RATIO_AIM = 1.4
+CONNECTIONS, BYTES = 400, 900
+# How many messages a connection has, and the most that the ratio may be.
+LASTING, SHORT = (300, 2.5), (60, 4.0)
 SECONDS = 1.5
 # Longer than the captures take to count what they were late to take.
 SETTLE_S = 0.8
@@ -30,10 +33,10 @@ TRIES = 2
 SHARES = [1.0, 0.5, 0.25, 0.12]
 
 
-def traffic(path):
+def traffic(path, messages):
     opened = [Connection(number) for number in range(CONNECTIONS)]
     frames = [one for connection in opened for one in connection.connect() + connection.upgrade()]
-    for number in range(MESSAGES):
+    for number in range(messages):
         for connection in opened:
             frames += connection.message(number % 2 == 0, bytes(BYTES))
     frames += [one for connection in opened for one in connection.closes(1000) + connection.fins()]
@@ -84,36 +87,46 @@ def of_wsclose(pair, path, packets, rate, folder):
     return dropped, spent / sent * 1e9, speed, complaints
 
 
-def check():
-    """Returns complaints."""
-    with tempfile.TemporaryDirectory(prefix="wsclose-live-") as name:
-        folder, pair = pathlib.Path(name), Pair("rate")
-        path = folder / "traffic.pcap"
-        packets = traffic(path)
-        _, top = replay(pair, path, packets)
-        for share in SHARES:
-            rate = None if share == 1.0 else top * share
-            runs, complaints = [], []
-            if share != SHARES[-1] and (dropped := of_tcpdump(pair, path, packets, rate)[0]):
-                print(f"rate: tcpdump drops {dropped} at {'top speed' if rate is None else f'{rate / 1e3:.0f} thousand packets a second'}", flush=True)
-                continue
-            for _ in range(TRIES):
-                dumped = of_tcpdump(pair, path, packets, rate)
-                closed = of_wsclose(pair, path, packets, rate, folder)
-                runs.append((dumped, closed))
-                print(f"rate: {dumped[2] / 1e3:.0f} and {closed[2] / 1e3:.0f} thousand packets a second: "
-                      f"tcpdump dropped {dumped[0]} at {dumped[1]:.0f} ns a packet, wsclose {closed[0]} at {closed[1]:.0f} ns", flush=True)
-                complaints += closed[3]
-            if any(dumped[0] == 0 for dumped, _ in runs):
-                break
-        pair.remove()
-    # The machine may be busy with something else: the best run of each tells what the program needs.
-    ratio = min(closed[1] for _, closed in runs) / min(dumped[1] for dumped, _ in runs)
-    print(f"rate: wsclose takes {ratio:.2f} times tcpdump's processor time; the aim is {RATIO_AIM}")
+def compare(pair, path, packets, folder):
+    """Both at the highest rate at which tcpdump drops nothing; returns the runs as pairs, and complaints."""
+    _, top = replay(pair, path, packets)
+    for share in SHARES:
+        rate = None if share == 1.0 else top * share
+        runs, complaints = [], []
+        if share != SHARES[-1] and (dropped := of_tcpdump(pair, path, packets, rate)[0]):
+            print(f"rate: tcpdump drops {dropped} at {'top speed' if rate is None else f'{rate / 1e3:.0f} thousand packets a second'}", flush=True)
+            continue
+        for _ in range(TRIES):
+            dumped = of_tcpdump(pair, path, packets, rate)
+            closed = of_wsclose(pair, path, packets, rate, folder)
+            runs.append((dumped, closed))
+            print(f"rate: {dumped[2] / 1e3:.0f} and {closed[2] / 1e3:.0f} thousand packets a second: "
+                  f"tcpdump dropped {dumped[0]} at {dumped[1]:.0f} ns a packet, wsclose {closed[0]} at {closed[1]:.0f} ns", flush=True)
+            complaints += closed[3]
+        if any(dumped[0] == 0 for dumped, _ in runs):
+            break
     if all(dumped[0] for dumped, _ in runs):
         print("rate: tcpdump drops packets at every rate: this machine is too busy to tell its best one")
     if all(closed[0] for _, closed in runs):
         complaints.append("wsclose drops packets where tcpdump drops none")
-    if ratio > RATIO_MAX:
-        complaints.append(f"{ratio:.2f} times tcpdump's processor time is more than {RATIO_MAX}")
-    return complaints
+    return runs, complaints
+
+
+def check():
+    """Returns complaints."""
+    all_complaints = []
+    with tempfile.TemporaryDirectory(prefix="wsclose-live-") as name:
+        folder, pair = pathlib.Path(name), Pair("rate")
+        path = folder / "traffic.pcap"
+        for messages, ratio_max in (LASTING, SHORT):
+            packets = traffic(path, messages)
+            runs, complaints = compare(pair, path, packets, folder)
+            # The machine may be busy with something else: the best run of each tells what the program needs.
+            ratio = min(closed[1] for _, closed in runs) / min(dumped[1] for dumped, _ in runs)
+            aim = f"; the aim is {RATIO_AIM}" if messages == LASTING[0] else ""
+            print(f"rate: {packets // CONNECTIONS} packets a connection: wsclose takes {ratio:.2f} times tcpdump's processor time{aim}", flush=True)
+            if ratio > ratio_max:
+                complaints.append(f"{ratio:.2f} times tcpdump's processor time is more than {ratio_max}")
+            all_complaints += complaints
+        pair.remove()
+    return all_complaints
