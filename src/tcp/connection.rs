@@ -147,6 +147,12 @@ impl Connection {
         }
     }
 
+    /// Is to be packed: everything stands where it belongs, whichever way packets took.
+    pub fn write_up(&mut self) {
+        self.halves.client.write_up();
+        self.halves.server.write_up();
+    }
+
     /// Does it go on, with nothing missing, held or odd that is not packed?
     #[must_use]
     pub fn can_rest(&self) -> bool {

@@ -238,9 +238,14 @@ impl Half {
 
     /// The short way is left: what it let lie is written.
     pub(super) fn catch_up(&mut self) {
+        self.write_up();
+        self.plain = false;
+    }
+
+    /// Writes what the short way let lie.
+    pub(super) fn write_up(&mut self) {
         if self.plain {
             (self.sent, self.shown, self.settled) = (self.next, self.next, self.last);
-            self.plain = false;
         }
     }
 

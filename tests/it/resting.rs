@@ -4,8 +4,9 @@ use crate::support::fixture;
 use crate::support::run;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use wsclose::analyzer::Options;
-use wsclose::capture::merge::MergeInput;
+use wsclose::analyzer::{Analyzer, Options};
+use wsclose::capture::merge::{MergeInput, MergedSource};
+use wsclose::capture::{Block, More, Source as _};
 use wsclose::limits::Limits;
 
 /// All connections rest whenever they can: looked at every 32 packets.
@@ -37,4 +38,32 @@ fn whoever_rested_has_the_same_end() {
         all += 1;
     }
     assert!(all > 300 && rested > all, "{rested} times in {all} captures");
+}
+
+#[test]
+fn packets_in_blocks_and_one_by_one_are_packed_alike() {
+    let mut rested = 0;
+    for path in captures() {
+        let mut source = MergedSource::new(vec![MergeInput::Path(path.clone())], &Limits::default());
+        let (mut in_blocks, mut one_by_one) = (Analyzer::new(restless()), Analyzer::new(restless()));
+        let mut block = Block::default();
+        loop {
+            let more = source.read_block(&mut block);
+            in_blocks.handle_block(&block);
+            block.secrets.iter().for_each(|keys| {
+                one_by_one.add_keys(keys);
+            });
+            block
+                .packets
+                .iter()
+                .for_each(|packet| one_by_one.handle_packet(packet, block.packet_bytes(packet)));
+            assert_eq!(in_blocks.connection_bytes(), one_by_one.connection_bytes(), "{}", path.display());
+            if !matches!(more, Ok(More::Yes)) {
+                break;
+            }
+        }
+        assert_eq!(in_blocks.rested(), one_by_one.rested(), "{}", path.display());
+        rested += in_blocks.rested();
+    }
+    assert!(rested > 100, "{rested}");
 }

@@ -26,7 +26,8 @@ pub(crate) struct Resting {
 }
 
 impl Resting {
-    pub(crate) fn of(conversation: &Conversation, packer: &mut Packer) -> Self {
+    pub(crate) fn of(conversation: &mut Conversation, packer: &mut Packer) -> Self {
+        conversation.tcp.write_up();
         conversation.pack(packer);
         let handshake = &conversation.upper.handshake;
         Resting {
