@@ -93,7 +93,7 @@ struct SettledSink<'a> {
 }
 
 impl StreamSink for SettledSink<'_> {
-    #[inline]
+    #[inline(always)]
     fn stream(&mut self, side: Side, event: StreamEvent<'_>) {
         self.upper.stream_settled(side, event, self.options);
     }

@@ -95,12 +95,20 @@ impl Tracker {
     #[inline]
     pub(super) fn advance(&mut self, now: Timestamp) {
         self.now = self.now.max(now);
+        self.steps = self.steps.wrapping_add(1);
+        if self.due <= self.now || self.steps.is_multiple_of(REST_EVERY) {
+            self.step();
+        }
+    }
+
+    /// What is not done for every packet, apart so that the rest is short.
+    #[cold]
+    fn step(&mut self) {
         if self.due <= self.now {
             self.expire();
             self.give_up_dead();
             self.look_ahead();
         }
-        self.steps = self.steps.wrapping_add(1);
         if self.steps.is_multiple_of(REST_EVERY) {
             self.table.rest(self.now);
         }

@@ -174,7 +174,7 @@ impl Upper {
     }
 
     /// What [`Upper::stream`] does where [`Upper::has_settled`].
-    #[inline]
+    #[inline(always)]
     pub(super) fn stream_settled(&mut self, side: Side, event: StreamEvent<'_>, options: &Options) {
         if let Phase::Open(session) = &mut self.phase {
             session.stream(side, event, &options.limits);

@@ -96,6 +96,7 @@ impl CopyFilter {
         if kinds == 0 { times } else { self.other_options(options) }
     }
 
+    #[cold]
     fn other_options(&self, options: &[u8]) -> u64 {
         options.iter().fold(0, |sum, byte| fold(sum ^ u64::from(*byte), self.seed))
     }

@@ -117,11 +117,12 @@ impl UsualTtl {
     /// Notes a packet's.
     #[inline]
     pub(crate) fn note(&mut self, ttl: u8) {
-        if *self != UsualTtl::Always(ttl) {
+        if !matches!(*self, UsualTtl::Always(one) if one == ttl) {
             self.note_other(ttl);
         }
     }
 
+    #[cold]
     fn note_other(&mut self, ttl: u8) {
         *self = match *self {
             UsualTtl::Unseen => UsualTtl::Always(ttl),

@@ -169,6 +169,8 @@ impl Session {
     }
 
     /// Takes what `side` sent.
+    // So that the common case writes down no event.
+    #[inline(always)]
     pub fn stream(&mut self, side: Side, event: StreamEvent<'_>, limits: &Limits) {
         let StreamEvent::Data { at, bytes, wire, offset } = event else {
             self.stream_generally(side, event, limits);
