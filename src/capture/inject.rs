@@ -18,5 +18,5 @@ pub fn inject(
     out: &mut impl Write,
     limits: &Limits,
 ) -> Result<(), CaptureError> {
-    rewrite(path, &Changes { key_log, names: &[], packets: None }, out, limits).map(|_| ())
+    rewrite(path, &Changes { key_log, ..Changes::default() }, out, limits).map(|_| ())
 }

@@ -13,6 +13,7 @@
 
 use super::file::{FileSource, READ_BYTES};
 use super::info::InputInfo;
+use super::pipe::{self, StopFlag};
 use super::{Block, CaptureError, Losses, More, PacketRef, Source};
 use crate::limits::Limits;
 use crate::time::Timestamp;
@@ -140,9 +141,15 @@ impl MergedSource {
     /// Opens files by path, `-` being standard input.
     #[must_use]
     pub fn open(paths: &[PathBuf], limits: &Limits) -> MergedSource {
-        let input = |path: &PathBuf| match path.to_str() {
-            Some("-") => MergeInput::Reader(Box::new(std::io::stdin()), "-".to_owned()),
-            _ => MergeInput::Path(path.clone()),
+        MergedSource::open_until(paths, limits, &StopFlag::default())
+    }
+
+    /// The same; once `stop` is set, pipes come to their end.
+    #[must_use]
+    pub fn open_until(paths: &[PathBuf], limits: &Limits, stop: &StopFlag) -> MergedSource {
+        let input = |path: &PathBuf| match pipe::open(path, stop) {
+            Some(pipe) => MergeInput::Reader(pipe, path.to_string_lossy().into_owned()),
+            None => MergeInput::Path(path.clone()),
         };
         MergedSource::new(paths.iter().map(input).collect(), limits)
     }

@@ -14,6 +14,7 @@ pub mod rewrite;
 pub mod secrets;
 mod info;
 pub mod file;
+pub mod pipe;
 pub mod merge;
 pub mod inject;
 #[cfg(feature = "live")]

@@ -40,7 +40,10 @@ pub trait PacketChanges {
 }
 
 /// What is to be changed.
+#[derive(Default)]
 pub struct Changes<'a> {
+    /// A comment on the whole capture; may be empty.
+    pub about: &'a str,
     /// A TLS key log to be written before the packets; may be empty.
     pub key_log: &'a [u8],
     /// Names for addresses; may be empty.
@@ -84,6 +87,7 @@ pub fn rewrite(
         input,
         out,
         changes,
+        about: changes.about,
         order: ByteOrder::Little,
         body: Vec::new(),
         number: 0,
@@ -110,6 +114,8 @@ struct Copier<'a, R, W> {
     input: R,
     out: &'a mut W,
     changes: &'a Changes<'a>,
+    /// The comment on the capture, until it has been written.
+    about: &'a str,
     order: ByteOrder,
     /// What follows a block's first 12 bytes.
     body: Vec<u8>,
@@ -182,7 +188,7 @@ impl<R: Read, W: Write> Copier<'_, R, W> {
         body.extend_from_slice(from(head, 8));
         (&mut self.input).take(left.into()).read_to_end(body).map_err(copying)?;
         let is_whole = body.len() == left as usize + 4;
-        let Some(end) = is_whole.then(|| end_of_options(self.order, body)).flatten() else {
+        let Some(end) = is_whole.then(|| end_of_packet_options(self.order, body)).flatten() else {
             self.written.uncommented += 1;
             write(self.out, head)?;
             return write(self.out, from(body, 4));
@@ -215,9 +221,25 @@ impl<R: Read, W: Write> Copier<'_, R, W> {
             let now = if self.changes.packets.is_some() { LENGTH_UNKNOWN } else { grown };
             *length = self.order.u64_bytes(now);
         }
-        write(self.out, head)?;
-        write(self.out, &body)?;
+        self.section_header(head, body)?;
         write(self.out, &additions)
+    }
+
+    /// Writes a section header, of the first one with the comment on the capture if its options can be read.
+    fn section_header(&mut self, head: &[u8], rest: Vec<u8>) -> Result<(), CaptureError> {
+        /// Magic, version and section length.
+        const FIXED: usize = 16;
+        let about = std::mem::take(&mut self.about);
+        let mut body = [from(head, 8), &rest].concat();
+        let end = if about.is_empty() { None } else { end_of_options(self.order, &body, FIXED) };
+        let Some(end) = end else {
+            write(self.out, head)?;
+            return write(self.out, &rest);
+        };
+        body.truncate(end);
+        push_comment(self.order, about, &mut body);
+        push_option(self.order, OPT_END, &[], &mut body);
+        write_block(self.out, self.order, SECTION_HEADER, &body).map_err(copying)
     }
 
     fn rest(mut self, head: &[u8]) -> Result<Rewritten, CaptureError> {
@@ -232,9 +254,13 @@ impl<R: Read, W: Write> Copier<'_, R, W> {
 /// ```text
 /// | interface | ticks high | ticks low | captured | original | packet, padded | options ... | end | total length |
 /// ```
-fn end_of_options(order: ByteOrder, body: &[u8]) -> Option<usize> {
+fn end_of_packet_options(order: ByteOrder, body: &[u8]) -> Option<usize> {
     let captured = from(body, 12).first_chunk().map(|bytes| order.u32(*bytes))?;
-    let mut at = 20 + (captured as usize).next_multiple_of(4);
+    end_of_options(order, body, 20 + (captured as usize).next_multiple_of(4))
+}
+
+/// The same of any block, whose options begin `at` this place.
+fn end_of_options(order: ByteOrder, body: &[u8], mut at: usize) -> Option<usize> {
     let options = body.get(..body.len().checked_sub(4)?)?;
     loop {
         let rest = options.get(at..)?;
@@ -260,7 +286,8 @@ fn convert(
     if block.packets.is_empty() && more.is_err() {
         return more.map(|_| written);
     }
-    let mut writer = PcapngWriter::begin(out, &[]).map_err(copying)?;
+    let about = Some(changes.about.to_owned()).filter(|about| !about.is_empty());
+    let mut writer = PcapngWriter::begin(out, about.as_slice()).map_err(copying)?;
     if !changes.names.is_empty() {
         writer.names(changes.names).map_err(copying)?;
     }

@@ -23,12 +23,12 @@ pub(super) enum Parsed<T> {
 
 /// A request head with the length of its body.
 pub(super) fn request(bytes: &[u8], at: Moment) -> Parsed<(Request, BodyLength)> {
-    let parsed = strict_request(bytes, at);
+    let parsed = strict_request(bytes, bytes, at);
     if !matches!(parsed, Parsed::Invalid) {
         return parsed;
     }
     let Some(tamed) = tamed(bytes) else { return parsed };
-    let mut lenient = strict_request(&tamed, at);
+    let mut lenient = strict_request(&tamed, bytes, at);
     if let Parsed::Whole((request, _), _) = &mut lenient {
         let head = Arc::make_mut(&mut request.head);
         head.has_control_characters = true;
@@ -43,12 +43,12 @@ pub(super) fn request(bytes: &[u8], at: Moment) -> Parsed<(Request, BodyLength)>
 
 /// A response head with the length of its body, as the headers alone tell it (RFC 9112 §6.3).
 pub(super) fn response(bytes: &[u8], at: Moment) -> Parsed<(Response, BodyLength)> {
-    let parsed = strict_response(bytes, at);
+    let parsed = strict_response(bytes, bytes, at);
     if !matches!(parsed, Parsed::Invalid) {
         return parsed;
     }
     let Some(tamed) = tamed(bytes) else { return parsed };
-    let mut lenient = strict_response(&tamed, at);
+    let mut lenient = strict_response(&tamed, bytes, at);
     if let Parsed::Whole((response, _), _) = &mut lenient {
         Arc::make_mut(&mut response.head).has_control_characters = true;
     }
@@ -66,7 +66,7 @@ fn tamed(bytes: &[u8]) -> Option<Vec<u8>> {
         b'\n' | b'\t' => false,
         _ => byte.is_ascii_control(),
     };
-    // The first line is text; its target keeps its own bytes.
+    // The first line has to be text. Targets and values are taken from where they stand, with their own bytes.
     let first_line = head.iter().position(|byte| *byte == b'\n').unwrap_or(end);
     let stand_in = |at: usize| if at < first_line { b'_' } else { 0xff };
     let change = |(at, byte): (usize, &u8)| if is_wrong(at, *byte) { stand_in(at) } else { *byte };
@@ -81,7 +81,21 @@ fn blank_line_end(bytes: &[u8]) -> Option<usize> {
     bare.into_iter().chain(usual).min()
 }
 
-fn strict_request(bytes: &[u8], at: Moment) -> Parsed<(Request, BodyLength)> {
+/// Gives `headers`, parsed in `bytes`, the values that stand there in `own`.
+fn take_own_values<'b>(headers: &mut [Header<'b>], bytes: &[u8], own: &'b [u8]) {
+    if std::ptr::eq(bytes, own) {
+        return;
+    }
+    for header in headers {
+        let start = header.value.as_ptr().addr().wrapping_sub(bytes.as_ptr().addr());
+        if let Some(value) = own.get(start..start.saturating_add(header.value.len())) {
+            header.value = value;
+        }
+    }
+}
+
+/// Of a head in `bytes`, whose values are `own`'s.
+fn strict_request(bytes: &[u8], own: &[u8], at: Moment) -> Parsed<(Request, BodyLength)> {
     // Not filled: six kilobytes a head would cost more than reading it.
     let mut headers = [const { MaybeUninit::uninit() }; HEADERS_MAX];
     let mut parsed = httparse::Request::new(&mut []);
@@ -89,6 +103,7 @@ fn strict_request(bytes: &[u8], at: Moment) -> Parsed<(Request, BodyLength)> {
         Ok(Status::Partial) => Parsed::Partial,
         Err(_) => Parsed::Invalid,
         Ok(Status::Complete(len)) => {
+            take_own_values(parsed.headers, bytes, own);
             let all = Headers::of(parsed.headers);
             let head = RequestHead {
                 method: parsed.method.unwrap_or_default().into(),
@@ -108,7 +123,7 @@ fn strict_request(bytes: &[u8], at: Moment) -> Parsed<(Request, BodyLength)> {
     }
 }
 
-fn strict_response(bytes: &[u8], at: Moment) -> Parsed<(Response, BodyLength)> {
+fn strict_response(bytes: &[u8], own: &[u8], at: Moment) -> Parsed<(Response, BodyLength)> {
     let mut headers = [const { MaybeUninit::uninit() }; HEADERS_MAX];
     let mut parsed = httparse::Response::new(&mut []);
     match httparse::ParserConfig::default().parse_response_with_uninit_headers(
@@ -119,6 +134,7 @@ fn strict_response(bytes: &[u8], at: Moment) -> Parsed<(Response, BodyLength)> {
         Ok(Status::Partial) => Parsed::Partial,
         Err(_) => Parsed::Invalid,
         Ok(Status::Complete(len)) => {
+            take_own_values(parsed.headers, bytes, own);
             let all = Headers::of(parsed.headers);
             let status = parsed.code.unwrap_or_default();
             let head = ResponseHead {

@@ -5,12 +5,14 @@
 //! verdict       "wsclose: #3 1001, closed by server: ..."           on the packet that began the end
 //! diagnosis     "wsclose: #3 idle-limit (likely): ... Advice: ..."  on the packets that show it
 //! finding       "wsclose: all: idle-limit (likely): ..."            on the packets that show it
+//! all           "wsclose: 3 WebSocket connections: 2 1006, 1 1001"  on the capture, with the first few verdicts
 //! ```
 
 use super::diagnosis::{Finding, PacketRef};
 use super::escape::terminal;
 use super::model::{Close, Connection, Evidence};
 use super::numbers::{Named, renamed};
+use super::text::counted;
 use crate::analyzer::members::PacketSet;
 use crate::capture::rewrite::PacketChanges;
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,6 +21,9 @@ use std::net::IpAddr;
 /// Addresses that are given names: more would help nobody.
 const NAMES_MAX: usize = 1_000;
 
+/// Verdicts in the comment on the whole capture.
+const VERDICTS_MAX: usize = 10;
+
 /// The comments on a capture's packets, and which packets are kept.
 #[derive(Clone, Debug, Default)]
 pub struct Annotations {
@@ -26,6 +31,9 @@ pub struct Annotations {
     kept: Option<PacketSet>,
     clients: BTreeSet<IpAddr>,
     servers: BTreeSet<IpAddr>,
+    labels: BTreeMap<String, u64>,
+    /// The first few verdicts.
+    verdicts: Vec<String>,
     bytes: usize,
     bytes_max: usize,
     /// Comments left out, to keep to the limit.
@@ -49,7 +57,7 @@ impl Annotations {
 
     /// The packets will stand in a file where they have other numbers: their comments name them by these.
     pub fn renumber(&mut self, number: impl Fn(Named) -> Option<u32>) {
-        for text in self.comments.values_mut().flatten() {
+        for text in self.comments.values_mut().flatten().chain(&mut self.verdicts) {
             *text = renumbered(text, &number);
         }
     }
@@ -75,6 +83,10 @@ impl Annotations {
         let cause = verdict.cause.as_deref().map(|cause| format!(" {cause}")).unwrap_or_default();
         let by = verdict.closed_by.as_deref().map(|by| format!(", closed by {by}")).unwrap_or_default();
         let text = format!("#{id} {}{cause}{by}: {}", verdict.label, verdict.why);
+        *self.labels.entry(verdict.label.to_string()).or_default() += 1;
+        if self.verdicts.len() < VERDICTS_MAX {
+            self.verdicts.push(terminal(&text));
+        }
         let turning_point = turning_point(connection).unwrap_or(last);
         let is_elsewhere = |item: &&Evidence<'_>| item.packet == turning_point && !is_on(&item.file);
         if !connection.evidence.iter().any(|item| is_elsewhere(&item)) {
@@ -94,6 +106,18 @@ impl Annotations {
             let text = format!("all: {} ({}): {} Advice: {}", one.id, one.confidence, one.text, one.advice);
             self.on_each(&one.packets, &text);
         }
+    }
+
+    /// The comment on the whole capture: how many ended how, and the first few verdicts, a line each.
+    #[must_use]
+    pub fn about(&self) -> String {
+        let all: u64 = self.labels.values().sum();
+        let labels: Vec<_> = self.labels.iter().map(|(label, count)| format!("{count} {label}")).collect();
+        let head = format!("wsclose: {}: {}", counted(all, "WebSocket connection"), labels.join(", "));
+        let more = all.saturating_sub(self.verdicts.len() as u64);
+        let more = (more > 0).then(|| format!("and {more} more"));
+        let lines = std::iter::once(head).chain(self.verdicts.iter().cloned()).chain(more);
+        lines.collect::<Vec<_>>().join("\n")
     }
 
     /// How many packets have comments.

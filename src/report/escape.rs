@@ -28,7 +28,10 @@ pub fn terminal(text: &str) -> String {
 #[must_use]
 pub fn named(path: &str, reason: &str) -> String {
     let (path, reason) = (terminal(path), terminal(reason));
-    if reason.contains(&path) { reason } else { format!("{path}: {reason}") }
+    let behind = ["can't open ", "can't read "].iter().find_map(|words| reason.strip_prefix(words));
+    let names_it =
+        behind.and_then(|rest| rest.strip_prefix(&path)).is_some_and(|rest| rest.starts_with(": "));
+    if names_it { reason } else { format!("{path}: {reason}") }
 }
 
 pub(super) fn is_harmless(character: char) -> bool {
@@ -100,6 +103,9 @@ mod tests {
     fn an_error_names_its_file_once() {
         assert_eq!(named("a.pcap", "can't open a.pcap: no"), "can't open a.pcap: no");
         assert_eq!(named("a\u{7}", "cut short"), "a\\u{7}: cut short");
+        // Names that are words of the message.
+        assert_eq!(named("cut", "cut short at byte 3"), "cut: cut short at byte 3");
+        assert_eq!(named("open", "can't open openly: no"), "open: can't open openly: no");
     }
 
     #[test]

@@ -284,10 +284,36 @@ fn comments_of_packets_that_are_kept_alone_name_them_by_their_new_numbers() {
     assert!(outcome.status.success(), "{}", stderr(&outcome));
     let file = std::fs::read(&output).unwrap();
     let text = String::from_utf8_lossy(&file);
-    let [_, comment] = text.split("1006 rst, closed by server: ").collect::<Vec<_>>()[..] else {
-        panic!("one verdict")
+    let [_, about, comment] = text.split("1006 rst, closed by server: ").collect::<Vec<_>>()[..] else {
+        panic!("one verdict, on the capture and on its packet")
     };
     let why = run::analyze_path(&output).connections[0].verdict.why.to_string();
-    assert!(comment.starts_with(&why), "{why}: {}", comment.get(..80).unwrap());
+    for text in [about, comment] {
+        assert!(text.starts_with(&why), "{why}: {}", text.get(..80).unwrap());
+    }
     assert_ne!(run::analyze_path(&input).connections[0].verdict.why, why, "it had another number before");
+}
+
+#[test]
+fn the_capture_says_what_it_holds_in_every_form_of_file() {
+    if !is_installed() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let (input, output) = (folder.path().join("in"), folder.path().join("out.pcapng"));
+    let raw = Packaging::default().apply(&two_connections());
+    for (name, write) in all_forms() {
+        std::fs::write(&input, write(&raw)).unwrap();
+        let outcome = annotate(&input, &output, &[]);
+        assert!(outcome.status.success(), "{name}: {}", stderr(&outcome));
+        // What wiretap, which tshark reads by, makes of it.
+        let said = Command::new("capinfos").arg("-k").arg(&output).output().expect("capinfos runs");
+        let said = String::from_utf8_lossy(&said.stdout).into_owned();
+        let once = |text: &str| said.matches(text).count() == 1;
+        assert!(once("wsclose: 2 WebSocket connections: 1 1000, 1 1006"), "{name}: {said}");
+        assert!(
+            once("#1 1006 rst, closed by server: ") && once("#2 1000, closed by client: "),
+            "{name}: {said}"
+        );
+    }
 }

@@ -171,6 +171,64 @@ fn an_ended_connection_is_reported_while_the_pipe_is_still_open() {
 }
 
 #[test]
+fn standard_input_can_be_named_once() {
+    let output = run(&["-", "-"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("standard input (-) is named twice"), "{}", stderr(&output));
+}
+
+/// Interrupts `wsclose -` once it has told of a connection that has ended, while another one is open; `goes_on`: who writes
+/// into the pipe does not end it. Gives the lines behind that connection's, and the exit status.
+#[cfg(unix)]
+fn interrupted(goes_on: bool) -> (Vec<Value>, Option<i32>) {
+    let mut first = closed(1001);
+    first.wait(Duration::from_secs(60)).acks(Side::Client);
+    let child = program()
+        .args(["--format", "ndjson", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn();
+    let mut child = child.expect("wsclose runs");
+    let mut pipe = child.stdin.take();
+    pipe.as_mut().unwrap().write_all(&pcap(&first.packets())).unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut lines = lines.map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap());
+    assert_eq!(lines.by_ref().find(|line| line["type"] == "connection").unwrap()["verdict"]["label"], "1001");
+    let kill = Command::new("kill").args(["-INT", &child.id().to_string()]).status();
+    assert!(kill.expect("kill runs").success());
+    pipe = pipe.filter(|_| goes_on);
+    let rest = lines.collect();
+    drop(pipe);
+    (rest, child.wait().unwrap().code())
+}
+
+#[cfg(unix)]
+#[test]
+fn what_came_through_a_pipe_is_reported_when_both_ends_are_interrupted() {
+    let (lines, status) = interrupted(false);
+    let end = lines.last().unwrap();
+    assert_eq!(
+        (&end["type"], &end["inputs"][0]["complete"], status),
+        (&"summary".into(), &true.into(), Some(0))
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn a_pipe_that_goes_on_after_the_interrupt_is_reported_as_not_read_whole() {
+    let (lines, status) = interrupted(true);
+    let end = lines.last().unwrap();
+    assert_eq!(
+        (&end["type"], &end["inputs"][0]["complete"], status),
+        (&"summary".into(), &false.into(), Some(1))
+    );
+    assert_eq!(end["summary"]["by_label"]["1001"], 1, "{end}");
+    let reason = end["inputs"][0]["error"]["reason"].as_str().unwrap();
+    assert!(reason.contains("stopped by a signal"), "{reason}");
+}
+
+#[test]
 fn what_was_before_the_damage_is_reported_with_the_offset() {
     let folder = Folder::new();
     let whole = pcap(&closed(1001).packets());

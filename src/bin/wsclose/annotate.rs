@@ -115,7 +115,8 @@ fn write(args: &AnnotateArgs, annotations: &Annotations, limits: &Limits) -> Res
     let creating = || format!("creating {}", args.output.display());
     let mut out = BufWriter::new(File::create(&args.output).with_context(creating)?);
     let names = if args.no_names { Vec::new() } else { annotations.names() };
-    let changes = Changes { key_log: &[], names: &names, packets: Some(annotations) };
+    let about = annotations.about();
+    let changes = Changes { about: &about, names: &names, packets: Some(annotations), ..Changes::default() };
     let written = rewrite(&args.file, &changes, &mut out, limits);
     out.flush().with_context(|| format!("writing {}", args.output.display()))?;
     Ok(written?)

@@ -23,10 +23,11 @@ use crate::output::Totals;
 use crate::output::uses_color;
 use crate::recorder::{Recorder, Settings};
 use crate::sandbox::{self, Needs};
+use crate::signals;
 #[cfg(feature = "top")]
 use crate::top::{self, Top};
 use anyhow::{Context as _, Result};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
+use signal_hook::consts::{SIGHUP, SIGUSR1};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -360,12 +361,7 @@ impl Signals {
         let [stop, reopen, summary, is_last] = [(); 4].map(|()| Arc::new(AtomicBool::new(false)));
         // To end at once would leave the terminal as the view has it.
         let is_last = if has_view { is_last } else { Arc::clone(&stop) };
-        for signal in [SIGINT, SIGTERM] {
-            // The second one ends the process at once, should the output not take the summary.
-            signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&is_last))
-                .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&stop)))
-                .context("installing a signal handler")?;
-        }
+        signals::stop(&stop, &is_last)?;
         for (signal, flag) in [(SIGHUP, &reopen), (SIGUSR1, &summary)] {
             signal_hook::flag::register(signal, Arc::clone(flag)).context("installing a signal handler")?;
         }

@@ -25,6 +25,8 @@ mod reporter;
 #[cfg(feature = "live")]
 mod sandbox;
 mod show;
+#[cfg(unix)]
+mod signals;
 #[cfg(feature = "live")]
 mod sink;
 #[cfg(feature = "top")]
@@ -108,7 +110,7 @@ fn message(error: &anyhow::Error) -> String {
     for cause in error.chain().map(ToString::to_string) {
         if message.is_empty() {
             message = cause;
-        } else if !message.contains(&cause) {
+        } else if !message.ends_with(&cause) {
             message = format!("{message}: {cause}");
         }
     }

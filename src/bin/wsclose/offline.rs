@@ -5,6 +5,8 @@ use crate::keys::KeyLogs;
 use crate::output::{Output, Selection, Totals, is_read_on_terminal};
 use crate::read_ahead::{for_each_block, is_of_files};
 use crate::reporter::{HandOver, Reporter, hand_over};
+#[cfg(unix)]
+use crate::signals;
 use anyhow::{Result, bail};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal as _;
@@ -16,6 +18,9 @@ use wsclose::capture::filter::PacketFilter;
 #[cfg(feature = "live")]
 use wsclose::capture::link_type::LinkType;
 use wsclose::capture::merge::MergedSource;
+use wsclose::capture::pipe::StopFlag;
+#[cfg(unix)]
+use wsclose::capture::pipe::is_pipe;
 use wsclose::capture::{CaptureError, InputInfo};
 use wsclose::limits::Limits;
 use wsclose::report::escape::{named, terminal};
@@ -35,12 +40,10 @@ pub(crate) fn run(args: &AnalyzeArgs) -> Result<ExitCode> {
     KeyLogs::new(&args.common.keylog).fill(&mut options, &args.files)?;
     let mut selection = Selection::new(&args.common);
     (selection.since, selection.until) = (args.since, args.until);
-    if args.files.len() > usize::from(u16::MAX) {
-        bail!("{} inputs are more than packets can be told apart by: {} at most", args.files.len(), u16::MAX);
-    }
+    check_inputs(&args.files)?;
     check_filter(&args.common)?;
     check_output(args)?;
-    let mut source = MergedSource::open(&args.files, &options.limits);
+    let mut source = MergedSource::open_until(&args.files, &options.limits, &stop_of_pipes(&args.files)?);
     let threads = threads(args);
     if is_all_unread(args, &source.infos()) {
         return Ok(tell_unread(&source.infos()));
@@ -133,6 +136,16 @@ fn check_filter(_: &CommonArgs) -> Result<()> {
     Ok(())
 }
 
+fn check_inputs(files: &[PathBuf]) -> Result<()> {
+    if files.len() > usize::from(u16::MAX) {
+        bail!("{} inputs are more than packets can be told apart by: {} at most", files.len(), u16::MAX);
+    }
+    if files.iter().filter(|file| **file == Path::new("-")).count() > 1 {
+        bail!("standard input (-) is named twice, and can be read once");
+    }
+    Ok(())
+}
+
 /// Creating the report must not destroy the capture, nor its keys.
 fn check_output(args: &AnalyzeArgs) -> Result<()> {
     let Some(output) = args.common.output.as_ref().and_then(|path| path.canonicalize().ok()) else {
@@ -149,6 +162,16 @@ fn check_output(args: &AnalyzeArgs) -> Result<()> {
         }
         None => Ok(()),
     }
+}
+
+/// The flag that INT and TERM set where an input may have no end: what was read of it is reported then.
+fn stop_of_pipes(files: &[PathBuf]) -> Result<StopFlag> {
+    let stop = StopFlag::default();
+    #[cfg(unix)]
+    if files.iter().any(|file| is_pipe(file)) {
+        signals::stop(&stop, &stop)?;
+    }
+    Ok(stop)
 }
 
 /// Is `file` one that can be read more than once, as `command` does? What is missing is named where it is opened.

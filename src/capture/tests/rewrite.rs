@@ -41,7 +41,7 @@ fn rewritten(file: &[u8], changes: &Changes<'_>) -> (Vec<u8>, Rewritten) {
 }
 
 fn commented(file: &[u8], comments: &Comments) -> (Vec<u8>, Rewritten) {
-    rewritten(file, &Changes { key_log: &[], names: &[], packets: Some(comments) })
+    rewritten(file, &Changes { packets: Some(comments), ..Changes::default() })
 }
 
 #[test]
@@ -138,7 +138,7 @@ fn names_stand_behind_the_section_header_in_its_byte_order() {
         let rest = [interface(order, 1, 0, &[]), enhanced(order, 0, 5, b"x", &[])].concat();
         let names =
             [("10.0.0.1".parse().unwrap(), "cli\0ent".to_owned()), ("::1".parse().unwrap(), "b".to_owned())];
-        let changes = Changes { key_log: &[], names: &names, packets: None };
+        let changes = Changes { names: &names, ..Changes::default() };
         let (out, _) = rewritten(&[section(order), rest.clone()].concat(), &changes);
         let six = [&[0; 15][..], &[1], b"b\0"].concat();
         let records =

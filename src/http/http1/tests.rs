@@ -46,6 +46,20 @@ fn a_head_with_control_characters_ends_at_its_first_blank_line_however_it_is_cut
 }
 
 #[test]
+fn values_with_control_characters_keep_their_own_bytes() {
+    let head = b"GET /ws\x02 HTTP/1.1\r\nUpgrade: websocket\r\nUser-Agent: \x1b]0;a\x07 \r\nOrigin: b\x00c\r\nHost: \x7f\r\n\r\n";
+    let events = feed(&mut Http1::default(), Side::Client, head);
+    let Some((_, Some(HttpEvent::Request(request)))) = events.last() else { panic!("{events:?}") };
+    assert_eq!(request.path(), b"/ws\x02");
+    assert_eq!(request.user_agent.as_deref(), Some(&b"\x1b]0;a\x07"[..]));
+    assert_eq!((request.origin.as_deref(), request.host()), (Some(&b"b\x00c"[..]), Some(&b"\x7f"[..])));
+    let answer = b"HTTP/1.1 101 \x01\r\nUpgrade: websocket\r\nServer: \x05s\r\n\r\n";
+    let events = feed(&mut Http1::default(), Side::Server, answer);
+    let Some((_, Some(HttpEvent::Response(response)))) = events.last() else { panic!("{events:?}") };
+    assert_eq!(response.server.as_deref(), Some(&b"\x05s"[..]));
+}
+
+#[test]
 fn ordinary_messages_before_the_upgrade_are_passed_over() {
     let mut http = Http1::default();
     let before = b"POST /a HTTP/1.1\r\nContent-Length: 5\r\n\r\nhello\
