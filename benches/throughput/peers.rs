@@ -3,6 +3,7 @@
 use crate::ends::read_report;
 use crate::measure::{Cost, run};
 use crate::workload::{Labels, Truth, pair};
+use std::fs;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -20,13 +21,22 @@ pub enum Peer {
     Wsclose,
     /// The totals alone, without the list of connections.
     WscloseSummary,
+    /// Records of WebSockets and flows; Close codes it has none.
+    Suricata,
     /// Full dissection in one pass, Close frames printed.
     Tshark,
 }
 
 impl Peer {
-    pub const ALL: [Peer; 6] =
-        [Peer::Cat, Peer::Tcpdump, Peer::Floor, Peer::Wsclose, Peer::WscloseSummary, Peer::Tshark];
+    pub const ALL: [Peer; 7] = [
+        Peer::Cat,
+        Peer::Tcpdump,
+        Peer::Floor,
+        Peer::Wsclose,
+        Peer::WscloseSummary,
+        Peer::Suricata,
+        Peer::Tshark,
+    ];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -35,6 +45,7 @@ impl Peer {
             Peer::Floor => "floor",
             Peer::Wsclose => "wsclose",
             Peer::WscloseSummary => "totals",
+            Peer::Suricata => "suricata",
             Peer::Tshark => "tshark",
         }
     }
@@ -48,7 +59,8 @@ impl Peer {
         }
     }
 
-    fn command(self, file: &Path) -> Command {
+    /// `folder` is for what it leaves behind.
+    fn command(self, file: &Path, folder: &Path) -> Command {
         let mut command = Command::new(self.program());
         match self {
             Peer::Cat => command.arg(file),
@@ -58,6 +70,13 @@ impl Peer {
             Peer::WscloseSummary => {
                 command.args(["analyze", "--summary", "--format", "json", "-o", "/dev/null"]).arg(file)
             }
+            Peer::Suricata => command
+                .args(["--runmode", "single", "-S", "/dev/null", "-c"])
+                .arg(folder.join("suricata.yaml"))
+                .arg("-l")
+                .arg(folder)
+                .arg("-r")
+                .arg(file),
             Peer::Tshark => command
                 .args([
                     "-n",
@@ -82,21 +101,54 @@ impl Peer {
         command
     }
 
+    /// Is it so slow that one round must do?
+    pub fn is_slow(self) -> bool {
+        self == Peer::Suricata
+    }
+
     /// The first line of `--version`; `None` where the program is not installed or says nothing.
     pub fn version(self) -> Option<String> {
         if self == Peer::Floor {
             return Some("floor: a walk over the frames and nothing else".to_owned());
         }
-        let output = Command::new(self.program()).arg("--version").output().ok()?;
+        let option = if self == Peer::Suricata { "-V" } else { "--version" };
+        let output = Command::new(self.program()).arg(option).output().ok()?;
         let text = [output.stdout, output.stderr].concat();
         String::from_utf8_lossy(&text).lines().next().map(str::to_owned)
     }
 
     /// Reads the file once.
     pub fn measure(self, file: &Path) -> io::Result<Cost> {
-        run(&mut self.command(file))
+        let folder = tempfile::tempdir_in(file.parent().unwrap_or(Path::new(".")))?;
+        if self == Peer::Suricata {
+            fs::write(folder.path().join("suricata.yaml"), SURICATA)?;
+        }
+        run(&mut self.command(file, folder.path()))
     }
 }
+
+/// No rules, no other records.
+const SURICATA: &str = "%YAML 1.1
+---
+outputs:
+  - eve-log:
+      enabled: yes
+      filetype: regular
+      filename: eve.json
+      types:
+        - websocket
+        - flow
+app-layer:
+  protocols:
+    http:
+      enabled: yes
+    websocket:
+      enabled: yes
+    tls:
+      enabled: yes
+      detection-ports:
+        dp: 443
+";
 
 /// What the report says of each connection; `None` where wsclose failed.
 pub fn labels(file: &Path) -> io::Result<Option<Labels>> {
