@@ -2,7 +2,7 @@
 # what they miss of system packages they install (with sudo, if you are not root), and say so.
 
 .DEFAULT_GOAL := demo
-.PHONY: demo test test-live soak test-tables test-web fixtures bench instructions fuzz miri lint deps cargo
+.PHONY: demo test test-live soak test-tables test-web fixtures bench bench-memory instructions fuzz miri lint deps cargo
 
 # What a build needs, and what the tests need besides.
 BUILD_PACKAGES := gcc libc6-dev libpcap-dev
@@ -82,7 +82,13 @@ bench: deps
 	cargo bench --locked --bench throughput -- --write docs/performance.md
 	cargo bench --locked --bench decryption
 
-## Count instructions and compare them with the committed figures; UPDATE=--update writes them down instead.
+## Pipe GB gigabytes, made on the way, through wsclose, which may take 50 MB of memory and has to find every end.
+GB ?= 10
+bench-memory: deps
+	cargo bench --locked --bench throughput -- --memory-test $(GB)
+
+## Count instructions and compare them with the committed figures; UPDATE=--update writes them down instead. The reports on
+## the same captures have to be right.
 instructions: deps
 	@.ci/need valgrind
 	cargo bench --locked --bench throughput -- --instructions $(UPDATE)
