@@ -8,7 +8,8 @@
 BUILD_PACKAGES := gcc libc6-dev libpcap-dev
 # tshark is the tests' independent reader.
 TEST_PACKAGES  := tshark
-# What the live tests need: namespaces, witnesses, a sender, a Prometheus, real endpoints. tshark brings editcap.
+# What the live tests need: namespaces, witnesses, a sender, a Prometheus, real endpoints. tshark brings editcap. Packages of
+# Python are in tests/lab/.venv.
 LIVE_PACKAGES  := tshark tcpdump faketime tcpreplay iproute2 python3 libcap2-bin util-linux prometheus \
                   nftables ethtool procps nodejs npm python3-venv
 # What the recorder of the fixtures needs: capture, namespaces, proxies, browser, runtimes of its endpoints.
@@ -47,7 +48,7 @@ test-live: deps
 	@.ci/need $(LIVE_PACKAGES)
 	tests/lab/setup.sh $(if $(FULL),,--libraries)
 	cargo build --locked --release
-	$(SUDO) env CARGO_TARGET_DIR="$(abspath $(TARGET))" python3 tests/live/run.py $(STAGES)
+	$(SUDO) env CARGO_TARGET_DIR="$(abspath $(TARGET))" tests/lab/.venv/bin/python tests/live/run.py $(STAGES)
 
 ## One hour of short connections: memory stays flat, every end is accounted for. Needs root.
 SOAK_S ?= 3600
