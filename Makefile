@@ -100,10 +100,12 @@ fuzz: cargo
 	@.ci/need $(BUILD_PACKAGES) $(FUZZ_PACKAGES)
 	.ci/fuzz $(TIME) $(TARGETS)
 
-## Run the unit tests of the pure layers in Miri, which wants a nightly compiler with that component.
-MIRI_LAYERS := decode:: tcp:: seq:: websocket:: http:: flow:: verdict:: limits::
+## Run the unit tests of the pure layers in Miri, which wants a nightly compiler with that component;
+## MIRI_LAYERS="seq:: pack::" for some of them, with MIRI_CASES arbitrary inputs each.
+MIRI_CASES ?= 4
+MIRI_LAYERS ?= decode:: tcp:: seq:: websocket:: http:: flow:: verdict:: limits::
 miri: cargo
-	PROPTEST_CASES=4 MIRIFLAGS=-Zmiri-disable-isolation cargo +nightly miri test --locked --no-default-features --lib -- $(MIRI_LAYERS)
+	PROPTEST_CASES=$(MIRI_CASES) MIRIFLAGS=-Zmiri-disable-isolation cargo +nightly miri test --locked --no-default-features --lib -- $(MIRI_LAYERS)
 
 ## Check format and lints.
 lint: deps
