@@ -2,13 +2,14 @@
 # what they miss of system packages they install (with sudo, if you are not root), and say so.
 
 .DEFAULT_GOAL := demo
-.PHONY: demo test test-live soak test-tables test-web fixtures bench instructions fuzz miri lint deps cargo
+.PHONY: demo test test-live soak test-tables test-web fixtures bench bench-memory instructions fuzz miri lint deps cargo
 
 # What a build needs, and what the tests need besides.
 BUILD_PACKAGES := gcc libc6-dev libpcap-dev
 # tshark is the tests' independent reader.
 TEST_PACKAGES  := tshark
-# What the live tests need: namespaces, witnesses, a sender, a Prometheus, real endpoints. tshark brings editcap.
+# What the live tests need: namespaces, witnesses, a sender, a Prometheus, real endpoints. tshark brings editcap. Packages of
+# Python are in tests/lab/.venv.
 LIVE_PACKAGES  := tshark tcpdump faketime tcpreplay iproute2 python3 libcap2-bin util-linux prometheus \
                   nftables ethtool procps nodejs npm python3-venv
 # What the recorder of the fixtures needs: capture, namespaces, proxies, browser, runtimes of its endpoints.
@@ -47,7 +48,7 @@ test-live: deps
 	@.ci/need $(LIVE_PACKAGES)
 	tests/lab/setup.sh $(if $(FULL),,--libraries)
 	cargo build --locked --release
-	$(SUDO) env CARGO_TARGET_DIR="$(abspath $(TARGET))" python3 tests/live/run.py $(STAGES)
+	$(SUDO) env CARGO_TARGET_DIR="$(abspath $(TARGET))" tests/lab/.venv/bin/python tests/live/run.py $(STAGES)
 
 ## One hour of short connections: memory stays flat, every end is accounted for. Needs root.
 SOAK_S ?= 3600
@@ -82,7 +83,13 @@ bench: deps
 	cargo bench --locked --bench throughput -- --write docs/performance.md
 	cargo bench --locked --bench decryption
 
-## Count instructions and compare them with the committed figures; UPDATE=--update writes them down instead.
+## Pipe GB gigabytes, made on the way, through wsclose, which may take 50 MB of memory and has to find every end.
+GB ?= 10
+bench-memory: deps
+	cargo bench --locked --bench throughput -- --memory-test $(GB)
+
+## Count instructions and compare them with the committed figures; UPDATE=--update writes them down instead. The reports on
+## the same captures have to be right.
 instructions: deps
 	@.ci/need valgrind
 	cargo bench --locked --bench throughput -- --instructions $(UPDATE)
@@ -93,10 +100,12 @@ fuzz: cargo
 	@.ci/need $(BUILD_PACKAGES) $(FUZZ_PACKAGES)
 	.ci/fuzz $(TIME) $(TARGETS)
 
-## Run the unit tests of the pure layers in Miri, which wants a nightly compiler with that component.
-MIRI_LAYERS := decode:: tcp:: seq:: websocket:: http:: flow:: verdict:: limits::
+## Run the unit tests of the pure layers in Miri, which wants a nightly compiler with that component;
+## MIRI_LAYERS="seq:: pack::" for some of them, with MIRI_CASES arbitrary inputs each.
+MIRI_CASES ?= 4
+MIRI_LAYERS ?= decode:: tcp:: seq:: websocket:: http:: flow:: verdict:: limits::
 miri: cargo
-	PROPTEST_CASES=4 MIRIFLAGS=-Zmiri-disable-isolation cargo +nightly miri test --locked --no-default-features --lib -- $(MIRI_LAYERS)
+	PROPTEST_CASES=$(MIRI_CASES) MIRIFLAGS=-Zmiri-disable-isolation cargo +nightly miri test --locked --no-default-features --lib -- $(MIRI_LAYERS)
 
 ## Check format and lints.
 lint: deps

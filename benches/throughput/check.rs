@@ -1,21 +1,16 @@
-//! Is the report right? Speed without the right answer is worth nothing.
+//! Is the report right, connection by connection? Speed without the right answer is worth nothing.
 
+use crate::ends::{Ends, read_report};
 use crate::workload::Truth;
-use serde::Deserialize;
 use std::fs::File;
 use std::io::{self, BufReader};
 use std::path::Path;
 
-/// The part of the report that is compared. Connections are skipped unread, so that this process stays small.
-#[derive(Deserialize)]
-struct Report {
-    summary: Truth,
-}
-
 /// What differs between the report and the truth, one line each.
 pub fn differences(report: &Path, truth: &Truth) -> io::Result<Vec<String>> {
-    let report: Report = serde_json::from_reader(BufReader::new(File::open(report)?))?;
-    let found = report.summary;
+    let mut ends = Ends::default();
+    let report = BufReader::with_capacity(1 << 20, File::open(report)?);
+    let found: Truth = read_report(report, |end| ends.add(end))?;
     let mut lines = Vec::new();
     let mut compare = |name: &str, expected: String, found: String| {
         if expected != found {
@@ -28,5 +23,9 @@ pub fn differences(report: &Path, truth: &Truth) -> io::Result<Vec<String>> {
     compare("by_kind", format!("{:?}", truth.by_kind), format!("{:?}", found.by_kind));
     compare("by_label", format!("{:?}", truth.by_label), format!("{:?}", found.by_label));
     compare("by_cause", format!("{:?}", truth.by_cause), format!("{:?}", found.by_cause));
+    for ((part, expected), (_, found)) in truth.ends.parts().into_iter().zip(ends.parts()) {
+        let name = format!("{part} of each connection (how many have one, and the sum of their hashes)");
+        compare(&name, format!("{expected:?}"), format!("{found:?}"));
+    }
     Ok(lines)
 }

@@ -56,6 +56,18 @@ impl Ending {
             Ending::Refused => ("refused", "refused".into(), None),
         }
     }
+
+    /// Who began it by the packets that `end` and `upgrade` send: the first Close, the RST, the FIN or the refusal. `None`
+    /// where nobody does.
+    pub fn closed_by(self) -> Option<&'static str> {
+        let side = match self {
+            Ending::Coded(_, side) | Ending::Rst(side) | Ending::Fin(side) => side,
+            Ending::Empty => CLIENT,
+            Ending::Unanswered(_) | Ending::Refused => SERVER,
+            Ending::Timeout | Ending::Open => return None,
+        };
+        Some(if side == CLIENT { "client" } else { "server" })
+    }
 }
 
 /// What a connection speaks.

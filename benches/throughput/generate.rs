@@ -2,6 +2,7 @@
 
 use crate::rng::Rng;
 use std::io::{self, Write};
+use std::net::{Ipv4Addr, SocketAddr};
 
 pub const FIN: u8 = 0x01;
 pub const SYN: u8 = 0x02;
@@ -44,6 +45,11 @@ impl Flow {
             seq: [random as u32, (random >> 32) as u32],
             ip_id: [random as u16, (random >> 16) as u16],
         }
+    }
+
+    /// One side's address and port.
+    pub fn address(&self, side: usize) -> SocketAddr {
+        (Ipv4Addr::from(self.ip[side]), self.port[side]).into()
     }
 }
 

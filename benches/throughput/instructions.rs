@@ -28,7 +28,7 @@ fn committed() -> PathBuf {
 }
 
 /// Counts all workloads and compares; with `update`, writes the figures down instead. False: one got dearer.
-pub fn check(capture: impl Fn(&str) -> io::Result<PathBuf>, update: bool) -> io::Result<bool> {
+pub fn check(mut capture: impl FnMut(&str) -> io::Result<PathBuf>, update: bool) -> io::Result<bool> {
     let rustc = rustc()?;
     let mut now = Figures { rustc, ..Figures::default() };
     for (name, _) in WORKLOADS {

@@ -1,8 +1,11 @@
 //! The programs that are measured, ours and others.
 
+use crate::ends::read_report;
 use crate::measure::{Cost, run};
-use std::collections::BTreeMap;
+use crate::workload::{Labels, Truth, pair};
+use std::fs;
 use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -18,13 +21,22 @@ pub enum Peer {
     Wsclose,
     /// The totals alone, without the list of connections.
     WscloseSummary,
+    /// Records of WebSockets and flows; Close codes it has none.
+    Suricata,
     /// Full dissection in one pass, Close frames printed.
     Tshark,
 }
 
 impl Peer {
-    pub const ALL: [Peer; 6] =
-        [Peer::Cat, Peer::Tcpdump, Peer::Floor, Peer::Wsclose, Peer::WscloseSummary, Peer::Tshark];
+    pub const ALL: [Peer; 7] = [
+        Peer::Cat,
+        Peer::Tcpdump,
+        Peer::Floor,
+        Peer::Wsclose,
+        Peer::WscloseSummary,
+        Peer::Suricata,
+        Peer::Tshark,
+    ];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -33,6 +45,7 @@ impl Peer {
             Peer::Floor => "floor",
             Peer::Wsclose => "wsclose",
             Peer::WscloseSummary => "totals",
+            Peer::Suricata => "suricata",
             Peer::Tshark => "tshark",
         }
     }
@@ -46,7 +59,8 @@ impl Peer {
         }
     }
 
-    fn command(self, file: &Path) -> Command {
+    /// `folder` is for what it leaves behind.
+    fn command(self, file: &Path, folder: &Path) -> Command {
         let mut command = Command::new(self.program());
         match self {
             Peer::Cat => command.arg(file),
@@ -56,6 +70,13 @@ impl Peer {
             Peer::WscloseSummary => {
                 command.args(["analyze", "--summary", "--format", "json", "-o", "/dev/null"]).arg(file)
             }
+            Peer::Suricata => command
+                .args(["--runmode", "single", "-S", "/dev/null", "-c"])
+                .arg(folder.join("suricata.yaml"))
+                .arg("-l")
+                .arg(folder)
+                .arg("-r")
+                .arg(file),
             Peer::Tshark => command
                 .args([
                     "-n",
@@ -80,32 +101,71 @@ impl Peer {
         command
     }
 
+    /// Is it so slow that one round must do?
+    pub fn is_slow(self) -> bool {
+        self == Peer::Suricata
+    }
+
     /// The first line of `--version`; `None` where the program is not installed or says nothing.
     pub fn version(self) -> Option<String> {
         if self == Peer::Floor {
             return Some("floor: a walk over the frames and nothing else".to_owned());
         }
-        let output = Command::new(self.program()).arg("--version").output().ok()?;
+        let option = if self == Peer::Suricata { "-V" } else { "--version" };
+        let output = Command::new(self.program()).arg(option).output().ok()?;
         let text = [output.stdout, output.stderr].concat();
         String::from_utf8_lossy(&text).lines().next().map(str::to_owned)
     }
 
     /// Reads the file once.
     pub fn measure(self, file: &Path) -> io::Result<Cost> {
-        run(&mut self.command(file))
+        let folder = tempfile::tempdir_in(file.parent().unwrap_or(Path::new(".")))?;
+        if self == Peer::Suricata {
+            fs::write(folder.path().join("suricata.yaml"), SURICATA)?;
+        }
+        run(&mut self.command(file, folder.path()))
     }
 }
 
-/// What a report's summary counts, by label; `None` where wsclose failed.
-pub fn labels(file: &Path) -> io::Result<Option<BTreeMap<String, u64>>> {
+/// No rules, no other records.
+const SURICATA: &str = "%YAML 1.1
+---
+outputs:
+  - eve-log:
+      enabled: yes
+      filetype: regular
+      filename: eve.json
+      types:
+        - websocket
+        - flow
+app-layer:
+  protocols:
+    http:
+      enabled: yes
+    websocket:
+      enabled: yes
+    tls:
+      enabled: yes
+      detection-ports:
+        dp: 443
+";
+
+/// What the report says of each connection; `None` where wsclose failed.
+pub fn labels(file: &Path) -> io::Result<Option<Labels>> {
     let mut command = Command::new(Peer::Wsclose.program());
-    let output = command.args(["analyze", "--summary", "--format", "json"]).arg(file).output()?;
-    let report: serde_json::Value = serde_json::from_slice(&output.stdout)?;
-    Ok(report.pointer("/summary/by_label").cloned().and_then(|labels| serde_json::from_value(labels).ok()))
+    let output = command.args(["analyze", "--format", "json"]).arg(file).output()?;
+    if !output.status.success() {
+        return Ok(None);
+    }
+    let mut labels = Labels::new();
+    read_report::<Truth, _>(&output.stdout[..], |end| {
+        labels.insert(pair(end.client, end.server), end.label.to_owned());
+    })?;
+    Ok(Some(labels))
 }
 
-/// The codes of the streams' first Close frames as tshark reads them; `None` where there is no tshark.
-pub fn tshark_codes(file: &Path, in_order: bool) -> io::Result<Option<BTreeMap<String, u64>>> {
+/// The codes of the connections' first Close frames as tshark reads them; `None` where there is no tshark.
+pub fn tshark_codes(file: &Path, in_order: bool) -> io::Result<Option<Labels>> {
     if Peer::Tshark.version().is_none() {
         return Ok(None);
     }
@@ -115,18 +175,26 @@ pub fn tshark_codes(file: &Path, in_order: bool) -> io::Result<Option<BTreeMap<S
         "-o",
         &format!("tcp.reassemble_out_of_order:{}", if in_order { "TRUE" } else { "FALSE" }),
     ]);
-    command.args(["-Y", "websocket.opcode==8", "-T", "fields", "-e", "tcp.stream"]);
-    let output = command.args(["-e", "websocket.payload.close.status_code", "-r"]).arg(file).output()?;
-    let mut first: BTreeMap<&str, &str> = BTreeMap::new();
-    let text = String::from_utf8_lossy(&output.stdout);
-    for (stream, code) in text.lines().filter_map(|line| line.split_once('\t')) {
-        first.entry(stream).or_insert(code.split(',').next().unwrap_or_default());
+    command.args(["-Y", "websocket.opcode==8", "-T", "fields"]);
+    for field in ["ip.src", "tcp.srcport", "ip.dst", "tcp.dstport", "websocket.payload.close.status_code"] {
+        command.args(["-e", field]);
     }
-    let mut codes = BTreeMap::new();
-    for code in first.into_values().filter(|code| !code.is_empty()) {
-        *codes.entry(code.to_owned()).or_default() += 1;
+    let output = command.arg("-r").arg(file).output()?;
+    let mut codes = Labels::new();
+    for line in String::from_utf8_lossy(&output.stdout).lines() {
+        let fields: Vec<_> = line.split('\t').collect();
+        let [from, from_port, to, to_port, code] = fields[..] else { continue };
+        if let (Some(from), Some(to)) = (address(from, from_port), address(to, to_port)) {
+            let first = code.split(',').next().unwrap_or_default().to_owned();
+            codes.entry(pair(from, to)).or_insert(first);
+        }
     }
+    codes.retain(|_, code| !code.is_empty());
     Ok(Some(codes))
+}
+
+fn address(ip: &str, port: &str) -> Option<SocketAddr> {
+    Some(SocketAddr::new(ip.parse::<IpAddr>().ok()?, port.parse().ok()?))
 }
 
 /// Writes the report of `file` for the check, and says whether there is one.
@@ -142,12 +210,12 @@ pub fn cut(file: &Path, count: u64, to: &Path) -> io::Result<bool> {
     Ok(run(command.arg("-r").arg(file).args(["-c", &count.to_string(), "-w"]).arg(to))?.ok)
 }
 
-/// `wsclose` reading a capture from `generator`'s standard output.
-pub fn pipe_into_wsclose(generator: &mut Command) -> io::Result<Cost> {
+/// `wsclose` reading a capture from `generator`'s standard output and writing its report.
+pub fn pipe_into_wsclose(generator: &mut Command, report: &Path) -> io::Result<Cost> {
     let mut source = generator.stdout(std::process::Stdio::piped()).spawn()?;
     let pipe = source.stdout.take().ok_or_else(|| io::Error::other("no pipe"))?;
     let mut command = Command::new(Peer::Wsclose.program());
-    let cost = run(command.args(["analyze", "--format", "json", "-o", "/dev/null", "-"]).stdin(pipe));
+    let cost = run(command.args(["analyze", "--format", "json", "-"]).arg("-o").arg(report).stdin(pipe));
     drop(command); // holds the pipe's other end: without it the generator would wait for ever
     let written = source.wait()?;
     cost.map(|cost| Cost { ok: cost.ok && written.success(), ..cost })

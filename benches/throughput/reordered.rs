@@ -2,7 +2,7 @@
 
 use crate::peers;
 use crate::rng::Rng;
-use crate::workload::Truth;
+use crate::workload::Labels;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
@@ -17,32 +17,27 @@ const RECORD_HEADER: usize = 16;
 /// Ethernet and IPv4: from the addresses on, with the ports, twelve bytes tell flow and direction.
 const ADDRESSES: usize = RECORD_HEADER + 14 + 12;
 
-/// Connections by the code of their first Close.
-type Codes = BTreeMap<String, u64>;
-
 /// One program's answer beside the truth.
 #[derive(Debug)]
 pub struct Row {
     pub program: &'static str,
-    /// Connections given a code that as many connections really have.
+    /// Connections given the code of their own first Close.
     pub right: u64,
-    /// Connections given a code that no Close in the capture carries.
+    /// Connections given a code that no Close of theirs carries.
     pub invented: u64,
+    /// Connections whose first Close carries a code.
     pub truth: u64,
 }
 
-/// Compares the codes that programs find in a reordered copy of `file`.
-pub fn compare(file: &Path, truth: &Truth) -> io::Result<Vec<Row>> {
+/// Compares the codes that programs find in a reordered copy of `file`, connection by connection.
+pub fn compare(file: &Path, mut truth: Labels) -> io::Result<Vec<Row>> {
     let copy = file.with_extension("reordered.pcap");
     fs::write(&copy, reorder(&fs::read(file)?))?;
-    let truth: Codes = truth.by_label.iter().filter(|(label, _)| is_on_wire(label)).map(own).collect();
+    truth.retain(|_, label| is_on_wire(label));
     let mut rows = Vec::new();
-    if let Some(found) = peers::labels(&copy)? {
-        rows.push(Row::new(
-            "wsclose",
-            &truth,
-            &found.into_iter().filter(|(label, _)| is_on_wire(label)).collect(),
-        ));
+    if let Some(mut found) = peers::labels(&copy)? {
+        found.retain(|_, label| is_on_wire(label));
+        rows.push(Row::new("wsclose", &truth, &found));
     }
     for (program, in_order) in [("tshark", false), ("tshark -o tcp.reassemble_out_of_order:TRUE", true)] {
         if let Some(codes) = peers::tshark_codes(&copy, in_order)? {
@@ -58,22 +53,16 @@ fn is_on_wire(label: &str) -> bool {
     label.parse::<u16>().is_ok_and(|code| code != 1005 && code != 1006)
 }
 
-fn own((label, count): (&String, &u64)) -> (String, u64) {
-    (label.clone(), *count)
-}
-
 impl Row {
     /// Every code found, and no other? wsclose's row comes first, and must be.
     pub fn is_right(&self) -> bool {
         self.program == "wsclose" && self.right == self.truth && self.invented == 0
     }
 
-    fn new(program: &'static str, truth: &Codes, found: &Codes) -> Self {
-        let right =
-            found.iter().map(|(code, count)| truth.get(code).map_or(0, |real| *count.min(real))).sum();
-        let invented =
-            found.iter().filter(|(code, _)| !truth.contains_key(*code)).map(|(_, count)| count).sum();
-        Row { program, right, invented, truth: truth.values().sum() }
+    fn new(program: &'static str, truth: &Labels, found: &Labels) -> Self {
+        let right = found.iter().filter(|(pair, code)| truth.get(*pair) == Some(code)).count();
+        let (invented, truth) = (found.len() - right, truth.len() as u64);
+        Row { program, right: right as u64, invented: invented as u64, truth }
     }
 }
 

@@ -43,10 +43,14 @@ pub fn render(results: &[Result], codes: &[Row], setting: &str, versions: &[Stri
     for version in versions {
         let _ = writeln!(page, "- {version}");
     }
-    page.push_str("\n| workload | packets | GB | tcpdump s | cat / tcpdump | floor / tcpdump | rows / tcpdump | wsclose s (CPU) | wall / tcpdump | aim | wall / floor | aim | with `--summary` | tshark CPU / ours | aim | peak MB | aim |\n");
-    page.push_str("|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|\n");
+    let suricata =
+        results.iter().flat_map(|result| &result.summaries).any(|(peer, _)| *peer == Peer::Suricata);
+    page.push_str("\n| workload | packets | GB | tcpdump s | cat / tcpdump | floor / tcpdump | rows / tcpdump | wsclose s (CPU) | wall / tcpdump | aim | wall / floor | aim | with `--summary` | tshark CPU / ours | aim | peak MB | aim |");
+    page.push_str(if suricata { " Suricata CPU / ours, peak MB |\n" } else { "\n" });
+    page.push_str("|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|");
+    page.push_str(if suricata { "---|\n" } else { "\n" });
     for result in results {
-        row(&mut page, result);
+        row(&mut page, result, suricata);
     }
     page.push_str("\nClose codes where 2 % of the packets arrive behind the next one:\n\n| program | right | invented |\n|---|---|---|\n");
     for Row { program, right, truth, invented } in codes {
@@ -55,14 +59,14 @@ pub fn render(results: &[Result], codes: &[Row], setting: &str, versions: &[Stri
     page
 }
 
-fn row(page: &mut String, result: &Result) {
+fn row(page: &mut String, result: &Result, suricata: bool) {
     let of = |peer| result.summaries.iter().find(|(one, _)| *one == peer).map(|(_, summary)| summary);
     let wall = |peer| of(peer).map_or(f64::NAN, |summary| summary.median.wall.as_secs_f64());
     let cpu = of(Peer::Wsclose).map_or(f64::NAN, |summary| summary.median.cpu.as_secs_f64());
     let memory = of(Peer::Wsclose).map_or(f64::NAN, |summary| summary.peak_memory as f64 / 1e6);
     let Some(aims) = AIMS.iter().find(|aims| aims.name == result.name) else { return };
     let (tcpdump, floor, ours) = (wall(Peer::Tcpdump), wall(Peer::Floor), wall(Peer::Wsclose));
-    let cells = [
+    let mut cells = vec![
         result.name.to_owned(),
         result.truth.packets.to_string(),
         format!("{:.3}", result.truth.bytes as f64 / 1e9),
@@ -81,6 +85,11 @@ fn row(page: &mut String, result: &Result) {
         format!("{memory:.1}"),
         format!("{:.0}", aims.megabytes),
     ];
+    if suricata {
+        cells.push(of(Peer::Suricata).filter(|summary| summary.ok).map_or("-".into(), |summary| {
+            format!("{:.0}, {:.0}", summary.median.cpu.as_secs_f64() / cpu, summary.peak_memory as f64 / 1e6)
+        }));
+    }
     let _ = writeln!(page, "| {} |", cells.join(" | "));
 }
 

@@ -5,7 +5,7 @@ use crate::support::conversation::Conversation;
 use crate::support::fixture;
 use crate::support::packaging::{FragmentOrder, Packaging};
 use crate::support::run::Answer;
-use crate::support::{run, wire};
+use crate::support::{program, run, wire};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -14,8 +14,7 @@ use wsclose::decode::segment::Endpoint;
 use wsclose::side::Side::{Client, Server};
 
 fn annotate(input: &Path, output: &Path, more: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_wsclose"));
-    command.arg("annotate").arg(input).arg("-o").arg(output).args(more).output().expect("wsclose runs")
+    program::output(program::command().arg("annotate").arg(input).arg("-o").arg(output).args(more))
 }
 
 fn stderr(output: &Output) -> String {

@@ -6,6 +6,7 @@ use super::support::conversation::Conversation;
 use super::support::fixture;
 use super::support::packaging::Packaging;
 use super::support::packet::TcpPacket;
+use super::support::program as checked;
 use super::support::wire;
 use serde_json::Value;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -15,7 +16,7 @@ use std::time::Duration;
 use wsclose::side::Side;
 
 fn program() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_wsclose"));
+    let mut command = checked::command();
     for name in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE"] {
         command.env_remove(name);
     }
@@ -23,7 +24,7 @@ fn program() -> Command {
 }
 
 fn run(arguments: &[&str]) -> Output {
-    program().args(arguments).stdin(Stdio::null()).output().expect("wsclose runs")
+    checked::output(program().args(arguments).stdin(Stdio::null()))
 }
 
 fn status(arguments: &[&str]) -> Option<i32> {
@@ -81,18 +82,12 @@ impl Folder {
 }
 
 fn json(arguments: &[&str]) -> Value {
-    let value =
-        serde_json::from_slice(&run(&[arguments, &["--format", "json"]].concat()).stdout).expect("JSON");
-    assert_valid("Report", &value);
-    value
+    serde_json::from_slice(&run(&[arguments, &["--format", "json"]].concat()).stdout).expect("JSON")
 }
 
 fn ndjson(arguments: &[&str]) -> Vec<Value> {
     let output = run(&[arguments, &["--format", "ndjson"]].concat());
-    let lines: Vec<Value> =
-        stdout(&output).lines().map(|line| serde_json::from_str(line).expect("one object a line")).collect();
-    lines.iter().for_each(|line| assert_valid("Line", line));
-    lines
+    stdout(&output).lines().map(|line| serde_json::from_str(line).expect("one object a line")).collect()
 }
 
 #[test]
@@ -158,7 +153,11 @@ fn an_ended_connection_is_reported_while_the_pipe_is_still_open() {
     pipe.write_all(&pcap(&first.packets())).unwrap();
     pipe.flush().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let mut next = || serde_json::from_str::<Value>(&lines.next().unwrap().unwrap()).unwrap();
+    let mut next = || {
+        let line: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
+        assert_valid("Line", &line);
+        line
+    };
     assert_eq!(next()["type"], "begin");
     let connection = next();
     assert_eq!(
@@ -247,7 +246,6 @@ fn what_was_before_the_damage_is_reported_with_the_offset() {
         (whole.len() - 16 - Packaging::default().apply(&closed(1001).packets()).pop().unwrap().bytes.len())
             as u64;
     assert_eq!(report["inputs"][0]["error"]["offset"], last_record);
-    assert_valid("Report", &report);
 }
 
 #[test]
@@ -320,7 +318,7 @@ fn a_misspelt_command_is_not_taken_for_a_file() {
     // A file of that name is one, and a word like no command is a file's name.
     let folder = Folder::new();
     folder.capture("anlyze", &closed(1001));
-    let output = program().arg("anlyze").current_dir(folder.0.path()).output().unwrap();
+    let output = checked::output(program().arg("anlyze").current_dir(folder.0.path()));
     assert!(stdout(&output).starts_with("1 WebSocket connection in anlyze"), "{}", stderr(&output));
     assert!(stderr(&run(&["nothing-like-it"])).contains("can't open nothing-like-it"));
 }
@@ -420,7 +418,7 @@ fn a_report_never_overwrites_its_key_log() {
     std::fs::write(&keys, "# kept\n").unwrap();
     let keys = keys.to_str().unwrap();
     let named = run(&[&path, "--keylog", keys, "-o", keys]);
-    let by_environment = program().args([&path, "-o", keys]).env("SSLKEYLOGFILE", keys).output().unwrap();
+    let by_environment = checked::output(program().args([&path, "-o", keys]).env("SSLKEYLOGFILE", keys));
     for output in [named, by_environment] {
         assert_eq!(output.status.code(), Some(2));
         assert!(stderr(&output).contains("is an input"), "{}", stderr(&output));
@@ -662,9 +660,9 @@ fn colour_is_for_terminals_unless_it_is_asked_for() {
     assert!(!colored(&[&path]));
     assert!(!colored(&[&path, "--color", "never"]));
     assert!(colored(&[&path, "--color", "always"]));
-    let forced = program().arg(&path).env("CLICOLOR_FORCE", "1").output().unwrap();
+    let forced = checked::output(program().arg(&path).env("CLICOLOR_FORCE", "1"));
     assert!(stdout(&forced).contains('\u{1b}'));
-    let refused = program().arg(&path).env("CLICOLOR_FORCE", "1").env("NO_COLOR", "1").output().unwrap();
+    let refused = checked::output(program().arg(&path).env("CLICOLOR_FORCE", "1").env("NO_COLOR", "1"));
     assert!(!stdout(&refused).contains('\u{1b}'));
 }
 
@@ -717,7 +715,7 @@ fn the_readme_shows_the_program_s_own_report() {
     let (arguments, rest) = block.split_once('\n').unwrap();
     let (shown, _) = rest.split_once("```").unwrap();
     let arguments: Vec<&str> = arguments.split(' ').collect();
-    let output = program().args(arguments).current_dir(env!("CARGO_MANIFEST_DIR")).output().unwrap();
+    let output = checked::output(program().args(arguments).current_dir(env!("CARGO_MANIFEST_DIR")));
     assert_eq!(stdout(&output), shown, "put what the program prints now into README.md");
 }
 
@@ -789,7 +787,7 @@ fn a_thread_that_reads_ahead_changes_no_byte_of_the_report() {
         let report = |threads: &str| {
             let stdin = std::fs::File::open(&plain).unwrap();
             let arguments = ["analyze", "--threads", threads, "--format", "ndjson", input];
-            stdout(&program().args(arguments).stdin(stdin).output().expect("wsclose runs"))
+            stdout(&checked::output(program().args(arguments).stdin(stdin)))
         };
         let one = report("1");
         assert_eq!(one.lines().count(), 3_002, "{input}");

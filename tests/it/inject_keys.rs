@@ -3,7 +3,7 @@
 use crate::support::capture_file::{Pcap, gzip};
 use crate::support::conversation::Conversation;
 use crate::support::packaging::Packaging;
-use crate::support::run;
+use crate::support::{program, run};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -11,8 +11,7 @@ use tempfile::TempDir;
 use wsclose::side::Side;
 
 fn inject(arguments: &[&Path]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_wsclose"));
-    command.arg("inject-keys").args(arguments).output().expect("wsclose runs")
+    program::output(program::command().arg("inject-keys").args(arguments))
 }
 
 fn stderr(output: &Output) -> String {

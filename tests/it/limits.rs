@@ -3,10 +3,8 @@
 use crate::support::capture_file::Pcap;
 use crate::support::conversation::Conversation;
 use crate::support::packaging::Packaging;
-use crate::support::run;
-use crate::support::wire;
+use crate::support::{program, run, wire};
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 use wsclose::analyzer::Options;
 use wsclose::anomaly::Anomaly;
@@ -43,7 +41,7 @@ fn the_page_of_limits_is_what_the_code_says() {
 }
 
 fn wsclose(arguments: &[&str]) -> (i32, String, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_wsclose")).args(arguments).output().unwrap();
+    let output = program::output(program::command().args(arguments));
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
 }

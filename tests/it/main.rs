@@ -14,6 +14,7 @@
 )]
 
 mod annotate;
+mod bench_truth;
 mod captures;
 mod clean_ends;
 mod cli;

@@ -3,8 +3,9 @@
 use schemars::SchemaGenerator;
 use schemars::generate::SchemaSettings;
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::LazyLock;
 use wsclose::report::model::{Line, Report};
 
 fn file(name: &str) -> PathBuf {
@@ -24,14 +25,23 @@ pub(crate) fn generated() -> Value {
     })
 }
 
+/// Compiled once: thousands of reports are checked.
+static VALIDATORS: LazyLock<BTreeMap<&str, jsonschema::Validator>> = LazyLock::new(|| {
+    let validator = |definition| {
+        let mut schema = generated();
+        schema.as_object_mut().unwrap().remove("anyOf");
+        schema["$ref"] = json!(format!("#/$defs/{definition}"));
+        (definition, jsonschema::validator_for(&schema).expect("a valid schema"))
+    };
+    ["Report", "Line", "Connection"].map(validator).into()
+});
+
 /// Fails unless `value` is what the schema calls `definition`.
 pub(crate) fn assert_valid(definition: &str, value: &Value) {
-    let mut schema = generated();
-    schema.as_object_mut().unwrap().remove("anyOf");
-    schema["$ref"] = json!(format!("#/$defs/{definition}"));
-    let validator = jsonschema::validator_for(&schema).expect("a valid schema");
-    let errors: Vec<String> =
-        validator.iter_errors(value).map(|error| format!("{}: {error}", error.instance_path())).collect();
+    let errors: Vec<String> = VALIDATORS[definition]
+        .iter_errors(value)
+        .map(|error| format!("{}: {error}", error.instance_path()))
+        .collect();
     assert!(errors.is_empty(), "{}\n{value:#}", errors.join("\n"));
 }
 

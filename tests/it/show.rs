@@ -3,13 +3,13 @@
 use crate::support::capture_file::Pcap;
 use crate::support::conversation::Conversation;
 use crate::support::packaging::Packaging;
-use crate::support::wire;
+use crate::support::{program, wire};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Output;
 use wsclose::side::Side;
 
 fn run(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_wsclose")).args(arguments).output().expect("wsclose runs")
+    program::output(program::command().args(arguments))
 }
 
 fn stdout(output: &Output) -> String {

@@ -3,7 +3,7 @@
 use crate::support::capture_file::Pcap;
 use crate::support::conversation::Conversation;
 use crate::support::packaging::Packaging;
-use crate::support::{run, wire};
+use crate::support::{program, run, wire};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -14,8 +14,7 @@ use wsclose::report::model::Report;
 use wsclose::side::Side::{Client, Server};
 
 fn wsclose(arguments: &[&str], folder: &Path) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_wsclose"));
-    command.args(arguments).current_dir(folder).output().expect("wsclose runs")
+    program::output(program::command().args(arguments).current_dir(folder))
 }
 
 fn text(output: Output) -> String {

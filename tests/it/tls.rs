@@ -2,7 +2,7 @@
 
 use crate::support::fixture;
 use crate::support::pcapng::{SECRETS, blocks};
-use crate::support::run;
+use crate::support::{program, run};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -155,9 +155,9 @@ fn recorded() -> Vec<(String, PathBuf)> {
 
 /// What the program says of a capture.
 fn report(captures: &[&PathBuf], arguments: &[&str]) -> Report<'static> {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_wsclose"));
+    let mut command = program::command();
     command.args(["analyze", "--format", "json"]).args(arguments).args(captures).env_remove("SSLKEYLOGFILE");
-    let output = command.output().expect("wsclose runs");
+    let output = program::output(&mut command);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).expect("a report")
 }

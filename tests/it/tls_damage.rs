@@ -1,8 +1,8 @@
 //! Keys that are wrong, cut off or mixed with nonsense cost what they must, and are named.
 
-use crate::support::{fixture, pcapng};
+use crate::support::{fixture, pcapng, program};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Output;
 use tempfile::TempDir;
 use wsclose::report::model::{Connection, Report};
 
@@ -50,9 +50,9 @@ impl Case {
 }
 
 fn run(arguments: &[&Path]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_wsclose"));
+    let mut command = program::command();
     command.args(["analyze", "--ws-port", "9443"]).args(arguments).env_remove("SSLKEYLOGFILE");
-    command.output().expect("wsclose runs")
+    program::output(&mut command)
 }
 
 fn report(arguments: &[&Path]) -> Report<'static> {

@@ -1,6 +1,5 @@
 """What only an interface shows: verdicts in time, losses of the kernel, signals, interfaces that come and go."""
 
-import json
 import pathlib
 import re
 import signal
@@ -9,7 +8,7 @@ import tempfile
 import time
 
 from packets import ACK, Connection
-from program import Live, binary
+from program import Live, binary, lines
 from space import Pair, run
 
 
@@ -31,7 +30,8 @@ def awaited(condition, seconds=8):
 
 def types(live):
     """The lines written whole so far, by their type."""
-    return [json.loads(line)["type"] for line in live.output.read_text().splitlines(keepends=True) if line.endswith("\n")]
+    text = live.output.read_text()
+    return [line["type"] for line in lines(text[:text.rfind("\n") + 1])]
 
 
 def a_dead_peer_is_told_in_silence_and_taken_back(folder):
@@ -202,11 +202,11 @@ def rotated_files_hold_every_connection_once(folder):
     time.sleep(2.5)
     live.stop()
     parts = sorted(folder.glob("rot.ndjson*"))
-    lines = [[json.loads(line) for line in part.read_text().splitlines()] for part in parts]
-    ids = sorted(line["id"] for part in lines for line in part if line["type"] == "connection")
+    held_by = [lines(part.read_text()) for part in parts]
+    ids = sorted(line["id"] for part in held_by for line in part if line["type"] == "connection")
     pair.remove()
     faults = [] if ids == list(range(1, 101)) else [f"{len(ids)} connections in {len(parts)} files"]
-    return faults + [f"{part.name} does not begin with `begin`" for part, held in zip(parts, lines) if held[0]["type"] != "begin"] + ([] if len(parts) > 3 else [f"only {len(parts)} files"])
+    return faults + [f"{part.name} does not begin with `begin`" for part, held in zip(parts, held_by) if held[0]["type"] != "begin"] + ([] if len(parts) > 3 else [f"only {len(parts)} files"])
 
 
 def interfaces_are_listed(_folder):

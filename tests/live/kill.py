@@ -8,6 +8,7 @@ import time
 
 from packets import Connection
 from program import Live
+from schema import sound
 from space import Pair
 
 TIMES = 4
@@ -31,7 +32,7 @@ def check():
             lines = live.output.read_bytes().split(b"\n")
             for line in lines[:-1]:
                 try:
-                    json.loads(line)
+                    sound(json.loads(line))
                     whole += 1
                 except ValueError:
                     complaints.append(f"turn {turn}: a cut line: {line[:80]!r}")

@@ -7,6 +7,8 @@ import signal
 import subprocess
 import time
 
+from schema import sound
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 START_LIMIT_S = 20
 
@@ -17,7 +19,8 @@ def binary():
 
 
 def lines(text):
-    return [json.loads(line) for line in text.splitlines()]
+    """The lines, each one checked against the schema."""
+    return [sound(json.loads(line)) for line in text.splitlines()]
 
 
 def connections(text):

@@ -5,6 +5,7 @@ use crate::support::capture_file;
 use crate::support::packaging;
 use crate::support::packet::{TcpPacket, parse_capture};
 use crate::support::pcapng::{SECRETS, blocks, key_log};
+use crate::support::program;
 use crate::support::rewrite_set;
 use crate::support::run::{self, Answer};
 use serde::Deserialize;
@@ -355,7 +356,7 @@ fn what_frames_of_http2_ended_is_not_told_in_the_words_of_tcp() {
 fn the_summary_of_streams_says_which_frame_of_http2_ended_them() {
     let run = |name: &str| {
         let path = format!("{}/fixtures/http2/{name}.pcapng", env!("CARGO_MANIFEST_DIR"));
-        let output = Command::new(env!("CARGO_BIN_EXE_wsclose")).arg(path).output().unwrap();
+        let output = program::output(program::command().arg(path));
         String::from_utf8(output.stdout).unwrap()
     };
     let cases = [

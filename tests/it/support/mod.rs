@@ -27,6 +27,7 @@ pub mod page;
 pub mod partial;
 pub mod pcapng;
 pub mod packaging;
+pub mod program;
 pub mod rewrite;
 pub mod rewrite_loss;
 pub mod rewrite_names;

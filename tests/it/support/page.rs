@@ -1,14 +1,12 @@
 //! The HTML report of some fixtures, taken apart.
 
-use super::run;
+use super::{program, run};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use wsclose::report::model::Report;
 
 pub fn wsclose(format: &str, inputs: &[PathBuf]) -> String {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_wsclose"));
-    let output = command.args(["--format", format]).args(inputs).output().expect("wsclose runs");
+    let output = program::output(program::command().args(["--format", format]).args(inputs));
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).expect("UTF-8")
 }

@@ -3,6 +3,7 @@
 use super::capture_file::{Pcap, RawPacket};
 use super::packaging::Packaging;
 use super::packet::TcpPacket;
+use crate::schema::assert_valid;
 use std::io::Cursor;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -120,9 +121,10 @@ pub fn findings(outcome: &Outcome) -> Vec<Finding> {
     diagnoser.findings(context)
 }
 
-/// The entry as one who reads the report gets it.
+/// The entry as one who reads the report gets it, which has to be what the schema says.
 pub fn owned(connection: &Connection<'_>) -> Connection<'static> {
     let value = serde_json::to_value(connection).expect("a report is JSON");
+    assert_valid("Connection", &value);
     serde_json::from_value(value).expect("a report can be read back")
 }
 
