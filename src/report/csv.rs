@@ -18,9 +18,23 @@ impl<W: Write> CsvWriter<W> {
     /// # Errors
     /// The output can't be written.
     pub fn begin(out: W) -> io::Result<Self> {
-        let mut rows = WriterBuilder::new().terminator(Terminator::CRLF).from_writer(out);
-        rows.write_record(COLUMNS.iter().map(|column| column.name))?;
-        Ok(CsvWriter { rows })
+        let mut writer = CsvWriter::go_on(out);
+        writer.begin_again()?;
+        Ok(writer)
+    }
+
+    /// Goes on behind rows that are there, and so without the row of column names.
+    pub fn go_on(out: W) -> Self {
+        CsvWriter { rows: WriterBuilder::new().terminator(Terminator::CRLF).from_writer(out) }
+    }
+
+    /// Writes the row of column names anew, into a file that takes over from another.
+    ///
+    /// # Errors
+    /// The output can't be written.
+    pub fn begin_again(&mut self) -> io::Result<()> {
+        self.rows.write_record(COLUMNS.iter().map(|column| column.name))?;
+        self.rows.flush()
     }
 
     /// Writes a connection.

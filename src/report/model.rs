@@ -496,6 +496,18 @@ pub struct Stats {
     pub evicted: u64,
     /// Memory in use.
     pub memory: Memory,
+    /// Files of the flight recorder; null without `--record`.
+    #[serde(default)]
+    pub recordings: Option<Recordings>,
+}
+
+/// What became of the flight recorder's files.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Recordings {
+    /// Written.
+    pub written: u64,
+    /// Could not be written, and are lost.
+    pub lost: u64,
 }
 
 /// How many came, and how many are there.

@@ -2,6 +2,7 @@
 
 use super::escape::terminal;
 use super::model::{Connection, Input, Line, SCHEMA, Summary};
+use super::numbers::name_files;
 use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use std::borrow::Cow;
@@ -14,7 +15,7 @@ use std::io::BufRead;
 pub struct Rest {
     /// The inputs.
     pub inputs: Vec<Input>,
-    /// Totals.
+    /// Totals; those of connections, where several runs have written one file, are the first one's.
     pub summary: Summary,
     /// Oddities by name.
     pub anomalies: BTreeMap<String, u64>,
@@ -72,33 +73,112 @@ fn is_capture(start: &[u8]) -> bool {
 }
 
 fn read_lines(
-    input: impl BufRead,
+    mut input: impl BufRead,
     take: &mut dyn FnMut(Connection<'static>) -> std::io::Result<()>,
 ) -> std::io::Result<Rest> {
-    let mut rest = Rest::default();
-    for line in serde_json::Deserializer::from_reader(input).into_iter::<Line<'static>>() {
+    let (mut runs, mut text, mut cut) = (Runs::default(), Vec::new(), None);
+    while input.read_until(b'\n', &mut text)? > 0 {
+        let line = serde_json::from_slice::<Line<'static>>(text.trim_ascii());
+        let is_blank = text.trim_ascii().is_empty();
+        text.clear();
         match line {
-            Ok(Line::Begin { schema, inputs, .. }) => {
-                known(&schema).map_err(std::io::Error::other)?;
-                rest.inputs = inputs;
+            _ if is_blank => {}
+            Ok(line) if cut.is_none() || matches!(line, Line::Begin { .. }) => {
+                runs.has_lost |= cut.take().is_some();
+                runs.take(line, take)?;
             }
-            Ok(Line::Connection(mut connection)) => {
-                plain_words(&mut connection);
-                take(*connection)?;
-            }
-            // It has been handed on; only who reads twice can leave it out.
-            Ok(Line::Revised { id, .. }) => _ = rest.revised.insert(id),
-            Ok(Line::Stats(_)) => {}
-            Ok(Line::Summary { inputs, summary, anomalies }) => {
-                rest = Rest { inputs, summary, anomalies, revised: rest.revised, is_whole: true };
-            }
-            // The last line of a program that was killed.
-            Err(error) if error.is_eof() => break,
+            // The last line of a program that was killed: nothing follows it, or another run.
+            Err(error) if error.is_eof() && cut.is_none() => cut = Some(error),
+            Ok(_) => return Err(cut.map_or_else(|| std::io::ErrorKind::InvalidData.into(), Into::into)),
             Err(error) => return Err(error.into()),
         }
     }
-    rest.inputs.iter_mut().for_each(plain_times);
-    Ok(rest)
+    runs.has_lost |= cut.is_some();
+    Ok(runs.into_rest())
+}
+
+/// The runs of a live capture that have written one file, each behind the other. The first one's numbers stay.
+#[derive(Default)]
+struct Runs {
+    rest: Rest,
+    /// Numbers given out before the run that is read, the last one of its own, and the largest given out.
+    before: u64,
+    last: u64,
+    given: u64,
+    /// Inputs of the run that is read, as far as known.
+    inputs: Vec<Input>,
+    /// A run before this one has no totals.
+    has_lost: bool,
+    /// The totals have come behind the last connection, and behind the last begin.
+    has_totals: bool,
+    is_open: bool,
+}
+
+impl Runs {
+    fn take(
+        &mut self,
+        line: Line<'static>,
+        take: &mut dyn FnMut(Connection<'static>) -> std::io::Result<()>,
+    ) -> std::io::Result<()> {
+        match line {
+            Line::Begin { schema, inputs, .. } => {
+                known(&schema).map_err(std::io::Error::other)?;
+                (self.inputs, self.is_open) = (inputs, true);
+            }
+            Line::Connection(mut connection) => {
+                plain_words(&mut connection);
+                self.number(&mut connection);
+                take(*connection)?;
+            }
+            // It has been handed on; only who reads twice can leave it out.
+            Line::Revised { id, .. } => _ = self.rest.revised.insert(id.saturating_add(self.before)),
+            Line::Stats(_) => {}
+            Line::Summary { inputs, summary, anomalies } => self.add(inputs, summary, &anomalies),
+        }
+        Ok(())
+    }
+
+    /// Numbers a connection behind those of the runs before: each run counts from 1.
+    fn number(&mut self, connection: &mut Connection<'static>) {
+        if connection.id <= self.last {
+            self.has_lost |= !self.has_totals;
+            self.before = self.given;
+        }
+        self.has_totals = false;
+        self.last = connection.id;
+        connection.id = connection.id.saturating_add(self.before);
+        connection.front_leg = connection.front_leg.map(|id| id.saturating_add(self.before));
+        self.given = connection.id;
+        if !self.rest.inputs.is_empty() {
+            name_files(connection, self.rest.inputs.len());
+        }
+    }
+
+    fn add(&mut self, mut inputs: Vec<Input>, mut summary: Summary, anomalies: &BTreeMap<String, u64>) {
+        let rest = &mut self.rest;
+        let listed = summary.findings.iter_mut().flat_map(|finding| &mut finding.connections);
+        listed.for_each(|id| *id = id.saturating_add(self.before));
+        if rest.inputs.is_empty() {
+            rest.summary = summary;
+        } else {
+            summary.name_files(rest.inputs.len());
+            rest.summary.merge(summary, |id| id);
+        }
+        rest.inputs.append(&mut inputs);
+        for (name, count) in anomalies {
+            let sum = rest.anomalies.entry(name.clone()).or_default();
+            *sum = sum.saturating_add(*count);
+        }
+        self.inputs.clear();
+        (self.has_totals, self.is_open) = (true, false);
+    }
+
+    fn into_rest(mut self) -> Rest {
+        self.rest.is_whole = self.has_totals && !self.is_open && !self.has_lost;
+        self.rest.inputs.append(&mut self.inputs);
+        self.rest.inputs.iter_mut().for_each(plain_times);
+        self.rest
+    }
 }
 
 /// Makes the words that are printed as they stand fit for a terminal: a report may come from anywhere. Free text is escaped

@@ -866,3 +866,25 @@ fn of_several_files_each_packet_is_named_with_its_file() {
     }
     assert!(stdout(&run(&[&one])).contains(" in packet ") && unnamed(&stdout(&run(&[&one]))).is_some());
 }
+
+#[test]
+#[cfg(feature = "live")]
+fn a_document_is_not_rotated_and_the_format_for_it_is_named() {
+    for format in ["json", "html"] {
+        let output =
+            run(&["live", "-i", "no-such-0", "--format", format, "-o", "/no/such/report", "--rotate", "1d"]);
+        assert_eq!(output.status.code(), Some(2), "{format}");
+        assert!(stderr(&output).contains("use --format ndjson"), "{}", stderr(&output));
+    }
+}
+
+#[test]
+#[cfg(feature = "live")]
+fn packets_that_redact_does_not_reach_are_warned_of() {
+    let folder = Folder::new();
+    let records = folder.path("records");
+    let arguments = ["live", "-i", "no-such-0", "--record", records.to_str().unwrap()];
+    assert!(!stderr(&run(&arguments)).contains("--redact"));
+    let warned = stderr(&run(&[&arguments[..], &["--redact"]].concat()));
+    assert!(warned.starts_with("wsclose: --redact does not reach the packets"), "{warned}");
+}

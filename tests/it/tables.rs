@@ -126,6 +126,44 @@ fn the_page_lists_every_column_with_its_field() {
 }
 
 #[test]
+fn runs_behind_each_other_in_one_file_add_up_as_if_each_had_its_own() {
+    let folder = folder();
+    text(wsclose(&["--format", "ndjson", "server.pcap", "-o", "one.ndjson"], folder.path()));
+    let one = std::fs::read_to_string(folder.path().join("one.ndjson")).unwrap();
+    let merged = |name: &str| {
+        let output = wsclose(&["merge", "--format", "json", name], folder.path());
+        let report: Report<'static> =
+            serde_json::from_slice::<Value>(&output.stdout).and_then(serde_json::from_value).unwrap();
+        (output.status.code(), report)
+    };
+    let alone = merged("one.ndjson").1;
+    // The second run was killed within its last line.
+    for (name, before, whole) in
+        [("whole", one.clone(), true), ("cut", format!("{}\n", &one[..one.len() - 9]), false)]
+    {
+        std::fs::write(folder.path().join(name), before + &one).unwrap();
+        let (status, report) = merged(name);
+        assert_eq!(status, Some(i32::from(!whole)), "{name}");
+        assert_eq!(report.connections.iter().map(|it| it.id).collect::<Vec<_>>(), [1, 2, 3, 4], "{name}");
+        assert_eq!(report.summary.connections, 2 * alone.summary.connections, "{name}");
+        let runs = if whole { 2 } else { 1 };
+        assert_eq!(report.inputs.len(), runs, "{name}");
+        let sum = |counts: &BTreeMap<String, u64>| counts.values().sum::<u64>();
+        assert_eq!(sum(&report.anomalies), runs as u64 * sum(&alone.anomalies), "{name}");
+        let ids =
+            |report: &Report<'_>| report.summary.findings.iter().flat_map(|it| it.connections.clone()).max();
+        assert_eq!(ids(&report), ids(&alone).map(|id| id + 2), "{name}");
+    }
+    std::fs::write(folder.path().join("bad"), format!("{{\"type\":\"con\n{}", one.lines().nth(1).unwrap()))
+        .unwrap();
+    assert_eq!(
+        wsclose(&["merge", "bad"], folder.path()).status.code(),
+        Some(2),
+        "only a run may follow a cut line"
+    );
+}
+
+#[test]
 fn merged_reports_count_what_each_counted_and_number_it_anew() {
     let folder = folder();
     for (format, name) in [("json", "a.json"), ("ndjson", "b.ndjson")] {

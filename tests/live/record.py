@@ -6,8 +6,8 @@ import tempfile
 import time
 
 from ends import awaited, types
-from packets import Connection
-from program import Live, analyze
+from packets import ACK, Connection
+from program import Live, analyze, binary
 from soak import resident_kib
 from space import Pair
 
@@ -125,10 +125,59 @@ def killed_it_leaves_files_that_open(folder):
     return faults + ([] if opened > 2 else ["too few files for the test to mean anything"])
 
 
+def a_folder_that_cannot_be_written_costs_recordings_alone(folder):
+    """Without its capabilities root writes where its own permissions let it."""
+    pair, records = Pair("rec"), folder / "records"
+    records.mkdir(mode=0o500)
+    refused = subprocess.run([binary(), "live", "-i", pair.near, "--record", str(records)], capture_output=True, text=True, timeout=20)
+    faults = [] if refused.returncode == 2 and str(records) in refused.stderr else [f"at the start: {refused.returncode}, {refused.stderr!r}"]
+    records.chmod(0o700)
+    live = Live(pair.near, folder / "f.ndjson", "--record", str(records), "--limit", "linger=1s").await_start()
+    told = lambda: types(live).count("connection")
+    for number, mode in [(1, 0o500), (2, 0o500), (3, 0o700), (4, 0o500)]:
+        records.chmod(mode)
+        with pair.sender() as sender:
+            for frame in Connection(number).whole(1006):
+                sender.send(frame)
+        faults += [] if awaited(lambda: told() == number) else [f"{told()} of {number} ends were told"]
+    status, said, last = live.stop(), live.errors.read_text(), live.lines()
+    pair.remove()
+    expected = ["recordings fail", "2 recordings lost so far", "recordings fail", "3 recordings lost so far"]
+    lines = said.splitlines()
+    if len(lines) != 4 or any(words not in line for words, line in zip(expected, lines)):
+        faults.append(f"it said {said!r}")
+    counted = [line["recordings"] for line in last if line["type"] == "stats"][-1]
+    if (status, counted, last[-1]["type"]) != (0, {"written": 1, "lost": 3}, "summary"):
+        faults.append(f"status {status}, counted {counted}, last {last[-1]['type']}")
+    return faults
+
+
+def what_is_taken_back_leaves_no_recording(folder):
+    pair, records, connection = Pair("rec"), folder / "records", Connection(1)
+    live = Live(pair.near, folder / "t.ndjson", "--record", str(records), "--dead-after", "1s", "--limit", "linger=1s").await_start()
+    frames = connection.connect() + connection.upgrade() + connection.message(False, b"hello")
+    question = connection.message(True, b"anyone there?")
+    with pair.sender() as sender:
+        for frame in frames + question:
+            sender.send(frame)
+        for _ in range(3):
+            time.sleep(0.1)
+            for frame in question:
+                sender.send(frame)
+        faults = [] if awaited(lambda: list(records.glob("*.pcapng"))) else ["the dead peer was not recorded"]
+        sender.send(connection.step(False, ACK))
+    faults += [] if awaited(lambda: "revised" in types(live)) else ["a peer that spoke again was not taken back"]
+    faults += [f"{file.name} is left" for file in records.glob("*")]
+    status = live.stop()
+    pair.remove()
+    return faults + ([] if status == 0 else [f"status {status}"])
+
+
 def check():
     """Returns complaints."""
     complaints = []
     checks = [abnormal_ends_are_kept_with_their_verdict, packets_of_each_interface_are_commented_and_an_open_connection_is_joined]
+    checks += [a_folder_that_cannot_be_written_costs_recordings_alone, what_is_taken_back_leaves_no_recording]
     for one in [*checks, budgets_hold, killed_it_leaves_files_that_open]:
         with tempfile.TemporaryDirectory(prefix="wsclose-live-") as folder:
             complaints += [f"{one.__name__}: {fault}" for fault in one(pathlib.Path(folder))]

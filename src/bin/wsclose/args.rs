@@ -44,8 +44,11 @@ Examples:
   wsclose live -i eth0 --top                       a view on the terminal; q quits
   wsclose live -i eth0 --format ndjson -o ends.ndjson --rotate 100M
 
-Signals: INT and TERM judge what is open, print the summary and end with status 0; HUP opens the --output file anew;
-USR1 prints the summary so far to standard error.
+Lines (text, NDJSON, CSV) go on behind those that the --output file has; JSON, HTML and Parquet overwrite it.
+
+Signals: INT and TERM judge what is open, print the summary and end with status 0; HUP opens the --output file anew (text,
+NDJSON and CSV: a document is never split); USR1 prints the summary so far, and how many are open,
+to standard error.
 
 Capturing takes root, or the right by itself:
   sudo setcap cap_net_raw+ep \"$(command -v wsclose)\"";
@@ -309,7 +312,8 @@ pub(crate) struct LiveArgs {
     /// Capture packets that are not addressed to this host, too
     #[arg(long, help_heading = CAPTURE)]
     pub(crate) promiscuous: bool,
-    /// Write the packets of each abnormal end to a pcapng in DIR, with the verdict as comments: handshake and last 32 kB
+    /// Write the packets of each abnormal end to a pcapng in DIR, with the verdict as comments: handshake and last 32 kB,
+    /// not redacted by --redact
     #[arg(long, value_name = "DIR", help_heading = RECORD)]
     pub(crate) record: Option<PathBuf>,
     /// Record these instead (same words as --only)
@@ -350,7 +354,7 @@ pub(crate) struct LiveArgs {
     #[cfg(feature = "top")]
     #[arg(long, help_heading = REPORT)]
     pub(crate) top: bool,
-    /// Rename the --output file and begin it anew at this size (100M) or age (1h); needs --output
+    /// Rename the --output file and begin it anew at this size (100M) or age (1h); needs --output, and text, NDJSON or CSV
     #[arg(long, value_name = "SIZE|TIME", value_parser = Rotation::parse, requires = "output", help_heading = REPORT)]
     pub(crate) rotate: Option<Rotation>,
 }
@@ -501,6 +505,14 @@ pub(crate) enum Format {
     /// The same columns, for notebooks and warehouses; without totals
     #[cfg(feature = "parquet")]
     Parquet,
+}
+
+#[cfg(feature = "live")]
+impl Format {
+    /// Is a report of it lines, which another file may go on with, and no document that ends?
+    pub(crate) fn is_of_lines(self) -> bool {
+        matches!(self, Format::Text | Format::Ndjson | Format::Csv)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

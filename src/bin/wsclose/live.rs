@@ -13,11 +13,12 @@ use crate::args::Format;
 use crate::args::{CommonArgs, DirectionArg, LiveArgs};
 #[cfg(feature = "top")]
 use crate::figures::Figures;
+use crate::is_broken_pipe;
 use crate::keys::KeyLogs;
 use crate::live_output::{LiveOutput, can_revise, still_open};
 #[cfg(feature = "metrics")]
 use crate::metrics::{self, Metrics};
-use crate::offline::{EXIT_INCOMPLETE, EXIT_MATCHED, limits_from, options};
+use crate::offline::{EXIT_INCOMPLETE, exit_status, limits_from, options};
 use crate::output::Totals;
 #[cfg(feature = "top")]
 use crate::output::uses_color;
@@ -43,6 +44,7 @@ use wsclose::report::model::{Flow, Memory, Stats};
 
 pub(crate) fn run(args: &LiveArgs) -> Result<ExitCode> {
     let has_view = has_view(args)?;
+    check(args)?;
     let signals = Signals::install(has_view)?;
     let mut options = options(&args.common);
     options.limits = live_limits(&args.common);
@@ -91,15 +93,27 @@ pub(crate) fn run(args: &LiveArgs) -> Result<ExitCode> {
     if has_view {
         watch.open_view(args)?;
     }
-    let failure = watch.run(args)?;
+    let outcome = watch.run(args);
     #[cfg(feature = "top")]
     watch.close_view();
-    watch.finish()?;
-    if let Some(error) = failure {
-        anstream::eprintln!("wsclose: {}", terminal(&error.to_string()));
-        return Ok(EXIT_INCOMPLETE.into());
+    watch.end(outcome)
+}
+
+/// Refuses what can't be, and warns of what may not be meant.
+fn check(args: &LiveArgs) -> Result<()> {
+    // Packets are evidence as they are: nothing can be left out of them.
+    if args.common.redact && args.record.is_some() {
+        anstream::eprintln!(
+            "wsclose: --redact does not reach the packets that --record writes: they hold query strings, headers and payload"
+        );
     }
-    Ok(if watch.output.output.has_failed { EXIT_MATCHED.into() } else { ExitCode::SUCCESS })
+    // A part of a document is none: only lines may go on in another file.
+    if args.rotate.is_some() && !args.common.format.is_of_lines() {
+        anyhow::bail!(
+            "--rotate would cut this format's one document in pieces: use --format ndjson (or text, or csv)"
+        );
+    }
+    Ok(())
 }
 
 /// Is the terminal to be drawn on?
@@ -183,7 +197,16 @@ impl Watch {
         for notice in self.source.take_notices() {
             self.say(&notice);
         }
-        self.drain()
+        self.drain()?;
+        self.tell_of_recorder();
+        Ok(())
+    }
+
+    fn tell_of_recorder(&mut self) {
+        let notices = self.output.recorder.as_mut().map(Recorder::take_notices);
+        for notice in notices.into_iter().flatten() {
+            self.say(&notice);
+        }
     }
 
     /// Tells the user, on standard error, or on the view while there is one.
@@ -213,8 +236,8 @@ impl Watch {
             self.output.reopen(&infos)?;
         }
         if Signals::take(&self.signals.summary) && self.may_write_to_stderr() {
-            let (totals, infos) = (self.totals(), self.infos());
-            self.output.summary_so_far(totals, &infos)?;
+            let (totals, infos, stats) = (self.totals(), self.infos(), self.stats());
+            self.output.summary_so_far(totals, &infos, &stats)?;
         }
         Ok(())
     }
@@ -286,8 +309,30 @@ impl Watch {
                 out_of_order: follower.held_bytes() as u64,
                 fragments: follower.decoder().held_fragment_bytes() as u64,
             },
+            recordings: self.output.recorder.as_ref().map(|recorder| recorder.recordings),
             ..Stats::default()
         }
+    }
+
+    /// Tells what is to be told at the end of the capture, and its exit status.
+    fn end(&mut self, outcome: Result<Option<CaptureError>>) -> Result<ExitCode> {
+        let outcome = outcome.and_then(|failure| self.finish().map(|()| failure));
+        if outcome.as_ref().is_err_and(|error| !is_broken_pipe(error)) {
+            self.output.fall_back();
+            // Standard error may be full, too; the error is what counts.
+            let _ = self.finish();
+        }
+        if let Some(recorder) = self.output.recorder.as_ref().filter(|recorder| recorder.recordings.lost > 0)
+        {
+            anstream::eprintln!("wsclose: {}", recorder.losses());
+        }
+        if let Some(error) = outcome? {
+            anstream::eprintln!("wsclose: {}", terminal(&error.to_string()));
+            return Ok(EXIT_INCOMPLETE.into());
+        }
+        // One of several interfaces may have gone: the summary says so, and so does the status.
+        let is_whole = self.source.infos().iter().all(|info| info.complete);
+        Ok(exit_status(is_whole, self.output.output.has_failed))
     }
 
     /// Everything left goes through the same judge as at the end of a file.
@@ -302,6 +347,7 @@ impl Watch {
         while let Some(settled) = self.settler.poll() {
             self.output.take(settled)?;
         }
+        self.tell_of_recorder();
         self.write_stats()?;
         let (totals, infos) = (self.totals(), self.source.infos());
         self.output.output.finish(totals, &infos)?;

@@ -12,20 +12,23 @@ use crate::sink::{Rotation, SharedFile};
 use anyhow::Result;
 use std::collections::HashMap;
 use std::io::{self, Write};
+use std::path::PathBuf;
 use wsclose::analyzer::Settled;
 use wsclose::analyzer::record::{ConnectionRecord, Identity};
 use wsclose::capture::InputInfo;
 use wsclose::diagnosis::survey::Counted;
 use wsclose::moment::Moment;
 use wsclose::report::build;
+use wsclose::report::csv::CsvWriter;
 use wsclose::report::model::{Address, Connection, Input, Line, Stats, Verdict};
-use wsclose::report::text::{TextReport, TextStyle};
+use wsclose::report::text::{TextReport, TextStyle, counted};
 use wsclose::time::Timestamp;
 
 /// The report of a live capture.
 pub(crate) struct LiveOutput {
     pub(crate) output: Output,
     file: Option<SharedFile>,
+    is_of_lines: bool,
     rotation: Option<Rotation>,
     /// Counts for the summary on demand.
     so_far: TextReport,
@@ -48,6 +51,8 @@ struct Said {
     verdict: Verdict<'static>,
     /// What the findings counted it for.
     counted: Option<Counted>,
+    /// The file of its packets.
+    recorded: Option<PathBuf>,
 }
 
 impl Said {
@@ -66,20 +71,18 @@ impl Said {
             probable: None,
         };
         let (client, server) = (connection.client.clone(), connection.server.clone());
-        Said { id: connection.id, client, server, verdict, counted: None }
+        Said { id: connection.id, client, server, verdict, counted: None, recorded: None }
     }
 }
 
 impl LiveOutput {
     pub(crate) fn open(args: &LiveArgs, infos: &[InputInfo]) -> Result<LiveOutput> {
         let common: &CommonArgs = &args.common;
-        let file = common.output.as_deref().map(SharedFile::create).transpose()?;
-        let sink: Box<dyn Write + Send> = match &file {
-            Some(file) => Box::new(file.clone()),
-            None => Box::new(io::BufWriter::new(io::stdout())),
-        };
-        let output =
-            Output::open_on(sink, common, live_limits(common), Selection::new(common), infos)?.line_by_line();
+        let is_of_lines = common.format.is_of_lines();
+        // What a run before this one has told stays.
+        let open = if is_of_lines { SharedFile::append } else { SharedFile::create };
+        let file = common.output.as_deref().map(open).transpose()?;
+        let output = report(args, file.as_ref(), infos)?.line_by_line();
         let names: Vec<String> = infos.iter().map(|info| info.path.clone()).collect();
         let so_far = TextReport::new(TextStyle::default(), &names);
         // Whoever starts it learns from the first line that it captures.
@@ -87,6 +90,7 @@ impl LiveOutput {
         Ok(LiveOutput {
             output,
             file,
+            is_of_lines,
             rotation: args.rotate,
             so_far,
             said: HashMap::new(),
@@ -123,7 +127,7 @@ impl LiveOutput {
 
     fn list(&mut self, record: &ConnectionRecord, has_ended: bool) -> Result<Option<Said>> {
         let (so_far, mut said) = (&mut self.so_far, None);
-        let (recorder, mut recorded) = (&mut self.recorder, Ok(()));
+        let recorder = &mut self.recorder;
         #[cfg(feature = "metrics")]
         let metrics = &mut self.metrics;
         #[cfg(feature = "top")]
@@ -138,12 +142,10 @@ impl LiveOutput {
             if let Some(figures) = figures {
                 figures.count(connection);
             }
-            if let Some(recorder) = recorder {
-                recorded = recorder.reported(record, connection, has_ended);
-            }
-            said = Some(Said::of(connection));
+            let recorded =
+                recorder.as_mut().and_then(|recorder| recorder.reported(record, connection, has_ended));
+            said = Some(Said { recorded, ..Said::of(connection) });
         })?;
-        recorded?;
         self.listed += u64::from(said.is_some());
         Ok(said)
     }
@@ -153,6 +155,9 @@ impl LiveOutput {
         self.so_far.uncount(&said.verdict);
         if let Some(counted) = &said.counted {
             self.output.diagnoser.take_back(counted);
+        }
+        if let Some((recorder, path)) = self.recorder.as_mut().zip(said.recorded.as_ref()) {
+            recorder.take_back(path);
         }
         #[cfg(feature = "metrics")]
         if let Some(metrics) = &self.metrics {
@@ -187,12 +192,26 @@ impl LiveOutput {
     }
 
     /// Writes the summary so far to standard error.
-    pub(crate) fn summary_so_far(&mut self, totals: Totals, infos: &[InputInfo]) -> io::Result<()> {
+    pub(crate) fn summary_so_far(
+        &mut self,
+        totals: Totals,
+        infos: &[InputInfo],
+        stats: &Stats,
+    ) -> io::Result<()> {
         let inputs: Vec<Input> = infos.iter().map(|info| build::input(&still_open(info))).collect();
         let anomalies = self.output.sum_up(totals);
         let mut out = io::stderr().lock();
         self.so_far.write(&mut out, &inputs, &self.output.summary, &anomalies)?;
+        writeln!(out, "\n{}", open_now(stats))?;
         out.flush()
+    }
+
+    /// The report can't be written any more: from now on all is counted alone, for a summary on standard error.
+    pub(crate) fn fall_back(&mut self) {
+        let report = std::mem::replace(&mut self.so_far, TextReport::new(TextStyle::default(), &[]));
+        self.output.writer = Writer::Text(Box::new(report), Box::new(io::stderr()));
+        self.output.only_totals = true;
+        self.file = None;
     }
 
     /// Writes out what waits in the output file.
@@ -212,9 +231,10 @@ impl LiveOutput {
         Ok(self.begin_again(infos)?)
     }
 
-    /// Opens the output file anew, after something else has moved it away.
+    /// Opens the output file anew, after something else has moved it away. A document goes on in the file that has its
+    /// begin.
     pub(crate) fn reopen(&mut self, infos: &[InputInfo]) -> Result<()> {
-        let Some(file) = &self.file else { return Ok(()) };
+        let Some(file) = self.file.as_ref().filter(|_| self.is_of_lines) else { return Ok(()) };
         if file.reopen()? {
             self.begin_again(infos)?;
         }
@@ -222,9 +242,39 @@ impl LiveOutput {
     }
 
     fn begin_again(&mut self, infos: &[InputInfo]) -> io::Result<()> {
-        let Writer::Ndjson(writer) = &mut self.output.writer else { return Ok(()) };
-        writer.begin_again(infos.iter().map(build::input).collect())
+        match &mut self.output.writer {
+            Writer::Ndjson(writer) => writer.begin_again(infos.iter().map(build::input).collect()),
+            Writer::Csv(writer) => writer.begin_again(),
+            _ => Ok(()),
+        }
     }
+}
+
+/// The report, on `file` or standard output.
+fn report(args: &LiveArgs, file: Option<&SharedFile>, infos: &[InputInfo]) -> Result<Output> {
+    let common = &args.common;
+    let selection = Selection::new(common);
+    let sink: Box<dyn Write + Send> = match file {
+        Some(file) => Box::new(file.clone()),
+        None => Box::new(io::BufWriter::new(io::stdout())),
+    };
+    let writer = match file {
+        Some(file) if common.format == Format::Csv && !file.is_empty() => {
+            Writer::Csv(Box::new(CsvWriter::go_on(sink)))
+        }
+        _ => {
+            let inputs: Vec<Input> = infos.iter().map(build::input).collect();
+            Writer::open(sink, common, &inputs, selection.is_narrowed())?
+        }
+    };
+    Ok(Output::on(writer, common, live_limits(common), selection, infos))
+}
+
+/// What no summary counts: those that have not ended.
+fn open_now(stats: &Stats) -> String {
+    let websockets = counted(stats.websockets.open, "WebSocket");
+    let others = counted(stats.tcp_connections.open, "TCP connection");
+    format!("Open now: {websockets}, {others} followed")
 }
 
 /// A capture that goes on is no damaged one.
@@ -235,4 +285,86 @@ pub(crate) fn still_open(info: &InputInfo) -> InputInfo {
 /// May early verdicts be written in this format?
 pub(crate) fn can_revise(format: Format) -> bool {
     matches!(format, Format::Text | Format::Ndjson)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::args::{Cli, Command};
+    use clap::Parser as _;
+    use std::path::Path;
+
+    /// The report of a capture that has just begun, in a file of that format.
+    fn opened(format: &str, path: &Path) -> LiveOutput {
+        let path = path.to_str().unwrap();
+        let arguments = ["wsclose", "live", "-i", "eth0", "--format", format, "-o", path];
+        match Cli::try_parse_from(arguments).unwrap().command {
+            Some(Command::Live(args)) => LiveOutput::open(&args, &[]).unwrap(),
+            _ => unreachable!("live was asked for"),
+        }
+    }
+
+    fn finished(output: &mut LiveOutput) {
+        let anomalies = wsclose::anomaly::AnomalyCounts::default();
+        let totals = Totals { other_connections: 0, encrypted_connections: 0, anomalies };
+        output.output.finish(totals, &[]).unwrap();
+        output.write_out().unwrap();
+    }
+
+    fn in_folder(name: &str) -> (tempfile::TempDir, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(name);
+        (folder, path)
+    }
+
+    #[test]
+    fn each_file_of_rows_has_their_names_and_only_once() {
+        let (_folder, path) = in_folder("ends.csv");
+        let mut output = opened("csv", &path);
+        let names = std::fs::read_to_string(&path).unwrap();
+        assert!(names.starts_with("id,") && names.ends_with("\r\n") && names.lines().count() == 1, "{names}");
+        output.reopen(&[]).unwrap();
+        output.write_out().unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), names, "nobody has moved it");
+        std::fs::rename(&path, path.with_extension("1")).unwrap();
+        output.reopen(&[]).unwrap();
+        output.write_out().unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), names);
+        output.rotate(Timestamp::from_parts(1_795_378_478, 0), &[]).unwrap();
+        finished(&mut output);
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), names);
+    }
+
+    #[test]
+    fn a_start_goes_on_behind_lines_and_begins_a_document_anew() {
+        for (format, runs) in [("ndjson", 2), ("csv", 1), ("json", 1)] {
+            let (_folder, path) = in_folder("ends");
+            for _ in 0..2 {
+                finished(&mut opened(format, &path));
+            }
+            let text = std::fs::read_to_string(&path).unwrap();
+            let begins = ["\"schema\":", "\"schema\": ", "id,"].map(|word| text.matches(word).count());
+            assert_eq!(begins.iter().max(), Some(&runs), "{format}: {text}");
+        }
+    }
+
+    #[test]
+    fn the_summary_so_far_says_what_is_open() {
+        let flow = |open| wsclose::report::model::Flow { opened: 9, open };
+        let stats = Stats { websockets: flow(1), tcp_connections: flow(3), ..Stats::default() };
+        assert_eq!(open_now(&stats), "Open now: 1 WebSocket, 3 TCP connections followed");
+    }
+
+    #[test]
+    fn a_document_is_never_split() {
+        let (_folder, path) = in_folder("ends.json");
+        let mut output = opened("json", &path);
+        let moved = path.with_extension("moved");
+        std::fs::rename(&path, &moved).unwrap();
+        output.reopen(&[]).unwrap();
+        finished(&mut output);
+        let document: serde_json::Value =
+            serde_json::from_str(&std::fs::read_to_string(&moved).unwrap()).unwrap();
+        assert!(document["summary"].is_object() && !path.exists(), "{document}");
+    }
 }

@@ -21,6 +21,8 @@ mod output;
 mod read_ahead;
 #[cfg(feature = "live")]
 mod recorder;
+#[cfg(feature = "live")]
+mod recordings;
 mod reporter;
 #[cfg(feature = "live")]
 mod sandbox;

@@ -65,6 +65,11 @@ struct Table {
     table: &'static str,
 }
 
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Outcome {
+    outcome: &'static str,
+}
+
 /// The metrics of one capture.
 pub(crate) struct Metrics {
     ends: Family<End, Counter>,
@@ -80,6 +85,7 @@ pub(crate) struct Metrics {
     dropped: Family<By, Counter>,
     evicted: Counter,
     memory: Family<Table, Gauge>,
+    recordings: Family<Outcome, Counter>,
     uptime: Gauge<f64, AtomicU64>,
     labels: HashSet<String>,
     servers: HashSet<String>,
@@ -105,6 +111,7 @@ impl Metrics {
             dropped: Family::default(),
             evicted: Counter::default(),
             memory: Family::default(),
+            recordings: Family::default(),
             uptime: Gauge::default(),
             labels: HashSet::new(),
             servers: HashSet::new(),
@@ -152,6 +159,7 @@ impl Metrics {
             Unit::Bytes,
             self.memory.clone(),
         );
+        all.register("recordings", "Files of --record, by what became of them", self.recordings.clone());
         all.register_with_unit("uptime", "Since the capture began", Unit::Seconds, self.uptime.clone());
         all
     }
@@ -224,6 +232,14 @@ impl Metrics {
             ("fragments", now.memory.fragments),
         ] {
             self.memory.get_or_create(&Table { table }).set(gauge(bytes));
+        }
+        let before = self.stats.recordings.unwrap_or_default();
+        if let Some(now) = now.recordings {
+            for (outcome, count) in
+                [("written", new(now.written, before.written)), ("lost", new(now.lost, before.lost))]
+            {
+                self.recordings.get_or_create(&Outcome { outcome }).inc_by(count);
+            }
         }
         self.stats = now;
     }
@@ -361,6 +377,7 @@ fn read_request(stream: &mut TcpStream) -> std::io::Result<Option<Asked>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use wsclose::report::model::Recordings;
 
     #[test]
     fn what_packets_may_choose_is_bounded() {
@@ -376,6 +393,10 @@ mod tests {
         for packets in [5, 5, 7] {
             metrics.set(Stats { packets, dropped_by_kernel: packets, ..Stats::default() });
         }
+        for lost in [1, 1, 3] {
+            let recordings = Some(Recordings { written: 0, lost });
+            metrics.set(Stats { packets: 7, dropped_by_kernel: 7, recordings, ..Stats::default() });
+        }
         metrics.revise();
         let mut page = String::new();
         encode(&mut page, &registry).unwrap();
@@ -383,6 +404,7 @@ mod tests {
             "wsclose_packets_total 7",
             "wsclose_dropped_packets_total{by=\"kernel\"} 7",
             "wsclose_connections_revised_total 1",
+            "wsclose_recordings_total{outcome=\"lost\"} 3",
             "# EOF",
         ] {
             assert!(page.lines().any(|found| found == line), "{line} in {page}");

@@ -30,7 +30,7 @@ use wsclose::time::Timestamp;
 /// Some input could not be read whole.
 pub(crate) const EXIT_INCOMPLETE: u8 = 1;
 /// A connection matched `--fail-on`.
-pub(crate) const EXIT_MATCHED: u8 = 3;
+const EXIT_MATCHED: u8 = 3;
 
 /// A reader, a follower and a reporter: there is no work for more.
 const THREADS_MAX: usize = 3;
@@ -74,11 +74,16 @@ pub(crate) fn run(args: &AnalyzeArgs) -> Result<ExitCode> {
     read?;
     let is_whole = warn_of_incomplete(&args.common, &infos) & warn_of_unsupported(&follower);
     warn_of_overlap(&infos);
-    Ok(match (is_whole, reporter.output.has_failed) {
+    Ok(exit_status(is_whole, reporter.output.has_failed))
+}
+
+/// What a report comes to: were its inputs read whole, and did a connection match `--fail-on`?
+pub(crate) fn exit_status(is_whole: bool, has_failed: bool) -> ExitCode {
+    match (is_whole, has_failed) {
         (_, true) => EXIT_MATCHED.into(),
         (false, false) => EXIT_INCOMPLETE.into(),
         (true, false) => ExitCode::SUCCESS,
-    })
+    }
 }
 
 /// Was no input a capture? People are told that alone; programs get their document, which says so too.

@@ -178,24 +178,23 @@ pub(crate) struct Output {
 
 impl Output {
     pub(crate) fn open(args: &CommonArgs, selection: Selection, infos: &[InputInfo]) -> Result<Self> {
-        Self::open_on(sink(args)?, args, limits(args), selection, infos)
+        let inputs: Vec<Input> = infos.iter().map(build::input).collect();
+        let writer = Writer::open(sink(args)?, args, &inputs, selection.is_narrowed())?;
+        Ok(Self::on(writer, args, limits(args), selection, infos))
     }
 
-    /// The same, on a given sink.
-    pub(crate) fn open_on(
-        out: Box<dyn Write + Send>,
+    /// The same, by a writer that has begun.
+    pub(crate) fn on(
+        writer: Writer,
         args: &CommonArgs,
         limits: Limits,
         selection: Selection,
         infos: &[InputInfo],
-    ) -> Result<Self> {
-        let files: Vec<String> = infos.iter().map(|info| info.path.clone()).collect();
-        let inputs: Vec<Input> = infos.iter().map(build::input).collect();
-        let writer = Writer::open(out, args, &inputs, selection.is_narrowed())?;
-        Ok(Output {
+    ) -> Self {
+        Output {
             writer,
             selection,
-            files,
+            files: infos.iter().map(|info| info.path.clone()).collect(),
             redact: args.redact,
             summary: Summary::default(),
             diagnoser: Diagnoser::new(limits),
@@ -205,7 +204,7 @@ impl Output {
             worst: Worst::default(),
             only_totals: args.summary,
             has_failed: false,
-        })
+        }
     }
 
     /// Text lines are written as connections end, not gathered into a table.

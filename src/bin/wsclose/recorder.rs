@@ -10,12 +10,12 @@
 //! Recorded are TCP connections whose opening is seen, until their first bytes show that they ask for no WebSocket (TLS and
 //! HTTP/2 may hold one), and those of which a packet is seen first that holds whole frames and nothing else.
 
-use anyhow::{Context as _, Result};
+use crate::recordings::Folder;
+use anyhow::Result;
 use memchr::memmem;
 use std::collections::{HashMap, VecDeque};
 use std::fs::File;
 use std::io::BufWriter;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use wsclose::analyzer::record::ConnectionRecord;
 use wsclose::analyzer::track::Track;
@@ -30,8 +30,9 @@ use wsclose::limits::Limits;
 use wsclose::moment::Moment;
 use wsclose::report::annotate::{Annotations, renumbered};
 use wsclose::report::filter::Selector;
-use wsclose::report::model::Connection;
+use wsclose::report::model::{Connection, Recordings};
 use wsclose::report::numbers::Named;
+use wsclose::report::text::counted;
 use wsclose::websocket::plausible;
 
 /// Of the first packets of a connection, kept as long as it is open.
@@ -46,9 +47,6 @@ const PACKET_COST: usize = 96;
 const ORDER_SLACK: usize = 4_096;
 /// How HTTP/2 begins where both sides know it (RFC 9113 §3.4): its streams may be WebSockets.
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n";
-/// Ending of the files written, and of those that are not finished.
-const ENDING: &str = "pcapng";
-const UNFINISHED: &str = "part";
 
 /// What is to be recorded.
 pub(crate) struct Settings {
@@ -113,14 +111,16 @@ pub(crate) struct Recorder {
     heads: VecDeque<FlowKey>,
     head_bytes: usize,
     tail_packets: usize,
-    /// Files written so far.
-    pub(crate) written: u64,
+    folder: Folder,
+    /// Files written so far, and those that could not be.
+    pub(crate) recordings: Recordings,
+    is_failing: bool,
+    notices: Vec<String>,
 }
 
 impl Recorder {
     pub(crate) fn new(settings: Settings, limits: &Limits) -> Result<Recorder> {
-        std::fs::create_dir_all(&settings.folder)
-            .with_context(|| format!("creating {}", settings.folder.display()))?;
+        let folder = Folder::open(&settings.folder, settings.disk)?;
         let decoder = Decoder::new(limits, false);
         let (reels, order) = (HashMap::new(), VecDeque::new());
         Ok(Recorder {
@@ -132,7 +132,10 @@ impl Recorder {
             heads: VecDeque::new(),
             head_bytes: 0,
             tail_packets: 0,
-            written: 0,
+            folder,
+            recordings: Recordings::default(),
+            is_failing: false,
+            notices: Vec::new(),
         })
     }
 
@@ -244,41 +247,73 @@ impl Recorder {
         }
     }
 
-    /// A connection is reported: writes its packets, if it is one of those asked for. After its end they are forgotten.
+    /// A connection is reported: writes its packets, if it is one of those asked for, and gives their file. After its end
+    /// they are forgotten.
     pub(crate) fn reported(
         &mut self,
         record: &ConnectionRecord,
         connection: &Connection<'_>,
         has_ended: bool,
-    ) -> Result<()> {
+    ) -> Option<PathBuf> {
         let key = Track::of(record).key();
         let is_asked_for = self.settings.only.iter().any(|selector| selector.matches(&connection.verdict));
-        if is_asked_for && let Some(reel) = self.reels.get(&key) {
-            self.write(reel, record, connection)?;
-            self.written += 1;
-            self.keep_to_disk()?;
+        let reel = self.reels.get(&key).filter(|_| is_asked_for);
+        let written = reel.map(|reel| {
+            self.folder.write(connection, |file| self.write_packets(file, reel, record, connection))
+        });
+        let written = written.and_then(|written| self.count(written));
+        self.forget_reported(&key, record, has_ended);
+        written
+    }
+
+    /// Counts a recording. One that fails costs no more than itself: the capture goes on, and people are told once.
+    fn count(&mut self, written: Result<PathBuf>) -> Option<PathBuf> {
+        match &written {
+            Ok(_) => self.recordings.written += 1,
+            Err(_) => self.recordings.lost += 1,
         }
+        let outcome = written.and_then(|path| self.folder.keep_to_budget().map(|()| path));
+        match &outcome {
+            Err(error) if !self.is_failing => {
+                self.notices.push(format!("recordings fail, the capture goes on: {error:#}"));
+            }
+            Ok(_) if self.is_failing => {
+                self.notices.push(format!("recordings are written again; {}", self.losses()));
+            }
+            _ => {}
+        }
+        self.is_failing = outcome.is_err();
+        outcome.ok()
+    }
+
+    /// Deletes the recording of a verdict that was taken back: it proves nothing.
+    pub(crate) fn take_back(&mut self, path: &Path) {
+        if let Err(error) = self.folder.delete(path) {
+            self.notices.push(format!("{error:#}"));
+        }
+    }
+
+    /// What people should be told.
+    pub(crate) fn take_notices(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.notices)
+    }
+
+    /// What they should be told at the end.
+    pub(crate) fn losses(&self) -> String {
+        format!("{} lost so far", counted(self.recordings.lost, "recording"))
+    }
+
+    fn forget_reported(&mut self, key: &FlowKey, record: &ConnectionRecord, has_ended: bool) {
         let is_last = |reel: &Reel| {
             let last = reel.tail.back().or(reel.head.last());
             last.is_none_or(|last| last.at.at <= record.last.at)
         };
         if record.teardown.stream.is_some() {
             // Its connection may go on.
-            self.reels.get_mut(&key).into_iter().for_each(|reel| reel.is_shared = true);
-        } else if has_ended && self.reels.get(&key).is_some_and(is_last) {
-            self.forget(&key);
+            self.reels.get_mut(key).into_iter().for_each(|reel| reel.is_shared = true);
+        } else if has_ended && self.reels.get(key).is_some_and(is_last) {
+            self.forget(key);
         }
-        Ok(())
-    }
-
-    fn write(&self, reel: &Reel, record: &ConnectionRecord, connection: &Connection<'_>) -> Result<()> {
-        let path = self.settings.folder.join(file_name(connection));
-        let part = path.with_extension(UNFINISHED);
-        let writing = || format!("writing {}", part.display());
-        let file = File::create(&part).with_context(writing)?;
-        self.write_packets(BufWriter::new(file), reel, record, connection).with_context(writing)?;
-        // Whole files alone have the name that others look for.
-        std::fs::rename(&part, &path).with_context(|| format!("renaming to {}", path.display()))
     }
 
     fn write_packets(
@@ -327,30 +362,6 @@ impl Recorder {
         };
         self.settings.interfaces.iter().map(on).collect()
     }
-
-    /// Deletes the oldest files until the rest keep to the disk's budget.
-    fn keep_to_disk(&self) -> Result<()> {
-        let folder = &self.settings.folder;
-        let mut files = Vec::new();
-        for entry in std::fs::read_dir(folder).with_context(|| format!("reading {}", folder.display()))? {
-            let path = entry?.path();
-            if is_ours(&path) {
-                let bytes = path.metadata().map_or(0, |file| file.len());
-                files.push((path, bytes));
-            }
-        }
-        // Names begin with the time.
-        files.sort();
-        let mut bytes: u64 = files.iter().map(|(_, bytes)| bytes).sum();
-        for (path, size) in files {
-            if bytes <= self.settings.disk {
-                break;
-            }
-            std::fs::remove_file(&path).with_context(|| format!("deleting {}", path.display()))?;
-            bytes = bytes.saturating_sub(size);
-        }
-        Ok(())
-    }
 }
 
 /// What a segment says of its connection.
@@ -394,26 +405,6 @@ fn asks_for_websocket(payload: &[u8]) -> bool {
     payload.starts_with(b"GET ") && (!is_whole || has(b"ebSocket") || has(b"ebsocket") || has(b"EBSOCKET"))
 }
 
-/// `20261122T201438.176862Z-1006-10.0.0.1_1024-10.99.0.1_9001.pcapng`; of a stream of HTTP/2 with its number behind it.
-fn file_name(connection: &Connection<'_>) -> String {
-    let time: String =
-        connection.ended_at.to_rfc3339().chars().take(26).filter(|c| !"-:".contains(*c)).collect();
-    let end = |address: &wsclose::report::model::Address| {
-        let text = SocketAddr::new(address.address, address.port).to_string();
-        text.replace(['[', ']'], "").replace(':', "_")
-    };
-    let (client, server) = (end(&connection.client), end(&connection.server));
-    let stream = connection.h2_stream.map(|stream| format!("-{stream}")).unwrap_or_default();
-    format!("{time}Z-{}-{client}-{server}{stream}.{ENDING}", connection.verdict.label)
-}
-
-/// Was the file written by a recorder?
-fn is_ours(path: &Path) -> bool {
-    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    let is_stamped = name.get(8..9) == Some("T") && name.bytes().take(8).all(|byte| byte.is_ascii_digit());
-    is_stamped && path.extension().is_some_and(|ending| ending == ENDING || ending == UNFINISHED)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -440,20 +431,6 @@ mod tests {
             [&b"HTTP/1.1 200 OK\r\n\r\n"[..], b"SELECT 1", b"\0\0\0\x10abcd", b"\x17\x03\x03\0\x20", b""]
         {
             assert!(!holds_frames(other), "{other:?}");
-        }
-    }
-
-    #[test]
-    fn only_files_of_a_recorder_are_ever_deleted() {
-        for ours in
-            ["20261122T201438.176862Z-1006-10.0.0.1_1024-10.99.0.1_9001.pcapng", "20261122T201438Z-1006.part"]
-        {
-            assert!(is_ours(Path::new(ours)), "{ours}");
-        }
-        for other in
-            ["capture.pcapng", "20261122.pcapng", "20261122T201438Z.txt", "1006.part", "2026112äT.pcapng"]
-        {
-            assert!(!is_ours(Path::new(other)), "{other}");
         }
     }
 
@@ -507,7 +484,10 @@ mod tests {
                 recorder.take(packet, block.packet_bytes(packet));
             }
             for (record, has_ended) in records {
-                recorder.reported(&record, &build::connection(1, &record, context), has_ended).unwrap();
+                assert_eq!(
+                    recorder.reported(&record, &build::connection(1, &record, context), has_ended).is_some(),
+                    matches!(record.verdict.kind.label().as_ref(), "1006")
+                );
             }
         });
         let lost: Vec<_> = whole.iter().filter(|(_, verdict)| verdict.contains("Abnormal")).collect();
@@ -520,6 +500,23 @@ mod tests {
             let file = names.iter().find(|name| name.to_str().unwrap().ends_with(&ending)).unwrap();
             assert!(verdicts(file, |_, _| {}).contains(&(*stream, verdict.clone())), "stream {stream:?}");
         }
+    }
+
+    #[test]
+    fn a_recording_that_fails_is_counted_and_told_once_and_so_is_that_they_work_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut recorder = Recorder::new(settings(folder.path(), Vec::new()), &Limits::default()).unwrap();
+        let lost = || Err(anyhow::anyhow!("no space"));
+        let written = folder.path().join("20261122T201438Z-1006.pcapng");
+        assert_eq!((recorder.count(lost()), recorder.count(lost())), (None, None));
+        assert_eq!(recorder.take_notices(), ["recordings fail, the capture goes on: no space"]);
+        assert_eq!(recorder.count(Ok(written.clone())), Some(written.clone()));
+        assert_eq!(recorder.take_notices(), ["recordings are written again; 2 recordings lost so far"]);
+        assert_eq!(recorder.recordings, Recordings { written: 1, lost: 2 });
+        std::fs::write(&written, "").unwrap();
+        recorder.take_back(&written);
+        recorder.take_back(&written);
+        assert!(!written.exists() && recorder.take_notices().is_empty(), "deleted, and twice is no fault");
     }
 
     fn packet(number: u32) -> PacketRef {

@@ -4,8 +4,8 @@
 //! of a killed process, has whole lines; the last one at most is cut.
 
 use anyhow::{Context as _, Result};
-use std::fs::File;
-use std::io::{self, Write};
+use std::fs::{File, Metadata};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -56,11 +56,26 @@ struct LogFile {
 pub(crate) struct SharedFile(Arc<Mutex<LogFile>>);
 
 impl SharedFile {
+    /// Begins a file, in place of one that is there.
     pub(crate) fn create(path: &Path) -> Result<SharedFile> {
         let file = File::create(path).with_context(|| format!("creating {}", path.display()))?;
-        let (pending, since) = (Vec::new(), Instant::now());
-        let log = LogFile { path: path.to_owned(), file, pending, bytes: 0, since };
-        Ok(SharedFile(Arc::new(Mutex::new(log))))
+        Ok(Self::new(LogFile::new(path, file)))
+    }
+
+    /// Goes on behind the lines of a file that is there; else begins one.
+    pub(crate) fn append(path: &Path) -> Result<SharedFile> {
+        let mut log = LogFile::new(path, open_to_append(path)?);
+        log.go_on();
+        Ok(Self::new(log))
+    }
+
+    fn new(log: LogFile) -> SharedFile {
+        SharedFile(Arc::new(Mutex::new(log)))
+    }
+
+    /// Was nothing written to it yet, by this run or one before?
+    pub(crate) fn is_empty(&self) -> bool {
+        self.lock().bytes == 0
     }
 
     fn lock(&self) -> MutexGuard<'_, LogFile> {
@@ -100,17 +115,50 @@ impl SharedFile {
     }
 }
 
+fn open_to_append(path: &Path) -> Result<File> {
+    let file = File::options().create(true).append(true).open(path);
+    file.with_context(|| format!("opening {}", path.display()))
+}
+
+/// Does a regular file end within a line, as one of a program that was killed may?
+fn ends_within_a_line(path: &Path) -> io::Result<bool> {
+    let mut file = File::open(path)?;
+    file.seek(SeekFrom::End(-1))?;
+    let mut last = [0];
+    file.read_exact(&mut last)?;
+    Ok(last != *b"\n")
+}
+
+/// When a file was begun: one that is older than this run is due for its rotation earlier.
+fn begun(file: &Metadata) -> Instant {
+    let age = file.created().ok().and_then(|created| created.elapsed().ok()).unwrap_or_default();
+    let now = Instant::now();
+    now.checked_sub(age).unwrap_or(now)
+}
+
 impl LogFile {
+    fn new(path: &Path, file: File) -> LogFile {
+        LogFile { path: path.to_owned(), file, pending: Vec::new(), bytes: 0, since: Instant::now() }
+    }
+
+    /// Takes over what the file holds; a line that was cut ends here, so that the next one is whole.
+    fn go_on(&mut self) {
+        let Some(file) = self.file.metadata().ok().filter(Metadata::is_file) else { return };
+        (self.bytes, self.since) = (file.len(), begun(&file));
+        if self.bytes > 0 && ends_within_a_line(&self.path).unwrap_or(false) {
+            self.pending.push(b'\n');
+        }
+    }
+
     /// Bytes that it holds, or will.
     fn len(&self) -> u64 {
         self.bytes.saturating_add(self.pending.len() as u64)
     }
 
     fn reopen(&mut self) -> Result<()> {
-        let file = File::options().create(true).append(true).open(&self.path);
-        self.file = file.with_context(|| format!("opening {}", self.path.display()))?;
-        self.bytes = self.file.metadata().map_or(0, |metadata| metadata.len());
-        self.since = Instant::now();
+        self.file = open_to_append(&self.path)?;
+        (self.bytes, self.since) = (0, Instant::now());
+        self.go_on();
         Ok(())
     }
 }
@@ -150,7 +198,9 @@ impl Write for LogFile {
         let outcome = self.file.write_all(&self.pending);
         self.bytes = self.bytes.saturating_add(self.pending.len() as u64);
         self.pending.clear();
-        outcome
+        outcome.map_err(|error| {
+            io::Error::new(error.kind(), format!("writing {}: {error}", self.path.display()))
+        })
     }
 }
 
@@ -199,6 +249,34 @@ mod tests {
         assert_eq!(read(".20261122T201438Z.1"), "line 1\n");
         assert_eq!(read(".20261122T201438Z.2"), "line 2\n");
         assert_eq!(read(""), "");
+    }
+
+    #[test]
+    fn what_was_there_stays_and_a_line_that_was_cut_ends() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("r.ndjson");
+        for (before, after) in [("", "new\n"), ("old\n", "old\nnew\n"), ("old\n{\"ty", "old\n{\"ty\nnew\n")] {
+            std::fs::write(&path, before).unwrap();
+            let mut file = SharedFile::append(&path).unwrap();
+            assert_eq!(file.is_empty(), before.is_empty(), "{before}");
+            writeln!(file, "new").unwrap();
+            file.write_out().unwrap();
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), after);
+            assert!(file.is_due(Rotation::Bytes(after.len() as u64)), "what was there counts");
+        }
+        SharedFile::create(&path).unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "");
+    }
+
+    #[test]
+    fn a_file_s_age_counts_from_its_begin_in_whatever_run_that_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("r.ndjson");
+        std::fs::write(&path, "old\n").unwrap();
+        std::thread::sleep(Duration::from_millis(300));
+        let file = SharedFile::append(&path).unwrap();
+        assert!(file.is_due(Rotation::Age(Duration::from_millis(250))));
+        assert!(!file.is_due(Rotation::Age(Duration::from_secs(3_600))));
     }
 
     #[test]
