@@ -72,15 +72,27 @@ fn is_capture(start: &[u8]) -> bool {
     CAPTURES.iter().any(|magic| start.starts_with(magic))
 }
 
+/// Longest line of a report that is read, in bytes: none comes near it.
+const LINE_MAX: u64 = 256 << 20;
+
+/// Reads the next line, of at most `most` bytes, in place of what `text` holds. False: there is none.
+fn read_line(input: &mut impl BufRead, text: &mut Vec<u8>, most: u64) -> std::io::Result<bool> {
+    text.clear();
+    let read = std::io::Read::take(input, most).read_until(b'\n', text)?;
+    if read as u64 == most && text.last() != Some(&b'\n') {
+        return Err(std::io::Error::other(format!("a line of more than {most} bytes, which no report has")));
+    }
+    Ok(read > 0)
+}
+
 fn read_lines(
     mut input: impl BufRead,
     take: &mut dyn FnMut(Connection<'static>) -> std::io::Result<()>,
 ) -> std::io::Result<Rest> {
     let (mut runs, mut text, mut cut) = (Runs::default(), Vec::new(), None);
-    while input.read_until(b'\n', &mut text)? > 0 {
+    while read_line(&mut input, &mut text, LINE_MAX)? {
         let line = serde_json::from_slice::<Line<'static>>(text.trim_ascii());
         let is_blank = text.trim_ascii().is_empty();
-        text.clear();
         match line {
             _ if is_blank => {}
             Ok(line) if cut.is_none() || matches!(line, Line::Begin { .. }) => {
@@ -298,6 +310,15 @@ mod tests {
 
     fn rest(text: &str) -> std::io::Result<Rest> {
         read(text.as_bytes(), &mut |_| Ok(()))
+    }
+
+    #[test]
+    fn a_line_without_end_is_read_up_to_its_limit() {
+        let (mut text, mut lines) = (Vec::new(), &b"ab\nabcd\nabcde\n"[..]);
+        assert!(read_line(&mut lines, &mut text, 5).unwrap() && text == b"ab\n");
+        assert!(read_line(&mut lines, &mut text, 5).unwrap() && text == b"abcd\n");
+        assert!(read_line(&mut lines, &mut text, 5).is_err());
+        assert!(!read_line(&mut &b""[..], &mut text, 5).unwrap());
     }
 
     #[test]
