@@ -72,7 +72,9 @@ def of_tcpdump(pair, path, packets, rate):
 
 
 def of_wsclose(pair, path, packets, rate, folder):
-    live = Live(pair.near, folder / "live.ndjson", "--buffer", str(BUFFER_MIB), "--interval", "1s").await_start()
+    report = folder / "live.ndjson"
+    report.unlink(missing_ok=True)  # else this run's lines would follow the last one's
+    live = Live(pair.near, report, "--buffer", str(BUFFER_MIB), "--interval", "1s").await_start()
     sent, speed = replay(pair, path, packets, rate)
     time.sleep(SETTLE_S)
     before = processor_seconds()
