@@ -16,7 +16,7 @@ pub type StopFlag = Arc<AtomicBool>;
 /// `None`: a file, or nothing that can be opened.
 #[must_use]
 pub fn open(path: &Path, stop: &StopFlag) -> Option<Box<dyn Read + Send>> {
-    unix::open(path, stop)
+    system::open(path, stop)
 }
 
 /// Can `path` be without an end?
@@ -26,7 +26,7 @@ pub fn is_pipe(path: &Path) -> bool {
 }
 
 #[cfg(not(unix))]
-mod unix {
+mod system {
     use super::{Path, Read, StopFlag, io};
 
     pub(super) fn open(path: &Path, _: &StopFlag) -> Option<Box<dyn Read + Send>> {
@@ -35,7 +35,7 @@ mod unix {
 }
 
 #[cfg(unix)]
-mod unix {
+mod system {
     use super::{Path, Read, StopFlag, io, is_pipe};
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
     use std::fs::File;
@@ -102,10 +102,10 @@ mod tests {
     use std::io::Write as _;
     use std::sync::atomic::Ordering;
 
-    fn pipe() -> io::Result<(unix::Pipe, io::PipeWriter)> {
+    fn pipe() -> io::Result<(system::Pipe, io::PipeWriter)> {
         let (reader, writer) = io::pipe()?;
         let file = File::from(std::os::fd::OwnedFd::from(reader));
-        Ok((unix::Pipe { file, stop: StopFlag::default(), stopped: None }, writer))
+        Ok((system::Pipe { file, stop: StopFlag::default(), stopped: None }, writer))
     }
 
     #[test]

@@ -147,7 +147,7 @@ impl Connection {
         }
     }
 
-    /// Is to be packed: everything stands where it belongs, whichever way packets took.
+    /// Puts everything where it belongs, whichever way packets took: to be asked before it is packed.
     pub fn write_up(&mut self) {
         self.halves.client.write_up();
         self.halves.server.write_up();

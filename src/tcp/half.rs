@@ -37,7 +37,7 @@ pub struct Fin {
 ///
 /// Four cache lines, in the order in which packets need them. The short way ([`Connection::handle_plain`]) writes to the
 /// first, and to the second when the peer has to answer anew; while it is taken, `sent` and `shown` stand for `next`,
-/// `settled` for `last`, and only `catch_up` writes them:
+/// `settled` for `last`, and only `write_up` writes them:
 ///
 /// ```text
 ///    0 next, acked | last | base, from_syn, first_ttl | packets, ttl, plain | unanswered: sendings

@@ -272,7 +272,9 @@ impl Recorder {
             Ok(_) => self.recordings.written += 1,
             Err(_) => self.recordings.lost += 1,
         }
-        let outcome = written.and_then(|path| self.folder.keep_to_budget().map(|()| path));
+        // One that was written can be taken back, whatever becomes of older files.
+        let path = written.as_ref().ok().cloned();
+        let outcome = written.and_then(|_| self.folder.keep_to_budget());
         match &outcome {
             Err(error) if !self.is_failing => {
                 self.notices.push(format!("recordings fail, the capture goes on: {error:#}"));
@@ -283,7 +285,7 @@ impl Recorder {
             _ => {}
         }
         self.is_failing = outcome.is_err();
-        outcome.ok()
+        path
     }
 
     /// Deletes the recording of a verdict that was taken back: it proves nothing.
