@@ -3,24 +3,30 @@
 //! ```text
 //!  | numbers, some bytes each ........ | bits, from the end backwards |
 //!
+//!  time    0 in nanoseconds | 1 in microseconds, as most captures have it; a number, its sign in its lowest bit
 //!  number  00 zero | 01 one byte | 10 one of the last 16 before it, 4 bits | 11 its length, 3 bits; 1 to 8 bytes
 //!  moment  0 to 30: that one of those before it, 5 bits | 31 a new one: time and packet as distances from the one before
 //! ```
 //!
-//! A connection names the same few packets and numbers again and again: they are written once. What was packed is unpacked
-//! by the same code in the same order; beyond the end there are zeros.
+//! A connection names the same few packets and numbers again and again: they are written once. The moment of zeros that stands
+//! for none is known from the beginning. What was packed is unpacked by the same code in the same order; beyond the end there
+//! are zeros. The bits say of what kind and length each value is: connections that did the same have the same ones, so that they
+//! may stand apart ([`Packer::close`]).
 
 use crate::moment::Moment;
 use crate::seq::SeqNum;
 use crate::side::{PerSide, Side};
 use crate::time::Timestamp;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::num::NonZeroU64;
+use std::num::{NonZeroU32, NonZeroU64};
 
 /// Numbers and moments that can be named again.
 const NUMBERS: usize = 16;
 const MOMENTS: usize = 31;
 const MOMENT_BITS: u32 = 5;
+
+/// In nanoseconds.
+const MICROSECOND: i64 = 1_000;
 
 /// How a number stands there.
 const ZERO: u64 = 0;
@@ -37,13 +43,25 @@ pub(crate) trait Pack: Sized {
 }
 
 /// What was written or read so far and may be named again.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Known {
     numbers: [u64; NUMBERS],
     next_number: usize,
     moments: [Moment; MOMENTS],
     moments_len: usize,
     last: Moment,
+}
+
+impl Default for Known {
+    fn default() -> Self {
+        Known {
+            numbers: [0; NUMBERS],
+            next_number: 0,
+            moments: [Moment::default(); MOMENTS],
+            moments_len: 1,
+            last: Moment::default(),
+        }
+    }
 }
 
 impl Known {
@@ -78,17 +96,32 @@ pub(crate) struct Packer {
 }
 
 impl Packer {
-    /// What was packed, exactly as long as need be; begins anew.
-    pub(crate) fn finish(&mut self) -> Box<[u8]> {
+    /// Adds what was packed to `out`, and begins anew.
+    pub(crate) fn finish(&mut self, out: &mut Vec<u8>) {
+        let (bytes, bits) = self.close();
+        out.extend_from_slice(bytes);
+        out.extend(bits.iter().rev());
+        self.begin();
+    }
+
+    /// What was packed: the numbers, and the bits, which [`Packer::finish`] puts behind them in reverse.
+    pub(crate) fn close(&mut self) -> (&[u8], &[u8]) {
         if self.loose_len > 0 {
             self.put_bits(0, u8::BITS - self.loose_len);
         }
-        self.bytes.extend(self.bits.iter().rev());
-        let packed = self.bytes.as_slice().into();
+        (&self.bytes, &self.bits)
+    }
+
+    /// Forgets what was packed.
+    pub(crate) fn begin(&mut self) {
+        self.begin_at(Moment::default());
+    }
+
+    /// The same; the first moment will be told by its distance from `start`.
+    pub(crate) fn begin_at(&mut self, start: Moment) {
         self.bytes.clear();
         self.bits.clear();
-        self.known = Known::default();
-        packed
+        self.known = Known { last: start, ..Known::default() };
     }
 
     /// `value`, which takes `count` bits, at most 32.
@@ -125,6 +158,11 @@ impl Packer {
         self.known.note_number(number);
     }
 
+    /// Numbers near zero are short, whatever their sign.
+    fn put_signed(&mut self, number: i64) {
+        self.put_number((number << 1 ^ number >> 63).cast_unsigned());
+    }
+
     fn put_bytes(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
     }
@@ -137,7 +175,7 @@ impl Packer {
         self.put_bits(MOMENTS as u64, MOMENT_BITS);
         let last = self.known.last;
         moment.at.nanos().wrapping_sub(last.at.nanos()).pack(self);
-        i64::from(moment.packet).wrapping_sub(i64::from(last.packet)).pack(self);
+        self.put_signed(i64::from(moment.packet).wrapping_sub(i64::from(last.packet)));
         moment.file.pack(self);
         self.known.note_moment(moment);
     }
@@ -146,8 +184,10 @@ impl Packer {
 /// Unpacks one connection.
 #[derive(Debug)]
 pub(crate) struct Unpacker<'a> {
-    /// From the next number on, up to the next bits.
+    /// From the next number on, up to the next bits where they stand behind.
     bytes: &'a [u8],
+    /// From the next bits on, where they stand apart.
+    bits: Option<&'a [u8]>,
     loose: u64,
     loose_len: u32,
     known: Known,
@@ -156,19 +196,43 @@ pub(crate) struct Unpacker<'a> {
 impl<'a> Unpacker<'a> {
     /// Reads what [`Packer::finish`] has given.
     pub(crate) fn new(bytes: &'a [u8]) -> Self {
-        Unpacker { bytes, loose: 0, loose_len: 0, known: Known::default() }
+        Unpacker { bytes, bits: None, loose: 0, loose_len: 0, known: Known::default() }
+    }
+
+    /// The same, where the packer began at `start`.
+    pub(crate) fn starting_at(self, start: Moment) -> Self {
+        Unpacker { known: Known { last: start, ..Known::default() }, ..self }
+    }
+
+    /// Reads what [`Packer::close`] has given.
+    pub(crate) fn of_parts(bytes: &'a [u8], bits: &'a [u8]) -> Self {
+        Unpacker { bits: Some(bits), ..Unpacker::new(bytes) }
     }
 
     /// The next `count` bits, at most 32.
     pub(crate) fn bits(&mut self, count: u32) -> u64 {
-        while self.loose_len < count {
-            let byte = self.bytes.split_off_last().copied().unwrap_or(0);
-            self.loose |= u64::from(byte) << self.loose_len;
-            self.loose_len += u8::BITS;
+        if self.loose_len < count {
+            self.load_bits(count);
         }
         let value = self.loose & ((1 << count) - 1);
         (self.loose, self.loose_len) = (self.loose >> count, self.loose_len - count);
         value
+    }
+
+    /// Sees to it that `count` bits are there.
+    fn load_bits(&mut self, count: u32) {
+        if let Some((four, rest)) = self.bits.and_then(<[u8]>::split_first_chunk) {
+            self.loose |= u64::from(u32::from_le_bytes(*four)) << self.loose_len;
+            (self.bits, self.loose_len) = (Some(rest), self.loose_len + u32::BITS);
+        }
+        while self.loose_len < count {
+            let byte = match &mut self.bits {
+                Some(bits) => bits.split_off_first(),
+                None => self.bytes.split_off_last(),
+            };
+            self.loose |= u64::from(byte.copied().unwrap_or(0)) << self.loose_len;
+            self.loose_len += u8::BITS;
+        }
     }
 
     fn byte(&mut self) -> u8 {
@@ -191,11 +255,26 @@ impl<'a> Unpacker<'a> {
             }
             _ => {
                 let len = self.bits(3) + 1;
-                let number = (0..len).fold(0, |sum, index| sum | u64::from(self.byte()) << (8 * index));
+                let number = self.long(len);
                 self.known.note_number(number);
                 number
             }
         }
+    }
+
+    /// The next `len` bytes, 1 to 8, as a number.
+    fn long(&mut self, len: u64) -> u64 {
+        let Some(eight) = self.bytes.first_chunk() else {
+            return (0..len).fold(0, |sum, index| sum | u64::from(self.byte()) << (8 * index));
+        };
+        let number = u64::from_le_bytes(*eight) & (u64::MAX >> (u64::BITS as u64 - 8 * len));
+        self.bytes = usize::try_from(len).ok().and_then(|len| self.bytes.get(len..)).unwrap_or_default();
+        number
+    }
+
+    fn signed(&mut self) -> i64 {
+        let folded = self.number();
+        (folded >> 1).cast_signed() ^ -(folded & 1).cast_signed()
     }
 
     fn moment(&mut self) -> Moment {
@@ -205,7 +284,7 @@ impl<'a> Unpacker<'a> {
         }
         let last = self.known.last;
         let at = Timestamp::from_nanos(last.at.nanos().wrapping_add(i64::unpack(self)));
-        let packet = i64::from(last.packet).wrapping_add(i64::unpack(self));
+        let packet = i64::from(last.packet).wrapping_add(self.signed());
         let moment = Moment::new(at, u32::try_from(packet).unwrap_or(0), u16::unpack(self));
         self.known.note_moment(moment);
         moment
@@ -264,15 +343,18 @@ macro_rules! pack_unsigned {
 
 pack_unsigned!(u8, u16, u32, u64);
 
+/// A time in nanoseconds.
 impl Pack for i64 {
     fn pack(&self, into: &mut Packer) {
-        // Numbers near zero are short, whatever their sign.
-        into.put_number((self << 1 ^ self >> 63).cast_unsigned());
+        let is_whole = *self != 0 && self % MICROSECOND == 0;
+        is_whole.pack(into);
+        let time = if is_whole { self / MICROSECOND } else { *self };
+        into.put_signed(time);
     }
 
     fn unpack(from: &mut Unpacker<'_>) -> Self {
-        let folded = from.number();
-        (folded >> 1).cast_signed() ^ -(folded & 1).cast_signed()
+        let unit = if bool::unpack(from) { MICROSECOND } else { 1 };
+        from.signed().wrapping_mul(unit)
     }
 }
 
@@ -293,6 +375,16 @@ impl Pack for NonZeroU64 {
 
     fn unpack(from: &mut Unpacker<'_>) -> Self {
         NonZeroU64::new(u64::unpack(from)).unwrap_or(NonZeroU64::MIN)
+    }
+}
+
+impl Pack for NonZeroU32 {
+    fn pack(&self, into: &mut Packer) {
+        self.get().pack(into);
+    }
+
+    fn unpack(from: &mut Unpacker<'_>) -> Self {
+        NonZeroU32::new(u32::unpack(from)).unwrap_or(NonZeroU32::MIN)
     }
 }
 
@@ -434,6 +526,7 @@ mod tests {
     use proptest::prelude::*;
 
     type Numbers = (Vec<u64>, Vec<i64>);
+    type All = (Numbers, (Vec<Option<Moment>>, (Vec<bool>, Side)));
 
     fn moment() -> impl Strategy<Value = Moment> {
         let times = prop_oneof![0..4_i64, any::<i64>()];
@@ -458,12 +551,13 @@ mod tests {
             let mut packer = Packer::default();
             // Twice: nothing of one connection may reach into the next.
             for _ in 0..2 {
-                (numbers.clone(), (moments.clone(), (flags.clone(), side))).pack(&mut packer);
-                let packed = packer.finish();
-                let mut from = Unpacker::new(&packed);
-                let (again, rest) = <(Numbers, (Vec<Option<Moment>>, (Vec<bool>, Side)))>::unpack(&mut from);
-                prop_assert_eq!((&again, &rest.0), (&numbers, &moments));
-                prop_assert_eq!(rest.1, (flags.clone(), side));
+                let all = (numbers.clone(), (moments.clone(), (flags.clone(), side)));
+                all.pack(&mut packer);
+                let (bytes, bits) = packer.close();
+                prop_assert_eq!(&All::unpack(&mut Unpacker::of_parts(bytes, bits)), &all);
+                let mut packed = Vec::new();
+                packer.finish(&mut packed);
+                prop_assert_eq!(&All::unpack(&mut Unpacker::new(&packed)), &all);
             }
         }
 
@@ -482,9 +576,17 @@ mod tests {
         let len = |moments: &[Moment]| {
             let mut packer = Packer::default();
             moments.iter().for_each(|moment| moment.pack(&mut packer));
-            packer.finish().len()
+            let mut packed = Vec::new();
+            packer.finish(&mut packed);
+            packed.len()
         };
-        assert_eq!(len(&[at(1)]), 8 + 1 + 2);
-        assert_eq!(len(&[at(1); 9]), 8 + 1 + 2 + 5);
+        assert_eq!(len(&[at(1)]), 7 + 1 + 2);
+        assert_eq!(len(&[at(1); 9]), 7 + 1 + 2 + 5);
+        assert_eq!(
+            len(&[Moment::default(); 8]),
+            5,
+            "none takes as little, and what follows it is no farther"
+        );
+        assert!(len(&[at(1), Moment::default(), at(2)]) <= len(&[at(1), at(2)]) + 1);
     }
 }

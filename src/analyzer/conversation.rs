@@ -18,7 +18,7 @@ use crate::tcp::connection::Connection;
 use crate::tcp::stream_event::{StreamEvent, StreamSink};
 use crate::time::Timestamp;
 use crate::websocket::vitals::fnv1a;
-pub(super) use resting::Resting;
+pub(super) use resting::{Parts, Resting};
 use std::num::NonZeroU64;
 
 /// A TCP connection and the protocol on top of it.
@@ -68,9 +68,18 @@ pub(super) struct Opened {
     pub target: Option<Target>,
 }
 
+/// How much sooner than others a connection may be dropped, as a factor of the time it has been idle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+enum Idleness {
+    Spoke = 1,
+    NeverAsked = 8,
+    NeverSpoke = 64,
+}
+
 /// See [`Conversation::idle`].
-fn idle(now: Timestamp, last: Timestamp, factor: u8) -> i64 {
-    now.nanos_since(last).max(0).saturating_mul(i64::from(factor))
+fn idle(now: Timestamp, last: Timestamp, idleness: Idleness) -> i64 {
+    now.nanos_since(last).max(0).saturating_mul(idleness as i64)
 }
 
 struct Sink<'a> {
@@ -279,17 +288,15 @@ impl Conversation {
     /// How long it has been idle, in nanoseconds, where the longest is to be dropped first: as many times as long as it has
     /// little to tell.
     pub(super) fn idle(&self, now: Timestamp) -> i64 {
-        idle(now, self.tcp.last_at(), self.idle_factor())
+        idle(now, self.tcp.last_at(), self.idleness())
     }
 
     /// A flood of SYNs, or of requests that never end, must not push out those that have something to tell.
-    fn idle_factor(&self) -> u8 {
-        const NEVER_SPOKE: u8 = 64;
-        const NEVER_ASKED: u8 = 8;
+    fn idleness(&self) -> Idleness {
         match &self.upper.phase {
-            _ if self.tcp.last_payload.is_none() => NEVER_SPOKE,
-            Phase::Http(_) | Phase::Ignored => NEVER_ASKED,
-            _ => 1,
+            _ if self.tcp.last_payload.is_none() => Idleness::NeverSpoke,
+            Phase::Http(_) | Phase::Ignored => Idleness::NeverAsked,
+            _ => Idleness::Spoke,
         }
     }
 

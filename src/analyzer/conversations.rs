@@ -1,11 +1,10 @@
 //! All TCP connections that are followed: those at work, and those at rest, which are packed.
 
-use super::conversation::{Conversation, Resting};
+use super::conversation::{Conversation, Parts, Resting};
 use crate::decode::flow_key::FlowKey;
 use crate::decode::segment::Segment;
 use crate::flow::table::{FlowId, FlowTable, Keyed};
 use crate::limits::Limits;
-use crate::pack::Packer;
 use crate::time::Timestamp;
 use crate::work;
 use std::collections::VecDeque;
@@ -21,7 +20,7 @@ const ENDED: usize = 1_024;
 /// Connections by their key.
 ///
 /// ```text
-///  begin --> awake, a box of 768 bytes and its parts -- rest_after without a packet --> at rest, some 180 bytes
+///  begin --> awake, a box of 768 bytes and its parts -- rest_after without a packet --> at rest, some 120 bytes
 ///              ^                                                                          |
 ///              +------------------------- packet, end, ICMP error ------------------------+
 /// ```
@@ -32,8 +31,8 @@ pub(super) struct Conversations {
     table: FlowTable<Place>,
     /// Those that began or woke, the first one first; no more than half of them and `ENDED` have ended since.
     awake: VecDeque<FlowId>,
-    packer: Packer,
-    /// What they take besides their slots in the table, in bytes.
+    parts: Parts,
+    /// What they take besides their entries in the table and their common parts, in bytes.
     memory: usize,
     /// Beyond so many bytes the quiet ones are put to rest.
     awake_bytes: usize,
@@ -80,10 +79,10 @@ impl Place {
         }
     }
 
-    fn counted(&self) -> usize {
+    fn counted(&self, parts: &Parts) -> usize {
         match self {
             Place::Awake(conversation) => conversation.counted(),
-            Place::Resting(resting) => resting.memory(),
+            Place::Resting(resting) => resting.memory(parts),
         }
     }
 }
@@ -93,7 +92,7 @@ impl Conversations {
         Conversations {
             table: FlowTable::default(),
             awake: VecDeque::new(),
-            packer: Packer::default(),
+            parts: Parts::default(),
             memory: 0,
             // Packed before any is dropped.
             awake_bytes: limits.awake_bytes.min(limits.connection_bytes / 2),
@@ -108,7 +107,7 @@ impl Conversations {
 
     /// Memory they take, out-of-order segments left out, in bytes.
     pub(super) fn memory(&self) -> usize {
-        self.memory + self.table.len() * FlowTable::<Place>::SLOT
+        self.memory + self.parts.memory() + self.table.len() * FlowTable::<Place>::ENTRY
     }
 
     /// How many are noted as awake.
@@ -171,9 +170,9 @@ impl Conversations {
 
     fn wake(&mut self, id: FlowId) {
         let Some(place) = self.table.get_mut(id) else { return };
-        let before = place.counted();
-        place.wake();
-        self.memory = (self.memory + place.counted()).saturating_sub(before);
+        let before = place.counted(&self.parts);
+        place.wake(&mut self.parts);
+        self.memory = (self.memory + place.counted(&self.parts)).saturating_sub(before);
         self.note_awake(id);
     }
 
@@ -205,8 +204,8 @@ impl Conversations {
 
     pub(super) fn remove(&mut self, id: FlowId) -> Option<Box<Conversation>> {
         let mut place = self.table.remove(id)?;
-        self.memory = self.memory.saturating_sub(place.counted());
-        place.wake();
+        self.memory = self.memory.saturating_sub(place.counted(&self.parts));
+        place.wake(&mut self.parts);
         match place {
             Place::Awake(conversation) => Some(conversation),
             Place::Resting(_) => None,
@@ -249,9 +248,9 @@ impl Conversations {
         self.forget_ended();
         let Some(id) = self.awake.pop_front() else { return false };
         let Some(place) = self.table.get_mut(id) else { return false };
-        let before = place.counted();
-        let rests = place.rest(quiet_since, &mut self.packer);
-        self.memory = (self.memory + place.counted()).saturating_sub(before);
+        let before = place.counted(&self.parts);
+        let rests = place.rest(quiet_since, &mut self.parts);
+        self.memory = (self.memory + place.counted(&self.parts)).saturating_sub(before);
         if rests {
             self.rested += 1;
         } else {
@@ -273,18 +272,18 @@ impl Conversations {
 }
 
 impl Place {
-    fn wake(&mut self) {
+    fn wake(&mut self, parts: &mut Parts) {
         if let Place::Resting(resting) = self {
-            *self = Place::Awake(Box::new(resting.wake()));
+            *self = Place::Awake(Box::new(resting.wake(parts)));
         }
     }
 
     /// Puts it to rest if it has been quiet and can be. True: it rests now.
-    fn rest(&mut self, quiet_since: Timestamp, packer: &mut Packer) -> bool {
+    fn rest(&mut self, quiet_since: Timestamp, parts: &mut Parts) -> bool {
         let Place::Awake(conversation) = self else { return false };
         let rests = conversation.tcp.last_at() <= quiet_since && conversation.can_rest();
         if rests {
-            *self = Place::Resting(Resting::of(conversation, packer));
+            *self = Place::Resting(Resting::of(conversation, parts));
         }
         rests
     }
@@ -295,7 +294,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_connection_at_rest_takes_one_line_of_the_table() {
-        assert_eq!((size_of::<Resting>(), FlowTable::<Place>::SLOT), (48, 64));
+    fn a_connection_at_rest_takes_48_bytes_of_the_table() {
+        assert_eq!((size_of::<Resting>(), FlowTable::<Place>::ENTRY), (32, 48));
     }
 }

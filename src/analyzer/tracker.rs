@@ -281,6 +281,7 @@ impl Tracker {
 
     /// The input is over: everything left is judged, one by one as it is polled.
     pub(super) fn finish(&mut self) {
+        self.numbers = StreamNumbers::default();
         self.left = self.table.serials().collect();
         // The oldest last: they are taken from the end.
         self.left.sort_unstable_by(|a, b| b.cmp(a));

@@ -20,7 +20,7 @@ pub struct EncapsulationId(pub u32);
 /// Both endpoints, lower one first, and the VLANs and tunnels: the same for both directions.
 ///
 /// Plain numbers, so that hashing and comparing cost a few instructions: they are done for every packet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FlowKey {
     /// Address by address, lower half first.
     words: [u64; 4],
@@ -114,9 +114,57 @@ impl FlowKey {
         }
     }
 
+    /// Adds the key to `out`: 13 bytes for IPv4 outside of any VLAN or tunnel, else 41.
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        match self.v4().filter(|_| self.network == 0) {
+            Some(parts) => {
+                out.push(SHORT);
+                out.extend(parts.into_iter().flat_map(u32::to_le_bytes));
+            }
+            None => {
+                out.push(LONG);
+                out.extend(self.words.into_iter().flat_map(u64::to_le_bytes));
+                out.extend([self.ports, self.network].into_iter().flat_map(u32::to_le_bytes));
+            }
+        }
+    }
+
+    /// Reads what [`FlowKey::write`] has written; gives the bytes behind it as well.
+    pub(crate) fn read(bytes: &[u8]) -> (Self, &[u8]) {
+        match bytes.split_first() {
+            Some((&SHORT, rest)) => {
+                let ([low, high, ports], rest) = numbers(rest);
+                (FlowKey { words: [low.into(), 0, high.into(), 0], ports, network: 0 }, rest)
+            }
+            Some((_, rest)) => {
+                let (halves, rest): ([u32; 8], _) = numbers(rest);
+                let ([ports, network], rest) = numbers(rest);
+                let [a, b, c, d, e, f, g, h] = halves.map(u64::from);
+                let words = [a | b << 32, c | d << 32, e | f << 32, g | h << 32];
+                (FlowKey { words, ports, network }, rest)
+            }
+            None => (FlowKey::default(), bytes),
+        }
+    }
+
     fn is_v6(&self) -> bool {
         self.network & 1 != 0
     }
+}
+
+/// How a key is written.
+const SHORT: u8 = 0;
+const LONG: u8 = 1;
+
+/// The next `N` numbers, zeros beyond the end, and the bytes behind them.
+fn numbers<const N: usize>(mut bytes: &[u8]) -> ([u32; N], &[u8]) {
+    let mut numbers = [0; N];
+    for number in &mut numbers {
+        if let Some((four, rest)) = bytes.split_first_chunk() {
+            (*number, bytes) = (u32::from_le_bytes(*four), rest);
+        }
+    }
+    (numbers, bytes)
 }
 
 fn number(address: IpAddr) -> u128 {
@@ -141,7 +189,6 @@ impl Hash for FlowKey {
     }
 }
 
-pack_fields!(FlowKey { words, ports, network });
 pack_fields!(Endpoint { address, port });
 
 impl Pack for EncapsulationId {
@@ -168,6 +215,23 @@ mod tests {
         assert_ne!(there, other);
         assert_eq!((there.endpoint(true), there.endpoint(false)), (at(1, 5000), at(2, 80)));
         assert_eq!(there.within(EncapsulationId(7)).encapsulation(), EncapsulationId(7));
+    }
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        let v4 =
+            |last| Endpoint { address: Ipv4Addr::new(10, 9, 8, last).into(), port: 5000 + u16::from(last) };
+        let v6 = |last: u128| Endpoint { address: IpAddr::V6((u128::MAX - last).into()), port: 443 };
+        let key = |a, b, vlan| FlowKey::between(a, b, EncapsulationId(vlan)).0;
+        for (key, len) in [(key(v4(1), v4(2), 0), 13), (key(v4(1), v4(2), 7), 41), (key(v6(1), v6(2), 0), 41)]
+        {
+            let mut bytes = Vec::new();
+            key.write(&mut bytes);
+            assert_eq!(bytes.len(), len);
+            bytes.push(77);
+            assert_eq!(FlowKey::read(&bytes), (key, [77].as_slice()));
+            assert!((0..len).all(|cut| FlowKey::read(bytes.get(..cut).unwrap()).0 != key), "cut");
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Which connection a segment belongs to.
 
+mod chunks;
 pub mod copies;
 pub mod stream_number;
 pub mod table;

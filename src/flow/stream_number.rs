@@ -1,12 +1,14 @@
 //! Wireshark's `tcp.stream` numbers.
 
+use super::chunks::Chunks;
 use crate::decode::flow_key::FlowKey;
 use crate::decode::segment::{EncapsulationId, Segment};
 use crate::limits::Limits;
 use crate::seq::SeqNum;
 use foldhash::fast::RandomState;
+use hashbrown::HashTable;
 use std::collections::HashMap;
-use std::hash::Hash;
+use std::hash::{BuildHasher as _, Hash};
 
 /// Numbers TCP conversations as tshark does: by addresses and ports alone, per file, a new number for a SYN whose
 /// sequence number differs from the one its sender began with.
@@ -18,6 +20,7 @@ pub struct StreamNumbers {
 /// IPv4 conversations apart: of these there may be millions, and their keys are a quarter as long.
 ///
 /// ```text
+///  hash(key) --> HashTable<u32> --> chunks of entries
 ///  IPv4 entry, 28 bytes:  low address 4 | high address 4 | ports 4 | number 4 | base 2 x 4 | is known 2 x 1
 /// ```
 #[derive(Debug, Default)]
@@ -27,7 +30,35 @@ struct FileNumbers {
     v6: Conversations<FlowKey>,
 }
 
-type Conversations<K> = HashMap<K, Conversation, RandomState>;
+#[derive(Debug)]
+struct Conversations<K> {
+    index: HashTable<u32>,
+    entries: Chunks<(K, Conversation)>,
+    hasher: RandomState,
+}
+
+impl<K> Default for Conversations<K> {
+    fn default() -> Self {
+        Conversations { index: HashTable::new(), entries: Chunks::default(), hasher: RandomState::default() }
+    }
+}
+
+impl<K: Eq + Hash> Conversations<K> {
+    fn find(&self, key: &K) -> Option<u32> {
+        let is_it = |index: &u32| self.entries.get(*index).is_some_and(|(other, _)| other == key);
+        self.index.find(self.hasher.hash_one(key), is_it).copied()
+    }
+
+    /// Adds a conversation that is not there; gives its index.
+    fn add(&mut self, key: K, conversation: Conversation) -> u32 {
+        let hash = self.hasher.hash_one(&key);
+        let index = self.entries.push((key, conversation));
+        let (entries, hasher) = (&self.entries, &self.hasher);
+        let hash_of = |index: &u32| entries.get(*index).map_or(0, |(key, _)| hasher.hash_one(key));
+        self.index.insert_unique(hash, index, hash_of);
+        index
+    }
+}
 
 #[derive(Clone, Copy, Debug)]
 struct Conversation {
@@ -73,7 +104,7 @@ impl StreamNumbers {
         let file = self.files.entry(segment.at.file).or_default();
         let key = segment.key.within(EncapsulationId::default());
         let direction = usize::from(!segment.from_lower);
-        let room = limits.stream_numbers.saturating_sub(file.v4.len() + file.v6.len());
+        let room = limits.stream_numbers.saturating_sub(file.v4.entries.len() + file.v6.entries.len());
         match key.v4() {
             Some(key) => number(&mut file.v4, key, room, &mut file.next, segment, direction),
             None => number(&mut file.v6, key, room, &mut file.next, segment, direction),
@@ -94,10 +125,12 @@ fn number<K: Eq + Hash>(
     segment: &Segment<'_>,
     direction: usize,
 ) -> Option<u32> {
-    if room == 0 && !conversations.contains_key(&key) {
-        return None;
-    }
-    let conversation = conversations.entry(key).or_insert_with(|| Conversation::begin(next));
+    let index = match conversations.find(&key) {
+        Some(index) => index,
+        None if room == 0 => return None,
+        None => conversations.add(key, Conversation::begin(next)),
+    };
+    let (_, conversation) = conversations.entries.get_mut(index)?;
     Some(conversation.take(segment, direction, next))
 }
 

@@ -1,5 +1,6 @@
 //! The connection table: full keys, a seeded hash, entries in a slab.
 
+use super::chunks::Chunks;
 use crate::decode::flow_key::FlowKey;
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
@@ -26,55 +27,13 @@ pub trait Keyed {
 ///  hash(key) --> HashTable<u32> --> slab: chunks of [value with its key, generation | None, generation | ...]
 /// ```
 ///
-/// Keys are an attacker's bytes: the hash is seeded, and the full key is compared. The slab grows chunk by chunk: one
-/// block that doubles would be copied, and would need half as much memory again while it is.
+/// Keys are an attacker's bytes: the hash is seeded, and the full key is compared.
 #[derive(Debug)]
 pub struct FlowTable<T> {
     index: HashTable<u32>,
-    slab: Slab<T>,
+    slab: Chunks<Slot<T>>,
     free: Vec<u32>,
     hasher: RandomState,
-}
-
-/// Slots of a chunk; a power of two.
-const CHUNK: usize = 64;
-
-#[derive(Debug)]
-struct Slab<T> {
-    chunks: Vec<Vec<Slot<T>>>,
-    len: usize,
-}
-
-impl<T> Slab<T> {
-    #[inline]
-    fn get(&self, index: u32) -> Option<&Slot<T>> {
-        let index = index as usize;
-        self.chunks.get(index / CHUNK)?.get(index % CHUNK)
-    }
-
-    #[inline]
-    fn get_mut(&mut self, index: u32) -> Option<&mut Slot<T>> {
-        let index = index as usize;
-        self.chunks.get_mut(index / CHUNK)?.get_mut(index % CHUNK)
-    }
-
-    /// Adds a slot; gives its index.
-    fn push(&mut self, slot: Slot<T>) -> u32 {
-        match self.chunks.last_mut().filter(|chunk| chunk.len() < CHUNK) {
-            Some(chunk) => chunk.push(slot),
-            None => {
-                let mut chunk = Vec::with_capacity(CHUNK);
-                chunk.push(slot);
-                self.chunks.push(chunk);
-            }
-        }
-        self.len += 1;
-        u32::try_from(self.len - 1).unwrap_or(u32::MAX)
-    }
-
-    fn iter(&self) -> impl Iterator<Item = (u32, &Slot<T>)> {
-        (0..).zip(self.chunks.iter().flatten())
-    }
 }
 
 #[derive(Debug)]
@@ -87,7 +46,7 @@ impl<T> Default for FlowTable<T> {
     fn default() -> Self {
         FlowTable {
             index: HashTable::new(),
-            slab: Slab { chunks: Vec::new(), len: 0 },
+            slab: Chunks::default(),
             free: Vec::new(),
             hasher: RandomState::default(),
         }
@@ -95,8 +54,8 @@ impl<T> Default for FlowTable<T> {
 }
 
 impl<T: Keyed> FlowTable<T> {
-    /// Memory of an entry's slot, in bytes.
-    pub const SLOT: usize = size_of::<Slot<T>>();
+    /// Memory of an entry's slot and of its place in the index, in bytes.
+    pub const ENTRY: usize = size_of::<Slot<T>>() + 8;
 
     /// Connections held.
     #[must_use]
@@ -187,7 +146,7 @@ impl<T: Keyed> FlowTable<T> {
 
     /// Up to `count` entries from slot `cursor` on, wrapping around: a sample for eviction.
     pub fn sample(&self, cursor: usize, count: usize) -> impl Iterator<Item = (FlowId, &T)> {
-        let len = self.slab.len.max(1);
+        let len = self.slab.len().max(1);
         (0..count.min(len)).filter_map(move |step| {
             let index = u32::try_from((cursor + step) % len).ok()?;
             let slot = self.slab.get(index)?;
@@ -201,6 +160,7 @@ impl<T: Keyed> FlowTable<T> {
 mod tests {
     use super::*;
     use crate::decode::flow_key::{EncapsulationId, Endpoint};
+    use crate::flow::chunks::CHUNK;
     use std::net::Ipv4Addr;
 
     impl<T> Keyed for (FlowKey, T) {

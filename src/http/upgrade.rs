@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use foldhash::quality::RandomState;
 use sha1::{Digest, Sha1};
 use std::collections::HashSet;
-use std::hash::{BuildHasher as _, Hash};
+use std::hash::{BuildHasher as _, Hash, Hasher};
 use std::ops::Deref;
 use std::sync::Arc;
 
@@ -168,11 +168,39 @@ impl<T: Hash + Eq> Shelf<T> {
     }
 }
 
-/// A handshake's two heads, which others may share.
+/// A handshake's two heads, which others may share: equal where they are the same ones, and not only alike.
 #[derive(Clone, Debug, Default)]
 pub struct SharedHeads {
     request: Option<Arc<RequestHead>>,
     response: Option<Arc<ResponseHead>>,
+    /// See [`SharedHeads::own`].
+    own: usize,
+}
+
+impl SharedHeads {
+    /// Memory of those that are this handshake's own, in bytes.
+    #[must_use]
+    pub fn own(&self) -> usize {
+        self.own
+    }
+
+    fn places(&self) -> (Option<*const RequestHead>, Option<*const ResponseHead>) {
+        (self.request.as_ref().map(Arc::as_ptr), self.response.as_ref().map(Arc::as_ptr))
+    }
+}
+
+impl PartialEq for SharedHeads {
+    fn eq(&self, other: &Self) -> bool {
+        self.places() == other.places()
+    }
+}
+
+impl Eq for SharedHeads {}
+
+impl Hash for SharedHeads {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.places().hash(state);
+    }
 }
 
 /// What the capture holds of an opening handshake.
@@ -311,7 +339,11 @@ impl Handshake {
     #[must_use]
     pub fn heads(&self) -> SharedHeads {
         let request = self.request.as_ref().map(|request| Arc::clone(&request.head));
-        SharedHeads { request, response: self.response.as_ref().map(|response| Arc::clone(&response.head)) }
+        let response = self.response.as_ref().map(|response| Arc::clone(&response.head));
+        let own_request = request.as_ref().filter(|_| self.request_sharing != Sharing::Shared);
+        let own_response = response.as_ref().filter(|_| self.response_sharing != Sharing::Shared);
+        let own = own_request.map_or(0, |head| head.memory()) + own_response.map_or(0, |head| head.memory());
+        SharedHeads { request, response, own }
     }
 
     /// Puts back what [`Handshake::heads`] gave.
