@@ -77,8 +77,9 @@ pub(super) fn find(traces: &[&Trace], limits: &Limits) -> Vec<Finding> {
             by_end.entry((trace.server, Ended::By(by, how))).or_default().push(trace);
         }
     }
-    let idle: Measure = |trace| trace.idle().filter(|idle| trace.longest_silence <= idle + tolerance(*idle));
-    let age: Measure = |trace| Some(trace.lifetime);
+    let idle: Measure =
+        |trace| trace.idle().filter(|idle| trace.longest_silence() <= idle + tolerance(*idle));
+    let age: Measure = |trace| Some(trace.lifetime());
     let mut found = Vec::new();
     for ((server, by), group) in by_end {
         let by_idle = agreeing(&group, idle);
@@ -146,7 +147,7 @@ fn idle_finding(server: Endpoint, by: Ended, agreeing: &[(f64, &Trace)], limits:
     let products = products(time, |timer| timer != Timer::Lifetime);
     let known = known(&products);
     let count = agreeing.len() as u64;
-    let same_age = spread(agreeing, |trace| trace.lifetime) <= tolerance(time);
+    let same_age = spread(agreeing, |trace| trace.lifetime()) <= tolerance(time);
     let what = if same_age { "idle or lifetime limit" } else { "idle limit" };
     Finding {
         id: Id::IdleLimit,

@@ -131,7 +131,7 @@ fn close(traces: &[&Trace], server: Endpoint, open: &Open, members: Vec<usize>, 
     let span = last.ended.at.seconds_since(first.ended.at);
     let old_enough = AGE.max(AGE_SPANS * span);
     let lasting =
-        members.iter().all(|index| traces.get(*index).is_some_and(|trace| trace.lifetime >= old_enough));
+        members.iter().all(|index| traces.get(*index).is_some_and(|trace| trace.lifetime() >= old_enough));
     if share >= SHARE && is_telling && lasting && !by_timer && shares_cause {
         found.push(Together { server, members, open });
     }

@@ -26,6 +26,7 @@ mod ending;
 mod proxy;
 pub mod connection;
 pub mod trace;
+mod traces;
 mod clusters;
 mod many;
 mod path;

@@ -59,8 +59,8 @@ fn finding((client, server, ended): Key, group: &[&Trace], limits: &Limits) -> F
     }
 }
 
-/// Of those that ended with one TCP connection only the first: for what counts events and not WebSockets.
-pub(super) fn distinct<'t>(traces: &[&'t Trace]) -> Vec<&'t Trace> {
+/// Keeps only the first of those that ended with one TCP connection: for what counts events and not WebSockets.
+pub(super) fn keep_distinct(traces: &mut Vec<&Trace>) {
     let mut seen = BTreeSet::new();
-    traces.iter().filter(|trace| key(trace).is_none_or(|key| seen.insert(key))).copied().collect()
+    traces.retain(|trace| key(trace).is_none_or(|key| seen.insert(key)));
 }

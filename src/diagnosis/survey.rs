@@ -3,6 +3,7 @@
 use super::facts::Facts;
 use super::finding::{Confidence, Diagnosis, Finding, Id};
 use super::trace::Trace;
+use super::traces::Traces;
 use super::words::counted;
 use super::{clusters, many, path, reconnect, shared};
 use crate::limits::Limits;
@@ -10,15 +11,11 @@ use crate::moment::Moment;
 use crate::verdict::verdict::packet;
 use std::collections::BTreeMap;
 
-/// Traces in one block.
-const BLOCK: usize = 1_024;
-
 /// Gathers connections, then says what they show together.
 #[derive(Clone, Debug)]
 pub struct Survey {
     limits: Limits,
-    /// In blocks: nothing is copied, or there twice, as they grow.
-    traces: Vec<Vec<Trace>>,
+    traces: Traces,
     remembered: usize,
     /// Diagnoses that advise something, by cause.
     causes: BTreeMap<(Id, String), Finding>,
@@ -37,13 +34,14 @@ impl Survey {
     /// A survey of nothing yet.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
-        Survey { limits, traces: Vec::new(), remembered: 0, causes: BTreeMap::new(), forgotten: 0 }
+        Survey { limits, traces: Traces::default(), remembered: 0, causes: BTreeMap::new(), forgotten: 0 }
     }
 
     /// Takes a connection, by its number in the report if it is listed, with what its own packets said. `Some`: it is listed.
     pub fn add(&mut self, id: Option<u64>, facts: &Facts<'_>, diagnoses: &[Diagnosis]) -> Option<Counted> {
         if self.remembered < self.limits.surveyed_connections {
-            self.remember(Trace::of(id, facts, diagnoses));
+            self.traces.push(Trace::of(id, facts, diagnoses));
+            self.remembered += 1;
         } else {
             self.forgotten = self.forgotten.saturating_add(1);
         }
@@ -53,26 +51,10 @@ impl Survey {
         Some(Counted { id, cause })
     }
 
-    fn remember(&mut self, trace: Trace) {
-        self.remembered += 1;
-        match self.traces.last_mut() {
-            Some(block) if block.len() < BLOCK => block.push(trace),
-            // The first grows as it has to: most captures are small.
-            None => self.traces.push(vec![trace]),
-            Some(_) => {
-                let mut block = Vec::with_capacity(BLOCK);
-                block.push(trace);
-                self.traces.push(block);
-            }
-        }
-    }
-
     /// Forgets a connection: what was said of it did not hold.
     pub fn take_back(&mut self, counted: &Counted) {
-        for block in &mut self.traces {
-            block.retain(|trace| trace.id() != Some(counted.id));
-        }
-        self.remembered = self.traces.iter().map(Vec::len).sum();
+        self.traces.retain(|trace| trace.id() != Some(counted.id));
+        self.remembered = self.traces.len();
         let Some((key, packets)) = &counted.cause else { return };
         let Some(finding) = self.causes.get_mut(key) else { return };
         finding.count = finding.count.saturating_sub(1);
@@ -112,15 +94,15 @@ impl Survey {
 
     /// What to do, that which would have saved most connections first. Empty where all ended well.
     #[must_use]
-    pub fn findings(&self) -> Vec<Finding> {
-        let all: Vec<&Trace> = self.traces.iter().flatten().collect();
-        let traces = shared::distinct(&all);
-        let mut found = clusters::find(&traces, &self.limits);
+    pub fn findings(&mut self) -> Vec<Finding> {
+        let mut traces = self.traces.open();
+        let mut found = shared::find(&traces, &self.limits);
+        shared::keep_distinct(&mut traces);
+        found.extend(clusters::find(&traces, &self.limits));
         let sets = many::together(&traces);
         found.extend(many::find(&traces, &sets, &self.limits));
         found.extend(reconnect::find(&traces, &sets, &self.limits));
         found.extend(path::find(&traces, &self.limits));
-        found.extend(shared::find(&all, &self.limits));
         let explained: Vec<(Id, Vec<u64>)> =
             found.iter().map(|finding| (finding.id, finding.connections.clone())).collect();
         for ((_, title), cause) in &self.causes {

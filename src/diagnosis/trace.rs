@@ -3,24 +3,27 @@
 use super::facts::{End, Facts, How};
 use super::finding::{Diagnosis, Id};
 use super::services;
+use super::words::seconds_of;
 use crate::decode::segment::Endpoint;
 use crate::http::http2::error_code::ErrorCode;
 use crate::moment::Moment;
+use crate::pack::{Pack, Packer, Unpacker, pack_fields, pack_values};
 use crate::side::Side;
 use crate::verdict::legs::{OtherLeg, Story};
 use crate::verdict::teardown::{StreamEnd, TcpEnd};
 use crate::verdict::verdict::{Cause, ClosedBy, Kind};
+use crate::websocket::close_code::CloseCode;
 use crate::websocket::vitals::{fnv1a, fnv1a_on};
 use std::num::NonZeroU32;
 
 /// One connection in the survey: what is needed to see it beside others.
 ///
 /// ```text
-///  Trace, 136 bytes, kept of each connection until the end
+///  Trace, 136 bytes; packed (`Traces`) until the end
 ///  0        32                72        80         104        112     116   120 136
-///  | moments | client, server | target  | seconds  | unusual  | query | id  | the rest |
-///  +---------+----------------+---------+----------+----|-----+-------+-----+----------+
-///                                                       +-> Unusual 96, of the few that have any of it
+///  | moments | client, server | target  | durations | unusual  | query | id  | the rest |
+///  +---------+----------------+---------+-----------+----|-----+-------+-----+----------+
+///                                                        +-> Unusual 96, of the few that have any of it
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Trace {
@@ -34,12 +37,10 @@ pub struct Trace {
     pub server: Endpoint,
     /// Hash of host and path without its query; 0 where the request was not seen.
     pub target: u64,
-    /// Seconds without a frame of either side before the end; negative: not known.
-    idle: f64,
-    /// The longest such time in its life before, in seconds.
-    pub longest_silence: f64,
-    /// Seconds from the handshake to the end.
-    pub lifetime: f64,
+    /// Time without a frame of either side before the end, in nanoseconds; negative: not known.
+    idle: i64,
+    longest_silence: i64,
+    lifetime: i64,
     unusual: Option<Box<Unusual>>,
     /// Hash of the query.
     pub query: u32,
@@ -66,11 +67,75 @@ pub struct Trace {
 
 /// What few connections have.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-struct Unusual {
+pub(super) struct Unusual {
     dead: Option<Dead>,
     goaway: Option<ErrorCode>,
     other_leg: Option<OtherLeg>,
 }
+
+pack_fields!(Trace {
+    opened,
+    ended,
+    client,
+    server,
+    target,
+    idle,
+    longest_silence,
+    lifetime,
+    unusual,
+    query,
+    id,
+    how,
+    by,
+    closed_by,
+    is_established,
+    has_ended,
+    is_idle_limit,
+    is_final,
+    was_unknown,
+    ended_with_connection,
+});
+
+/// That there is any: what it is stands apart.
+impl Pack for Unusual {
+    fn pack(&self, _: &mut Packer) {}
+
+    fn unpack(_: &mut Unpacker<'_>) -> Self {
+        Unusual::default()
+    }
+}
+
+impl Pack for How {
+    fn pack(&self, into: &mut Packer) {
+        let (kind, code) = match self {
+            How::Close(code) => (0, *code),
+            How::Fin => (1, None),
+            How::Rst => (2, None),
+        };
+        into.put_bits(kind, 2);
+        code.map(|code| code.0).pack(into);
+    }
+
+    fn unpack(from: &mut Unpacker<'_>) -> Self {
+        let kind = from.bits(2);
+        let code = Option::unpack(from).map(CloseCode);
+        match kind {
+            0 => How::Close(code),
+            1 => How::Fin,
+            _ => How::Rst,
+        }
+    }
+}
+
+pack_values!(
+    ClosedBy: 3 bits,
+    ClosedBy::Client,
+    ClosedBy::Server,
+    ClosedBy::Both,
+    ClosedBy::Network,
+    ClosedBy::Proxy,
+    ClosedBy::Unknown
+);
 
 /// How a connection fell silent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,9 +211,9 @@ impl Trace {
             how: end.map(|end| end.how),
             by: end.map(|end| end.by),
             closed_by: facts.verdict.closed_by,
-            idle: facts.silence().map_or(-1.0, |silence| silence.either),
-            longest_silence: super::words::seconds_of(facts.vitals.longest_silence),
-            lifetime: ended.at.seconds_since(facts.established().at),
+            idle: facts.silence().map_or(-1, |silence| ended.at.nanos_since(silence.since.at)),
+            longest_silence: facts.vitals.longest_silence,
+            lifetime: ended.at.nanos_since(facts.established().at),
             is_idle_limit,
             is_final: meaning.is_some_and(|meaning| !meaning.may_reconnect),
             was_unknown: was_unknown(facts, began),
@@ -166,7 +231,31 @@ impl Trace {
     /// Seconds without a frame of either side before the end, where that is known.
     #[must_use]
     pub fn idle(&self) -> Option<f64> {
-        (self.idle >= 0.0).then_some(self.idle)
+        (self.idle >= 0).then(|| seconds_of(self.idle))
+    }
+
+    /// The longest such time in its life before, in seconds.
+    #[must_use]
+    pub fn longest_silence(&self) -> f64 {
+        seconds_of(self.longest_silence)
+    }
+
+    /// Seconds from the handshake to the end.
+    #[must_use]
+    pub fn lifetime(&self) -> f64 {
+        seconds_of(self.lifetime)
+    }
+
+    /// What few connections have, if it does.
+    pub(super) fn unusual(&self) -> Option<&Unusual> {
+        self.unusual.as_deref()
+    }
+
+    /// Puts back what is not packed, if it had any.
+    pub(super) fn set_unusual(&mut self, unusual: impl FnOnce() -> Option<Unusual>) {
+        if let Some(place) = &mut self.unusual {
+            **place = unusual().unwrap_or_default();
+        }
     }
 
     /// It fell silent, as far as its packets tell for no other reason.
@@ -241,6 +330,50 @@ fn target(facts: &Facts<'_>) -> (u64, u32) {
     // It is compared among connections of one target alone: half of it tells them apart.
     let [a, b, c, d, ..] = fnv1a_on(target, query).to_le_bytes();
     (target, u32::from_le_bytes([a, b, c, d]))
+}
+
+#[cfg(test)]
+impl Trace {
+    /// The `index`th of a row of traces that differ in all that is kept of them.
+    pub(super) fn at(index: u32, opened: Moment, ended: Moment, heard: Option<Moment>) -> Self {
+        let [.., low] = index.to_be_bytes();
+        let port = 10_000 + u16::from(low);
+        let end = |address: std::net::IpAddr| Endpoint { address, port };
+        let side = if low & 1 == 0 { Side::Client } else { Side::Server };
+        let dead = heard.map(|heard| Dead { silent: side, heard, first: ended });
+        let how = [
+            None,
+            Some(How::Fin),
+            Some(How::Rst),
+            Some(How::Close(None)),
+            Some(How::Close(Some(CloseCode(4_000)))),
+        ];
+        Trace {
+            opened,
+            ended,
+            client: end(std::net::Ipv4Addr::from(index).into()),
+            server: end(std::net::Ipv6Addr::from(u128::from(index) << 70 | 1).into()),
+            target: u64::from(index) << 40 | 3,
+            idle: i64::from(index) * 1_001 - 5,
+            longest_silence: i64::from(index) * 1_000,
+            lifetime: i64::from(index) << 33,
+            unusual: dead.map(|dead| Box::new(Unusual { dead: Some(dead), ..Unusual::default() })),
+            query: index.wrapping_mul(77_777),
+            id: NonZeroU32::new(index),
+            how: how.get(index as usize % how.len()).copied().flatten(),
+            by: (low & 3 != 0).then_some(side),
+            closed_by: [None, Some(ClosedBy::Both), Some(ClosedBy::Unknown)]
+                .get(index as usize % 3)
+                .copied()
+                .flatten(),
+            is_established: low & 1 != 0,
+            has_ended: low & 2 != 0,
+            is_idle_limit: low & 4 != 0,
+            is_final: low & 8 != 0,
+            was_unknown: low & 16 != 0,
+            ended_with_connection: low & 32 != 0,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -112,7 +112,7 @@ impl Diagnoser {
 
     /// What to do, over all connections taken.
     #[must_use]
-    pub fn findings(&self, context: Context<'_>) -> Vec<Finding> {
+    pub fn findings(&mut self, context: Context<'_>) -> Vec<Finding> {
         let shown = |one: finding::Finding| Finding {
             id: one.id.name().to_owned(),
             confidence: one.confidence.name().to_owned(),

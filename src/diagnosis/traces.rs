@@ -1,0 +1,127 @@
+//! The traces of all connections, kept in few bytes.
+
+use super::trace::{Trace, Unusual};
+use crate::pack::{Pack as _, Packer, Unpacker};
+
+/// Traces in one block: what they take unpacked is what allocators call small, and have to give where connections were.
+const BLOCK: usize = 48;
+
+/// Traces in the order in which they came.
+///
+/// ```text
+///  opened: 48 traces each | blocks: the same packed, some 45 bytes a trace | latest: up to 48 more
+///            +-> Unusual 96, of the few that have any of it
+/// ```
+#[derive(Clone, Debug, Default)]
+pub(super) struct Traces {
+    /// Those that have been asked for.
+    opened: Vec<Vec<Trace>>,
+    blocks: Vec<Block>,
+    latest: Vec<Trace>,
+}
+
+#[derive(Clone, Debug)]
+struct Block {
+    bytes: Box<[u8]>,
+    len: u8,
+    unusual: Box<[Unusual]>,
+}
+
+impl Block {
+    fn of(traces: &[Trace]) -> Self {
+        let (mut packer, mut bytes) = (Packer::default(), Vec::new());
+        traces.iter().for_each(|trace| trace.pack(&mut packer));
+        packer.finish(&mut bytes);
+        Block {
+            bytes: bytes.into(),
+            len: u8::try_from(traces.len()).unwrap_or(u8::MAX),
+            unusual: traces.iter().filter_map(Trace::unusual).copied().collect(),
+        }
+    }
+
+    fn unpack(&self) -> Vec<Trace> {
+        let mut from = Unpacker::new(&self.bytes);
+        let mut unusual = self.unusual.iter();
+        let next = |_| {
+            let mut trace = Trace::unpack(&mut from);
+            trace.set_unusual(|| unusual.next().copied());
+            trace
+        };
+        (0..self.len).map(next).collect()
+    }
+}
+
+impl Traces {
+    pub(super) fn len(&self) -> usize {
+        let packed: usize = self.blocks.iter().map(|block| usize::from(block.len)).sum();
+        self.opened.iter().map(Vec::len).sum::<usize>() + packed + self.latest.len()
+    }
+
+    pub(super) fn push(&mut self, trace: Trace) {
+        self.latest.push(trace);
+        if self.latest.len() == BLOCK {
+            self.blocks.push(Block::of(&self.latest));
+            self.latest.clear();
+        }
+    }
+
+    /// Forgets those that are not to be kept.
+    pub(super) fn retain(&mut self, is_kept: impl Fn(&Trace) -> bool) {
+        self.opened.iter_mut().chain([&mut self.latest]).for_each(|traces| traces.retain(&is_kept));
+        for block in &mut self.blocks {
+            let mut traces = block.unpack();
+            if !traces.iter().all(&is_kept) {
+                traces.retain(&is_kept);
+                *block = Block::of(&traces);
+            }
+        }
+    }
+
+    /// All of them. They stay unpacked: nobody asks before the end, or but now and then.
+    pub(super) fn open(&mut self) -> Vec<&Trace> {
+        self.opened.extend(self.blocks.drain(..).map(|block| block.unpack()));
+        let mut all = Vec::with_capacity(self.len());
+        all.extend(self.opened.iter().flatten().chain(&self.latest));
+        all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::moment::Moment;
+    use crate::time::Timestamp;
+
+    fn trace(index: u32) -> Trace {
+        let at = |packet| Moment::new(Timestamp::from_parts(1_790_000_000 + i64::from(packet), 7), packet, 0);
+        let unusual = index.is_multiple_of(10).then_some(at(index + 7));
+        Trace::at(index, at(index), at(index + 5), unusual)
+    }
+
+    #[test]
+    fn what_was_packed_comes_out_in_order_with_what_few_have() {
+        let mut traces = Traces::default();
+        let count = 5 * u32::try_from(BLOCK).unwrap() / 2;
+        for round in 1..=2 {
+            (0..count).for_each(|index| traces.push(trace(index)));
+            assert_eq!(traces.len(), (round * count) as usize);
+            let expected: Vec<Trace> = (0..round).flat_map(|_| (0..count).map(trace)).collect();
+            assert_eq!(traces.open(), expected.iter().collect::<Vec<_>>(), "what was asked for before stays");
+        }
+    }
+
+    #[test]
+    fn one_is_forgotten_wherever_it_is_kept() {
+        let mut traces = Traces::default();
+        let count = u32::try_from(BLOCK).unwrap();
+        (0..count).for_each(|index| traces.push(trace(index)));
+        traces.open();
+        (count..5 * count / 2).for_each(|index| traces.push(trace(index)));
+        let forgotten = [3, count + 10, 2 * count + 1].map(trace);
+        traces.retain(|trace| !forgotten.contains(trace));
+        let left: Vec<Trace> =
+            (0..5 * count / 2).map(trace).filter(|trace| !forgotten.contains(trace)).collect();
+        assert_eq!(traces.len(), left.len());
+        assert_eq!(traces.open(), left.iter().collect::<Vec<_>>());
+    }
+}
