@@ -182,11 +182,11 @@ limits! {
     gap_patience_packets: u32 = 64, Count, Nothing;
     /// Time after which they do.
     gap_patience: Duration = Duration::from_secs(5), Time, Nothing;
-    /// Where connections take more memory, in bytes, those that are quiet are packed to a fifth of theirs; each takes a
-    /// microsecond more when its next packet comes. In live capture 32M.
-    awake_bytes: usize = 1 << 30, Bytes, InConnectionBytes;
+    /// Where connections take more memory, in bytes, those that are quiet are packed to a tenth of theirs; each takes a
+    /// microsecond more when its next packet comes.
+    awake_bytes: usize = 16 << 20, Bytes, InConnectionBytes;
     /// How long a connection is quiet before it may be packed.
-    rest_after: Duration = Duration::from_secs(5), Time, Nothing;
+    rest_after: Duration = Duration::from_secs(1), Time, Nothing;
     /// How long a connection whose TCP has ended is kept for its stragglers.
     linger: Duration = Duration::from_secs(10), Time, Nothing;
     /// Sendings of the same bytes, or keepalive probes, without any answer, that prove a dead peer; one more where all
@@ -251,27 +251,32 @@ limits! {
     comment_bytes: usize = 256 << 20, Bytes, Twice;
 }
 
+/// What the program takes before it has read anything, and for what it reads ahead, in bytes.
+const PROGRAM_BYTES: u64 = 16 << 20;
+
 impl Limits {
     /// The largest limits that together keep to `memory` bytes, up to the default ones.
     ///
-    /// What may grow with the input shares the memory; a little is left to what does not. Beyond its share the
-    /// connections' table drops the one that was idle the longest, whose verdict is then `unknown` (`evicted`).
+    /// What may grow with the input shares the memory, of which connections get most; a little is left to what does not.
+    /// Beyond its share the connections' table drops the one that was idle the longest, whose verdict is then `unknown`
+    /// (`evicted`).
     #[must_use]
     pub fn within(memory: u64) -> Limits {
         let most = Limits::default();
-        let share = |parts: u64| usize::try_from(memory / 64 * parts).unwrap_or(usize::MAX);
+        let memory = memory - (memory / 4).min(PROGRAM_BYTES);
+        let share = |parts: u64| usize::try_from(memory / 128 * parts).unwrap_or(usize::MAX);
         let bytes = |parts, most: usize| share(parts).min(most);
         let count = |parts, each: usize, most: usize| (share(parts) / each).clamp(1, most);
-        let out_of_order_total_bytes = bytes(8, most.out_of_order_total_bytes);
+        let out_of_order_total_bytes = bytes(10, most.out_of_order_total_bytes);
         Limits {
-            connection_bytes: bytes(22, most.connection_bytes),
-            awake_bytes: bytes(11, most.awake_bytes),
+            connection_bytes: bytes(80, most.connection_bytes),
+            awake_bytes: bytes(40, most.awake_bytes),
             shared_heads: count(2, 8_192, most.shared_heads),
-            connections: count(22, 256, most.connections),
+            connections: count(80, 128, most.connections),
             out_of_order_bytes: most.out_of_order_bytes.min(out_of_order_total_bytes / 2),
             out_of_order_total_bytes,
-            stream_numbers: count(6, 64, most.stream_numbers),
-            surveyed_connections: count(4, 224, most.surveyed_connections),
+            stream_numbers: count(10, 64, most.stream_numbers),
+            surveyed_connections: count(6, 224, most.surveyed_connections),
             candidates: count(3, 2_500, most.candidates),
             held_legs: count(2, 2_500, most.held_legs),
             servers: count(1, 64, most.servers),
@@ -283,7 +288,7 @@ impl Limits {
             packet_bytes: u32::try_from(bytes(1, most.packet_bytes as usize))
                 .unwrap_or(u32::MAX)
                 .max(262_144),
-            zstd_window_bytes: (memory / 64 * 8).min(most.zstd_window_bytes),
+            zstd_window_bytes: (memory / 128 * 6).min(most.zstd_window_bytes),
             ..most
         }
     }
@@ -299,7 +304,6 @@ impl Limits {
             stream_numbers: 0,
             candidates: self.candidates.min(4_096),
             surveyed_connections: self.surveyed_connections.min(16_384),
-            awake_bytes: self.awake_bytes.min(32 << 20),
             ..self
         }
     }
