@@ -32,13 +32,13 @@ def ask(expression):
 
 def asked_for():
     """The metrics that the dashboard and the alerts name."""
-    files = [ROOT / "contrib" / "grafana" / "wsclose.json", ROOT / "contrib" / "prometheus" / "wsclose.rules.yml"]
+    files = [ROOT / "docs" / "grafana" / "wsclose.json", ROOT / "docs" / "prometheus" / "wsclose.rules.yml"]
     return {name for file in files for name in re.findall(r"wsclose_[a-z_]+", file.read_text())}
 
 
 def expressions():
     """What the dashboard asks of Prometheus, with Grafana's variables filled in."""
-    panels = json.loads((ROOT / "contrib" / "grafana" / "wsclose.json").read_text())["panels"]
+    panels = json.loads((ROOT / "docs" / "grafana" / "wsclose.json").read_text())["panels"]
     return [target["expr"].replace("$__rate_interval", "5m").replace("$__range", "6h") for panel in panels for target in panel["targets"]]
 
 
@@ -61,7 +61,7 @@ def check_page():
 
 
 def check_rules():
-    rules = ROOT / "contrib" / "prometheus" / "wsclose.rules.yml"
+    rules = ROOT / "docs" / "prometheus" / "wsclose.rules.yml"
     done = subprocess.run(["promtool", "check", "rules", str(rules)], capture_output=True, text=True)
     return [] if done.returncode == 0 else [f"promtool: {done.stderr}"]
 
