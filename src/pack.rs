@@ -4,7 +4,7 @@
 //!  | numbers, some bytes each ........ | bits, from the end backwards |
 //!
 //!  time    0 in nanoseconds | 1 in microseconds, as most captures have it; a number, its sign in its lowest bit
-//!  number  00 zero | 01 one byte | 10 one of the last 16 before it, 4 bits | 11 its length, 3 bits; 1 to 8 bytes
+//!  number  00 zero | 01 one byte | 10 one of 16 before it, by its slot, 4 bits | 11 its length, 3 bits; 1 to 8 bytes
 //!  moment  0 to 30: that one of those before it, 5 bits | 31 a new one: time and packet as distances from the one before
 //! ```
 //!
@@ -45,8 +45,8 @@ pub(crate) trait Pack: Sized {
 /// What was written or read so far and may be named again.
 #[derive(Debug)]
 struct Known {
+    /// Each in its slot, the latest one.
     numbers: [u64; NUMBERS],
-    next_number: usize,
     moments: [Moment; MOMENTS],
     moments_len: usize,
     last: Moment,
@@ -56,7 +56,6 @@ impl Default for Known {
     fn default() -> Self {
         Known {
             numbers: [0; NUMBERS],
-            next_number: 0,
             moments: [Moment::default(); MOMENTS],
             moments_len: 1,
             last: Moment::default(),
@@ -64,16 +63,21 @@ impl Default for Known {
     }
 }
 
+/// Where a number stands among those that are known.
+fn slot(number: u64) -> usize {
+    // 2^64 divided by the golden ratio: numbers that follow each other are spread.
+    let slot = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (u64::BITS - NUMBERS.ilog2());
+    usize::try_from(slot).unwrap_or(0)
+}
+
 impl Known {
     fn note_number(&mut self, number: u64) {
-        if let Some(slot) = self.numbers.get_mut(self.next_number % NUMBERS) {
-            *slot = number;
+        if let Some(known) = self.numbers.get_mut(slot(number)) {
+            *known = number;
         }
-        self.next_number = self.next_number.wrapping_add(1);
     }
 
     fn note_moment(&mut self, moment: Moment) {
-        self.last = moment;
         if let Some(slot) = self.moments.get_mut(self.moments_len) {
             (*slot, self.moments_len) = (moment, self.moments_len + 1);
         }
@@ -106,9 +110,10 @@ impl Packer {
 
     /// What was packed: the numbers, and the bits, which [`Packer::finish`] puts behind them in reverse.
     pub(crate) fn close(&mut self) -> (&[u8], &[u8]) {
-        if self.loose_len > 0 {
-            self.put_bits(0, u8::BITS - self.loose_len);
-        }
+        let bytes = self.loose.to_le_bytes();
+        self.bits
+            .extend_from_slice(bytes.get(..self.loose_len.div_ceil(u8::BITS) as usize).unwrap_or_default());
+        (self.loose, self.loose_len) = (0, 0);
         (&self.bytes, &self.bits)
     }
 
@@ -128,10 +133,10 @@ impl Packer {
     pub(crate) fn put_bits(&mut self, value: u64, count: u32) {
         self.loose |= value << self.loose_len;
         self.loose_len += count;
-        while self.loose_len >= u8::BITS {
-            let [byte, ..] = self.loose.to_le_bytes();
-            self.bits.push(byte);
-            (self.loose, self.loose_len) = (self.loose >> u8::BITS, self.loose_len - u8::BITS);
+        if self.loose_len >= u32::BITS {
+            let [four @ .., _, _, _, _] = self.loose.to_le_bytes();
+            self.bits.extend_from_slice(&four);
+            (self.loose, self.loose_len) = (self.loose >> u32::BITS, self.loose_len - u32::BITS);
         }
     }
 
@@ -147,8 +152,9 @@ impl Packer {
     }
 
     fn put_long(&mut self, number: u64) {
-        if let Some(place) = self.known.numbers.iter().position(|one| *one == number) {
-            self.put_bits(AGAIN | (place as u64) << 2, 2 + NUMBERS.ilog2());
+        let slot = slot(number);
+        if self.known.numbers.get(slot) == Some(&number) {
+            self.put_bits(AGAIN | (slot as u64) << 2, 2 + NUMBERS.ilog2());
             return;
         }
         let bytes = number.to_le_bytes();
@@ -173,11 +179,16 @@ impl Packer {
             return;
         }
         self.put_bits(MOMENTS as u64, MOMENT_BITS);
-        let last = self.known.last;
+        self.put_next_moment(moment);
+        self.known.note_moment(moment);
+    }
+
+    /// A moment that is not named again, by its distance from the one before.
+    pub(crate) fn put_next_moment(&mut self, moment: Moment) {
+        let last = std::mem::replace(&mut self.known.last, moment);
         moment.at.nanos().wrapping_sub(last.at.nanos()).pack(self);
         self.put_signed(i64::from(moment.packet).wrapping_sub(i64::from(last.packet)));
         moment.file.pack(self);
-        self.known.note_moment(moment);
     }
 }
 
@@ -282,11 +293,18 @@ impl<'a> Unpacker<'a> {
         if let Some(moment) = self.known.moments().get(place) {
             return *moment;
         }
+        let moment = self.next_moment();
+        self.known.note_moment(moment);
+        moment
+    }
+
+    /// What [`Packer::put_next_moment`] has written.
+    pub(crate) fn next_moment(&mut self) -> Moment {
         let last = self.known.last;
         let at = Timestamp::from_nanos(last.at.nanos().wrapping_add(i64::unpack(self)));
         let packet = i64::from(last.packet).wrapping_add(self.signed());
         let moment = Moment::new(at, u32::try_from(packet).unwrap_or(0), u16::unpack(self));
-        self.known.note_moment(moment);
+        self.known.last = moment;
         moment
     }
 }

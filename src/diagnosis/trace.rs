@@ -73,9 +73,8 @@ pub(super) struct Unusual {
     other_leg: Option<OtherLeg>,
 }
 
+// The moments go ahead of it: `Traces`.
 pack_fields!(Trace {
-    opened,
-    ended,
     client,
     server,
     target,
@@ -94,7 +93,7 @@ pack_fields!(Trace {
     is_final,
     was_unknown,
     ended_with_connection,
-});
+} without { opened, ended });
 
 /// That there is any: what it is stands apart.
 impl Pack for Unusual {

@@ -6,6 +6,9 @@ use crate::pack::{Pack as _, Packer, Unpacker};
 /// Traces in one block: what they take unpacked is what allocators call small, and have to give where connections were.
 const BLOCK: usize = 48;
 
+/// Blocks that are not packed: most captures have no more, and it takes time.
+const OPENED: usize = 256;
+
 /// Traces in the order in which they came.
 ///
 /// ```text
@@ -14,7 +17,7 @@ const BLOCK: usize = 48;
 /// ```
 #[derive(Clone, Debug, Default)]
 pub(super) struct Traces {
-    /// Those that have been asked for.
+    /// The first ones, and those that have been asked for.
     opened: Vec<Vec<Trace>>,
     blocks: Vec<Block>,
     latest: Vec<Trace>,
@@ -30,7 +33,11 @@ struct Block {
 impl Block {
     fn of(traces: &[Trace]) -> Self {
         let (mut packer, mut bytes) = (Packer::default(), Vec::new());
-        traces.iter().for_each(|trace| trace.pack(&mut packer));
+        for trace in traces {
+            packer.put_next_moment(trace.opened);
+            packer.put_next_moment(trace.ended);
+            trace.pack(&mut packer);
+        }
         packer.finish(&mut bytes);
         Block {
             bytes: bytes.into(),
@@ -43,7 +50,9 @@ impl Block {
         let mut from = Unpacker::new(&self.bytes);
         let mut unusual = self.unusual.iter();
         let next = |_| {
+            let (opened, ended) = (from.next_moment(), from.next_moment());
             let mut trace = Trace::unpack(&mut from);
+            (trace.opened, trace.ended) = (opened, ended);
             trace.set_unusual(|| unusual.next().copied());
             trace
         };
@@ -59,7 +68,12 @@ impl Traces {
 
     pub(super) fn push(&mut self, trace: Trace) {
         self.latest.push(trace);
-        if self.latest.len() == BLOCK {
+        if self.latest.len() < BLOCK {
+            return;
+        }
+        if self.blocks.is_empty() && self.opened.len() < OPENED {
+            self.opened.push(std::mem::replace(&mut self.latest, Vec::with_capacity(BLOCK)));
+        } else {
             self.blocks.push(Block::of(&self.latest));
             self.latest.clear();
         }
@@ -101,7 +115,7 @@ mod tests {
     #[test]
     fn what_was_packed_comes_out_in_order_with_what_few_have() {
         let mut traces = Traces::default();
-        let count = 5 * u32::try_from(BLOCK).unwrap() / 2;
+        let count = u32::try_from(OPENED * BLOCK + 5 * BLOCK / 2).unwrap();
         for round in 1..=2 {
             (0..count).for_each(|index| traces.push(trace(index)));
             assert_eq!(traces.len(), (round * count) as usize);
@@ -113,14 +127,13 @@ mod tests {
     #[test]
     fn one_is_forgotten_wherever_it_is_kept() {
         let mut traces = Traces::default();
-        let count = u32::try_from(BLOCK).unwrap();
+        let count = u32::try_from(OPENED * BLOCK).unwrap();
         (0..count).for_each(|index| traces.push(trace(index)));
-        traces.open();
-        (count..5 * count / 2).for_each(|index| traces.push(trace(index)));
-        let forgotten = [3, count + 10, 2 * count + 1].map(trace);
+        let all = count + u32::try_from(7 * BLOCK / 2).unwrap();
+        (count..all).for_each(|index| traces.push(trace(index)));
+        let forgotten = [3, count + 10, all - 1].map(trace);
         traces.retain(|trace| !forgotten.contains(trace));
-        let left: Vec<Trace> =
-            (0..5 * count / 2).map(trace).filter(|trace| !forgotten.contains(trace)).collect();
+        let left: Vec<Trace> = (0..all).map(trace).filter(|trace| !forgotten.contains(trace)).collect();
         assert_eq!(traces.len(), left.len());
         assert_eq!(traces.open(), left.iter().collect::<Vec<_>>());
     }
