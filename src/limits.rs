@@ -263,24 +263,26 @@ impl Limits {
     #[must_use]
     pub fn within(memory: u64) -> Limits {
         let most = Limits::default();
-        let memory = memory - (memory / 4).min(PROGRAM_BYTES);
+        // Compressors take as large a window as they like: 8 MB at the highest levels that are usual.
+        let zstd_window_bytes = (memory / 8).min(most.zstd_window_bytes);
+        let memory = memory - (memory / 2).min(PROGRAM_BYTES);
         let share = |parts: u64| usize::try_from(memory / 128 * parts).unwrap_or(usize::MAX);
         let bytes = |parts, most: usize| share(parts).min(most);
         let count = |parts, each: usize, most: usize| (share(parts) / each).clamp(1, most);
-        let out_of_order_total_bytes = bytes(10, most.out_of_order_total_bytes);
+        let out_of_order_total_bytes = bytes(8, most.out_of_order_total_bytes);
         Limits {
-            connection_bytes: bytes(80, most.connection_bytes),
-            awake_bytes: bytes(40, most.awake_bytes),
+            connection_bytes: bytes(78, most.connection_bytes),
+            awake_bytes: bytes(39, most.awake_bytes),
             shared_heads: count(2, 8_192, most.shared_heads),
-            connections: count(80, 128, most.connections),
+            connections: count(78, 128, most.connections),
             out_of_order_bytes: most.out_of_order_bytes.min(out_of_order_total_bytes / 2),
             out_of_order_total_bytes,
-            stream_numbers: count(10, 64, most.stream_numbers),
-            surveyed_connections: count(6, 224, most.surveyed_connections),
-            candidates: count(3, 2_500, most.candidates),
+            stream_numbers: count(8, 64, most.stream_numbers),
+            surveyed_connections: count(4, 224, most.surveyed_connections),
+            candidates: count(2, 2_500, most.candidates),
             held_legs: count(2, 2_500, most.held_legs),
             servers: count(1, 64, most.servers),
-            key_log_sessions: count(2, 500, most.key_log_sessions),
+            key_log_sessions: count(1, 500, most.key_log_sessions),
             encapsulations: count(1, 320, most.encapsulations),
             interfaces: count(1, 128, most.interfaces),
             secrets_bytes: bytes(1, most.secrets_bytes),
@@ -288,7 +290,7 @@ impl Limits {
             packet_bytes: u32::try_from(bytes(1, most.packet_bytes as usize))
                 .unwrap_or(u32::MAX)
                 .max(262_144),
-            zstd_window_bytes: (memory / 128 * 6).min(most.zstd_window_bytes),
+            zstd_window_bytes,
             ..most
         }
     }
@@ -486,6 +488,7 @@ mod tests {
                 + each(limits.surveyed_connections, 224)
                 + each(limits.candidates + limits.held_legs, 2_500)
                 + each(limits.servers, 64)
+                + each(limits.key_log_sessions, 500)
                 + each(limits.shared_heads, 8_192)
                 + each(limits.encapsulations, 320)
                 + each(limits.interfaces, 128)

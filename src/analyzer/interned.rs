@@ -36,8 +36,10 @@ impl<T> Default for Interned<T> {
 }
 
 impl<T: Default> Interned<T> {
-    /// Memory of one value, what lies behind it left out, in bytes.
-    pub(crate) const ENTRY: usize = size_of::<Slot<T>>() + 2 * size_of::<u32>();
+    /// Memory of it, what lies behind the values left out, in bytes. Slots stay once there are so many.
+    pub(crate) fn memory(&self) -> usize {
+        self.slots.len() * (size_of::<Slot<T>>() + 2 * size_of::<u32>())
+    }
 
     /// How many there are.
     pub(crate) fn len(&self) -> usize {

@@ -230,10 +230,22 @@ impl FileSource {
                 reason: format!("the {name} stream ends before its end mark"),
             },
             ErrorKind::InvalidData | ErrorKind::InvalidInput => {
-                CaptureError::Corrupt { offset, reason: format!("the {name} stream is damaged: {error}") }
+                CaptureError::Corrupt { offset, reason: self.damage(name, &error) }
             }
             _ => CaptureError::Io { context: format!("can't read {}", self.info.path), source: error },
         }
+    }
+
+    /// What a decompressor finds wrong. Both of zstd's tell too large a window in words alone.
+    fn damage(&self, name: &str, error: &io::Error) -> String {
+        let words = error.to_string();
+        if words.contains("too much memory") || words.contains("window") {
+            let most = self.limits.zstd_window_bytes;
+            return format!(
+                "the {name} stream needs a larger window than {most} bytes (--limit zstd_window_bytes, or --memory)"
+            );
+        }
+        format!("the {name} stream is damaged: {words}")
     }
 
     /// Says of an offset that it counts decompressed bytes.

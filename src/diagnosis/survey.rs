@@ -53,7 +53,7 @@ impl Survey {
 
     /// Forgets a connection: what was said of it did not hold.
     pub fn take_back(&mut self, counted: &Counted) {
-        self.traces.retain(|trace| trace.id() != Some(counted.id));
+        self.traces.forget(counted.id);
         self.remembered = self.traces.len();
         let Some((key, packets)) = &counted.cause else { return };
         let Some(finding) = self.causes.get_mut(key) else { return };

@@ -27,6 +27,8 @@ pub(super) struct Traces {
 struct Block {
     bytes: Box<[u8]>,
     len: u8,
+    /// The lowest and the highest number in the report, of those that are listed.
+    ids: Option<(u64, u64)>,
     unusual: Box<[Unusual]>,
 }
 
@@ -39,8 +41,10 @@ impl Block {
             trace.pack(&mut packer);
         }
         packer.finish(&mut bytes);
+        let ids = || traces.iter().filter_map(Trace::id);
         Block {
             bytes: bytes.into(),
+            ids: ids().min().zip(ids().max()),
             len: u8::try_from(traces.len()).unwrap_or(u8::MAX),
             unusual: traces.iter().filter_map(Trace::unusual).copied().collect(),
         }
@@ -79,15 +83,16 @@ impl Traces {
         }
     }
 
-    /// Forgets those that are not to be kept.
-    pub(super) fn retain(&mut self, is_kept: impl Fn(&Trace) -> bool) {
-        self.opened.iter_mut().chain([&mut self.latest]).for_each(|traces| traces.retain(&is_kept));
-        for block in &mut self.blocks {
+    /// Forgets the connection with this number in the report.
+    pub(super) fn forget(&mut self, id: u64) {
+        let is_other = |trace: &Trace| trace.id() != Some(id);
+        self.opened.iter_mut().chain([&mut self.latest]).for_each(|traces| traces.retain(is_other));
+        // Connections are numbered as they come: hardly more than one block is unpacked.
+        let may_hold = |block: &&mut Block| block.ids.is_some_and(|(low, high)| (low..=high).contains(&id));
+        for block in self.blocks.iter_mut().filter(may_hold) {
             let mut traces = block.unpack();
-            if !traces.iter().all(&is_kept) {
-                traces.retain(&is_kept);
-                *block = Block::of(&traces);
-            }
+            traces.retain(is_other);
+            *block = Block::of(&traces);
         }
     }
 
@@ -132,7 +137,7 @@ mod tests {
         let all = count + u32::try_from(7 * BLOCK / 2).unwrap();
         (count..all).for_each(|index| traces.push(trace(index)));
         let forgotten = [3, count + 10, all - 1].map(trace);
-        traces.retain(|trace| !forgotten.contains(trace));
+        forgotten.iter().filter_map(Trace::id).for_each(|id| traces.forget(id));
         let left: Vec<Trace> = (0..all).map(trace).filter(|trace| !forgotten.contains(trace)).collect();
         assert_eq!(traces.len(), left.len());
         assert_eq!(traces.open(), left.iter().collect::<Vec<_>>());

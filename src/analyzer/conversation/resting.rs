@@ -48,12 +48,9 @@ pub(crate) struct Parts {
 }
 
 impl Parts {
-    /// Memory of a handshake's two heads, in bytes: themselves left out.
-    const HEADS: usize = Interned::<SharedHeads>::ENTRY;
-
     /// Memory of what may grow with the connections, in bytes.
     pub(crate) fn memory(&self) -> usize {
-        self.heads.len() * Parts::HEADS
+        self.heads.memory()
     }
 }
 
