@@ -21,8 +21,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Bytes asked for in one read. Larger ones cost memory, and push what the analysis needs out of the second-level cache.
-pub(super) const READ_BYTES: usize = 64 << 10;
+/// Bytes asked for in one read. Each is handed to another thread, which may have to be woken: smaller ones cost that more often,
+/// larger ones memory and the second-level cache.
+pub(super) const READ_BYTES: usize = 256 << 10;
 
 /// A capture file, or a pipe that one is written into.
 pub struct FileSource {
