@@ -160,7 +160,7 @@ limits! {
     // -- flow and tcp
     /// TCP connections held at a time.
     connections: usize = 2 << 20, Count, InConnectionBytes, least 1;
-    /// Memory for the TCP connections held, in bytes: some 1,500 for an open WebSocket, 300
+    /// Memory for the TCP connections held, in bytes: some 1,500 for an open WebSocket, 155
     /// for one at rest, and heads that are not whole yet or its own.
     connection_bytes: usize = 4 << 30, Bytes, Once, least 1;
     /// Failed TCP connections kept until it is known whether their server carries WebSockets.

@@ -295,6 +295,8 @@ impl Conversation {
     fn idleness(&self) -> Idleness {
         match &self.upper.phase {
             _ if self.tcp.last_payload.is_none() => Idleness::NeverSpoke,
+            // What was dropped comes back in mid-stream, and may push out another in its turn.
+            Phase::Joining(_) => Idleness::NeverSpoke,
             Phase::Http(_) | Phase::Ignored => Idleness::NeverAsked,
             _ => Idleness::Spoke,
         }

@@ -96,6 +96,31 @@ fn beyond_the_memory_the_longest_idle_is_dropped_and_its_verdict_says_so() {
     assert!(newest < kept.iter().map(|found| found.client.port).min(), "the oldest go first");
 }
 
+/// Of what was dropped nothing is known when it comes back: it pushes out none of those that are.
+#[test]
+fn what_comes_back_after_it_was_dropped_pushes_out_no_other() {
+    let count = 60;
+    let mut packets = open_websockets(count);
+    // Then each says more, one after the other, again and again: whoever was dropped is back in mid-stream.
+    for round in 1..4_u64 {
+        for index in 0..count {
+            let mut conn = Conversation::between(&format!("10.1.0.1:{}", 1_000 + index), "10.77.2.2:9001");
+            conn.connect().upgrade("/ws").client_sends(&wire::text(Client, "hello"));
+            let said = conn.server_sends(&wire::text(Server, "world")).client_acks().packets().len();
+            (0..round).for_each(|_| _ = conn.client_sends(&wire::text(Client, "more")));
+            let mut more: Vec<_> =
+                conn.packets().into_iter().skip(said + usize::try_from(round).unwrap() - 1).collect();
+            let later = (round * 300 + u64::from(index) * 4) * 1_000_000_000;
+            more.iter_mut().for_each(|packet| packet.at_ns += 60_000_000_000 + later);
+            packets.extend(more);
+        }
+    }
+    let limits = Limits { connections: 30, ..Limits::default() };
+    let outcome = run::analyze_packets_with(&packets, Options { limits, ..Options::default() });
+    let open = outcome.connections.iter().filter(|found| found.verdict.kind == "open").count();
+    assert!(open >= 20, "{open} of {count} have their end, where 30 are held");
+}
+
 #[test]
 fn connections_are_packed_before_any_is_dropped() {
     let room_for = |connection_bytes, rest_after| {

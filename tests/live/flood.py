@@ -1,6 +1,6 @@
 """Floods: caps hold, what is dropped is counted, and real WebSockets beside the flood get their verdict.
 
-Some fifty thousand packets of each by default; FULL=1 for a million connections, half-open and idle, and a million packets of
+Some hundred and fifty thousand packets of each by default; FULL=1 for a million connections, half-open and idle, and a million packets of
 the others; FLOODS="idle fragments" for some of them.
 """
 
@@ -16,7 +16,7 @@ from soak import processor_seconds, resident_kib
 from space import Pair
 
 IS_FULL = bool(os.environ.get("FULL"))
-COUNT = 1_000_000 if IS_FULL else 50_000
+COUNT = 1_000_000 if IS_FULL else 150_000
 MEMORY_MIB = 64 if IS_FULL else 32
 # The program, libpcap's ring as mapped, and what the allocator keeps.
 BESIDES_MIB = 60
