@@ -36,7 +36,7 @@ impl<T> Default for Interned<T> {
 }
 
 impl<T: Default> Interned<T> {
-    /// Memory of it, what lies behind the values left out, in bytes. Slots stay once there are so many.
+    /// Memory of it, what lies behind the values left out, in bytes. Slots stay until the last value is released.
     pub(crate) fn memory(&self) -> usize {
         self.slots.len() * (size_of::<Slot<T>>() + 2 * size_of::<u32>())
     }
@@ -107,6 +107,9 @@ impl<T: Default> Interned<T> {
             found.remove();
             self.free.push(number);
         }
+        if self.index.is_empty() {
+            (self.slots, self.free) = (Vec::new(), Vec::new());
+        }
     }
 }
 
@@ -128,5 +131,16 @@ mod tests {
         assert_eq!(held.get(0).map(|value| &**value), Some(b"three".as_slice()));
         held.release::<[u8]>(7);
         assert_eq!((held.len(), held.hold(b"two".as_slice(), 2)), (2, two), "what was never held is nothing");
+    }
+
+    #[test]
+    fn without_a_value_it_takes_no_memory() {
+        let mut held = Interned::<Box<[u8]>>::default();
+        for _ in 0..2 {
+            let (one, two) = (held.hold(b"one".as_slice(), 2), held.hold(b"two".as_slice(), 2));
+            assert!(held.memory() > 0);
+            one.into_iter().chain(two).for_each(|number| held.release::<[u8]>(number));
+            assert_eq!((held.len(), held.memory()), (0, 0));
+        }
     }
 }

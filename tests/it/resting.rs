@@ -63,6 +63,9 @@ fn packets_in_blocks_and_one_by_one_are_packed_alike() {
             }
         }
         assert_eq!(in_blocks.rested(), one_by_one.rested(), "{}", path.display());
+        in_blocks.finish();
+        while in_blocks.poll_record().is_some() {}
+        assert_eq!(in_blocks.connection_bytes(), 0, "{}: what was counted in is counted out", path.display());
         rested += in_blocks.rested();
     }
     assert!(rested > 100, "{rested}");
