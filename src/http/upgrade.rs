@@ -204,7 +204,7 @@ impl Hash for SharedHeads {
 }
 
 /// What the capture holds of an opening handshake.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Handshake {
     /// The latest Upgrade request; set by [`Handshake::set_request`].
     pub request: Option<Request>,
@@ -213,6 +213,14 @@ pub struct Handshake {
     accept_valid: Option<bool>,
     request_sharing: Sharing,
     response_sharing: Sharing,
+}
+
+/// The same was said: who holds it, is another matter.
+impl PartialEq for Handshake {
+    fn eq(&self, other: &Self) -> bool {
+        let Handshake { request, response, accept_valid, request_sharing: _, response_sharing: _ } = self;
+        (request, response, accept_valid) == (&other.request, &other.response, &other.accept_valid)
+    }
 }
 
 /// Is a head held once for all that say the same ([`Handshake::share`])?
@@ -482,6 +490,16 @@ mod tests {
         assert!(!Arc::ptr_eq(&head(&all[0]), &head(&all[1])), "the first keeps its own");
         assert_eq!(all.each_ref().map(Handshake::memory), [before, 2, 2], "keys and answers of a byte each");
         assert_ne!(all[1].request, all[2].request);
+    }
+
+    #[test]
+    fn a_handshake_is_the_same_whoever_holds_its_heads() {
+        let (mut heads, limits) = (Heads::default(), Limits::default());
+        let mut all = [handshake("a", "b"), handshake("a", "b")];
+        all.iter_mut().for_each(|one| one.share(&mut heads, &limits));
+        assert_ne!(all[0].request_sharing, all[1].request_sharing);
+        assert_eq!(all[0], all[1]);
+        assert_ne!(all[0], handshake("a", "c"));
     }
 
     /// Handshakes that ask for `targets`, in that order, with what became of their heads.
