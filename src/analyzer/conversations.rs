@@ -203,7 +203,18 @@ impl Conversations {
     }
 
     pub(super) fn remove(&mut self, id: FlowId) -> Option<Box<Conversation>> {
-        let mut place = self.table.remove(id)?;
+        let place = self.table.remove(id)?;
+        self.take(place)
+    }
+
+    /// Removes a connection when there will be no others: gives back the memory that many took, bit by bit.
+    pub(super) fn remove_for_good(&mut self, id: FlowId) -> Option<Box<Conversation>> {
+        self.awake = VecDeque::new();
+        let place = self.table.remove_for_good(id)?;
+        self.take(place)
+    }
+
+    fn take(&mut self, mut place: Place) -> Option<Box<Conversation>> {
         self.memory = self.memory.saturating_sub(place.counted(&self.parts));
         place.wake(&mut self.parts);
         match place {

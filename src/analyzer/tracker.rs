@@ -282,7 +282,8 @@ impl Tracker {
     /// The input is over: everything left is judged, one by one as it is polled.
     pub(super) fn finish(&mut self) {
         self.numbers = StreamNumbers::default();
-        self.left = self.table.serials().collect();
+        self.left = Vec::with_capacity(self.table.len());
+        self.left.extend(self.table.serials());
         // The oldest last: they are taken from the end.
         self.left.sort_unstable_by(|a, b| b.cmp(a));
     }
@@ -292,7 +293,12 @@ impl Tracker {
         while self.events.is_empty()
             && let Some((_, id)) = self.left.pop()
         {
-            self.finish_conversation(id, Observed::Whole);
+            if let Some(conversation) = self.table.remove_for_good(id) {
+                self.conclude(conversation, Observed::Whole);
+            }
+            if 2 * self.left.len() < self.left.capacity() {
+                self.left.shrink_to_fit();
+            }
         }
         self.events.pop_front()
     }
@@ -404,7 +410,13 @@ impl Tracker {
     }
 
     fn finish_conversation(&mut self, id: FlowId, observed: Observed) {
-        let Some(mut conversation) = self.table.remove(id) else { return };
+        if let Some(conversation) = self.table.remove(id) {
+            self.conclude(conversation, observed);
+        }
+    }
+
+    /// Tells what became of a connection that is no longer followed.
+    fn conclude(&mut self, mut conversation: Box<Conversation>, observed: Observed) {
         self.held_bytes = self.held_bytes.saturating_sub(conversation.held_bytes());
         conversation.flush(&self.options);
         conversation.finish_tls(&self.options);

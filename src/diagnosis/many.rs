@@ -32,13 +32,14 @@ pub(super) struct Together {
 
 /// The sets of connections that ended at once, and not by their clients.
 pub(super) fn together(traces: &[&Trace]) -> Vec<Together> {
-    let mut by_server: BTreeMap<Endpoint, Vec<usize>> = BTreeMap::new();
-    for (index, trace) in traces.iter().enumerate() {
+    // There may be a million of them.
+    let mut by_server: BTreeMap<Endpoint, Vec<u32>> = BTreeMap::new();
+    for (index, trace) in (0..).zip(traces) {
         if trace.is_established {
             by_server.entry(trace.server).or_default().push(index);
         }
     }
-    by_server.into_iter().flat_map(|(server, indices)| of_server(traces, server, indices)).collect()
+    by_server.into_iter().flat_map(|(server, indices)| of_server(traces, server, &indices)).collect()
 }
 
 /// How many connections to one server were open at a time: its openings and ends, each in order.
@@ -48,10 +49,10 @@ struct Open {
 }
 
 impl Open {
-    fn new(traces: &[&Trace], indices: &[usize]) -> Self {
+    fn new(traces: &[&Trace], indices: &[u32]) -> Self {
         let sorted = |time: fn(&Trace) -> Timestamp| {
-            let mut times: Vec<_> =
-                indices.iter().filter_map(|index| traces.get(*index)).copied().map(time).collect();
+            let mut times = Vec::with_capacity(indices.len());
+            times.extend(indices.iter().filter_map(|index| traces.get(*index as usize)).copied().map(time));
             times.sort_unstable();
             times
         };
@@ -65,9 +66,9 @@ impl Open {
     }
 }
 
-fn of_server(traces: &[&Trace], server: Endpoint, indices: Vec<usize>) -> Vec<Together> {
+fn of_server(traces: &[&Trace], server: Endpoint, indices: &[u32]) -> Vec<Together> {
     let at = |index: &usize| traces.get(*index);
-    let open = Open::new(traces, &indices);
+    let open = Open::new(traces, indices);
     let mut found = Vec::new();
     for (by_client, dropped) in [(false, false), (false, true), (true, true)] {
         let ends = |index: &usize| {
@@ -75,7 +76,7 @@ fn of_server(traces: &[&Trace], server: Endpoint, indices: Vec<usize>) -> Vec<To
                 is_ended_for_it(t) && t.client_left() == by_client && t.is_dropped() == dropped
             })
         };
-        let mut ending: Vec<usize> = indices.iter().copied().filter(ends).collect();
+        let mut ending: Vec<usize> = indices.iter().map(|index| *index as usize).filter(ends).collect();
         ending.sort_by_key(|index| at(index).map(|trace| trace.ended));
         chains(traces, server, &open, &ending, &mut found);
     }

@@ -125,7 +125,7 @@ type Key = (IpAddr, u64, Option<Endpoint>);
 /// What each client opened at each target where that is more than one, in the order in which it opened.
 ///
 /// Of many connections most may be their client's only one: none but those of one hash is compared and given a group.
-fn groups(traces: &[&Trace]) -> Vec<Vec<usize>> {
+fn groups(traces: &[&Trace]) -> Vec<Vec<u32>> {
     let homes = homes(traces);
     let key = |trace: &Trace| -> Key {
         let (address, server) = place(trace);
@@ -136,17 +136,20 @@ fn groups(traces: &[&Trace]) -> Vec<Vec<usize>> {
         }
     };
     let hasher = RandomState::default();
-    let mut hashed: Vec<(u64, usize)> =
-        traces.iter().enumerate().map(|(index, trace)| (hasher.hash_one(key(trace)), index)).collect();
+    // Half a hash does: there may be a million of them.
+    let hash = |trace| u32::try_from(hasher.hash_one(key(trace)) >> u32::BITS).unwrap_or(u32::MAX);
+    let mut hashed: Vec<(u32, u32)> = Vec::with_capacity(traces.len());
+    hashed.extend((0..).zip(traces).map(|(index, trace)| (hash(trace), index)));
     hashed.sort_unstable();
-    let mut groups: BTreeMap<Key, Vec<usize>> = BTreeMap::new();
+    let mut groups: BTreeMap<Key, Vec<u32>> = BTreeMap::new();
+    let at = |index: &u32| traces.get(*index as usize).copied();
     for alike in hashed.chunk_by(|one, other| one.0 == other.0).filter(|alike| alike.len() > 1) {
-        for (index, trace) in alike.iter().filter_map(|(_, index)| Some((*index, traces.get(*index)?))) {
+        for (index, trace) in alike.iter().filter_map(|(_, index)| Some((*index, at(index)?))) {
             groups.entry(key(trace)).or_default().push(index);
         }
     }
     for group in groups.values_mut() {
-        group.sort_by_key(|index| traces.get(*index).map(|trace| (trace.opened, trace.target == 0)));
+        group.sort_by_key(|index| at(index).map(|trace| (trace.opened, trace.target == 0)));
     }
     groups.into_values().collect()
 }
@@ -174,15 +177,16 @@ fn homes(traces: &[&Trace]) -> HashMap<(IpAddr, Endpoint), u64, RandomState> {
 }
 
 /// Pairs each connection with the one that ended last before it.
-fn sequence(traces: &[&Trace], group: &[usize]) -> Sequence {
+fn sequence(traces: &[&Trace], group: &[u32]) -> Sequence {
+    let indices = || group.iter().map(|index| *index as usize);
     let mut lost: Vec<usize> =
-        group.iter().copied().filter(|index| traces.get(*index).is_some_and(|t| t.has_ended)).collect();
+        indices().filter(|index| traces.get(*index).is_some_and(|t| t.has_ended)).collect();
     lost.sort_by_key(|index| traces.get(*index).map(|trace| trace.ended));
     let mut waiting: Vec<usize> = Vec::new();
     let mut lost = lost.into_iter().peekable();
     let mut found = Sequence::default();
-    for next in group {
-        let Some(trace) = traces.get(*next) else { continue };
+    for next in indices() {
+        let Some(trace) = traces.get(next) else { continue };
         while let Some(index) =
             lost.next_if(|index| traces.get(*index).is_some_and(|t| t.ended <= trace.opened))
         {
@@ -195,7 +199,7 @@ fn sequence(traces: &[&Trace], group: &[usize]) -> Sequence {
         let same_query = previous.query == trace.query;
         let returns = previous.is_lost() && (same_query || !previous.is_closed());
         if returns && delay < FORGOTTEN {
-            found.returns.push(Return { lost: index, next: *next, delay });
+            found.returns.push(Return { lost: index, next, delay });
         } else if !previous.is_lost() {
             found.fresh.push(delay);
         }

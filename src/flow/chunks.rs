@@ -49,7 +49,16 @@ impl<T> Chunks<T> {
         u32::try_from(self.len - 1).unwrap_or(u32::MAX)
     }
 
+    /// Gives the memory back of the chunk that `index` lies in, if `is_done` for all of its items; they are no longer there.
+    pub(super) fn release(&mut self, index: u32, is_done: impl Fn(&T) -> bool) {
+        let Some(chunk) = self.chunks.get_mut(index as usize / CHUNK) else { return };
+        // From the end: what is removed in order is soon told not to be the last.
+        if chunk.iter().rev().all(is_done) {
+            *chunk = Vec::new();
+        }
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
-        (0..).zip(self.chunks.iter().flatten())
+        (0..).step_by(CHUNK).zip(&self.chunks).flat_map(|(first, chunk)| (first..).zip(chunk))
     }
 }

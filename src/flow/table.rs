@@ -130,6 +130,17 @@ impl<T: Keyed> FlowTable<T> {
         Some(value)
     }
 
+    /// Removes the entry `id` stands for, and gives back the memory of what is empty. No other may be added after that.
+    pub fn remove_for_good(&mut self, id: FlowId) -> Option<T> {
+        let value = self.remove(id);
+        self.free = Vec::new();
+        self.slab.release(id.index, |slot| slot.value.is_none());
+        if self.is_empty() {
+            self.index = HashTable::new();
+        }
+        value
+    }
+
     /// The ids held, in slab order.
     #[must_use]
     pub fn ids(&self) -> Vec<FlowId> {
@@ -198,6 +209,28 @@ mod tests {
         }
         assert_eq!(table.ids(), ids);
         assert_eq!(table.sample(CHUNK - 1, 2).map(|(_, (_, port))| *port).collect::<Vec<_>>(), [63, 64]);
+    }
+
+    #[test]
+    fn what_is_removed_for_good_gives_its_memory_back_chunk_by_chunk() {
+        let mut table = FlowTable::default();
+        let ports = 0..u16::try_from(2 * CHUNK + 1).unwrap();
+        let ids: Vec<FlowId> = ports.map(|port| table.insert((key(port, 0), port))).collect();
+        let mut is_held = vec![true; ids.len()];
+        // Out of order within a chunk, and across them.
+        for index in (0..ids.len()).rev().step_by(2).chain((0..ids.len()).skip(1).step_by(2)) {
+            let port = u16::try_from(index).unwrap();
+            assert_eq!(table.remove_for_good(ids[index]), Some((key(port, 0), port)));
+            is_held[index] = false;
+            let held = || (0..).zip(&is_held).filter(|(_, is_held)| **is_held).map(|(port, _)| port);
+            assert_eq!(
+                table.iter().map(|(_, (_, port))| *port).collect::<Vec<_>>(),
+                held().collect::<Vec<u16>>()
+            );
+            assert!(held().all(|port| table.find(table.hash(&key(port, 0)), &key(port, 0)).is_some()));
+            assert_eq!(table.remove_for_good(ids[index]), None);
+        }
+        assert_eq!((table.len(), table.slab.iter().count()), (0, 0));
     }
 
     #[test]
