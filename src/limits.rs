@@ -160,7 +160,7 @@ limits! {
     // -- flow and tcp
     /// TCP connections held at a time.
     connections: usize = 2 << 20, Count, InConnectionBytes, least 1;
-    /// Memory for the TCP connections held, in bytes: some 1,500 for an open WebSocket, 155
+    /// Memory for the TCP connections held, in bytes: some 1,500 for an open WebSocket, 150
     /// for one at rest, and heads that are not whole yet or its own.
     connection_bytes: usize = 4 << 30, Bytes, Once, least 1;
     /// Failed TCP connections kept until it is known whether their server carries WebSockets.
@@ -184,7 +184,7 @@ limits! {
     gap_patience: Duration = Duration::from_secs(5), Time, Nothing;
     /// Where connections take more memory, in bytes, those that are quiet are packed to a tenth of theirs; each takes a
     /// microsecond more when its next packet comes.
-    awake_bytes: usize = 16 << 20, Bytes, InConnectionBytes;
+    awake_bytes: usize = 8 << 20, Bytes, InConnectionBytes;
     /// How long a connection is quiet before it may be packed.
     rest_after: Duration = Duration::from_millis(100), Time, Nothing;
     /// How long a connection whose TCP has ended is kept for its stragglers.
@@ -239,9 +239,9 @@ limits! {
     // -- verdict and diagnosis
     /// ICMP errors kept for one connection.
     icmp_errors: usize = 8, Count, EachOfConnection(96);
-    /// Connections remembered for what only many together show (idle limits, restarts, reconnects): some 220 bytes
+    /// Connections remembered for what only many together show (idle limits, restarts, reconnects): some 240 bytes
     /// each.
-    surveyed_connections: usize = 1 << 20, Count, Each(224);
+    surveyed_connections: usize = 1 << 20, Count, Each(240);
     /// Connections that one finding lists by number.
     finding_connections: usize = 1_000, Count, Nothing;
     /// Packets that one diagnosis or finding names.
@@ -278,7 +278,7 @@ impl Limits {
             out_of_order_bytes: most.out_of_order_bytes.min(out_of_order_total_bytes / 2),
             out_of_order_total_bytes,
             stream_numbers: count(8, 64, most.stream_numbers),
-            surveyed_connections: count(4, 224, most.surveyed_connections),
+            surveyed_connections: count(4, 240, most.surveyed_connections),
             candidates: count(2, 2_500, most.candidates),
             held_legs: count(2, 2_500, most.held_legs),
             servers: count(1, 64, most.servers),
@@ -485,7 +485,7 @@ mod tests {
             let sum = limits.connection_bytes
                 + limits.out_of_order_total_bytes
                 + each(limits.stream_numbers, 64)
-                + each(limits.surveyed_connections, 224)
+                + each(limits.surveyed_connections, 240)
                 + each(limits.candidates + limits.held_legs, 2_500)
                 + each(limits.servers, 64)
                 + each(limits.key_log_sessions, 500)

@@ -20,7 +20,7 @@ const ENDED: usize = 1_024;
 /// Connections by their key.
 ///
 /// ```text
-///  begin --> awake, a box of 768 bytes and its parts -- rest_after without a packet --> at rest, some 120 bytes
+///  begin --> awake, a box of 768 bytes and its parts -- rest_after without a packet --> at rest, some 90 bytes
 ///              ^                                                                          |
 ///              +------------------------- packet, end, ICMP error ------------------------+
 /// ```

@@ -73,7 +73,7 @@ pub(super) fn find(traces: &[&Trace], limits: &Limits) -> Vec<Finding> {
         // The two legs that a proxy ended are one end, though each by another side of its own.
         if let Some(proxy) = trace.proxy() {
             by_end.entry((proxy, Ended::ByProxy)).or_default().push(trace);
-        } else if let (Some(how), Some(by)) = (trace.how, trace.by) {
+        } else if let (Some(how), Some(by)) = (trace.end().how, trace.end().by) {
             by_end.entry((trace.server, Ended::By(by, how))).or_default().push(trace);
         }
     }
@@ -120,7 +120,7 @@ fn agreeing<'t>(group: &[&'t Trace], measure: Measure) -> Vec<(f64, &'t Trace)> 
 
 /// How many ends are left when those at one moment count once.
 fn ends_apart(agreeing: &[(f64, &Trace)]) -> usize {
-    let mut ends: Vec<_> = agreeing.iter().map(|(_, trace)| trace.ended.at).collect();
+    let mut ends: Vec<_> = agreeing.iter().map(|(_, trace)| trace.until).collect();
     ends.sort_unstable();
     let mut count = 0;
     let mut last = None;
@@ -223,7 +223,7 @@ fn ids(agreeing: &[(f64, &Trace)], limits: &Limits) -> Vec<u64> {
 }
 
 fn packets(agreeing: &[(f64, &Trace)], limits: &Limits) -> Vec<crate::moment::Moment> {
-    let mut packets: Vec<_> = agreeing.iter().map(|(_, trace)| trace.ended).collect();
+    let mut packets: Vec<_> = agreeing.iter().map(|(_, trace)| trace.ended()).collect();
     packets.sort_unstable();
     packets.truncate(limits.finding_packets);
     packets

@@ -35,7 +35,7 @@ pub(super) fn together(traces: &[&Trace]) -> Vec<Together> {
     // There may be a million of them.
     let mut by_server: BTreeMap<Endpoint, Vec<u32>> = BTreeMap::new();
     for (index, trace) in (0..).zip(traces) {
-        if trace.is_established {
+        if trace.end().is_established {
             by_server.entry(trace.server).or_default().push(index);
         }
     }
@@ -56,7 +56,7 @@ impl Open {
             times.sort_unstable();
             times
         };
-        Open { opened: sorted(|trace| trace.opened.at), ended: sorted(|trace| trace.ended.at) }
+        Open { opened: sorted(|trace| trace.opened.at), ended: sorted(|trace| trace.until) }
     }
 
     /// Opened by then, and not ended before.
@@ -77,7 +77,7 @@ fn of_server(traces: &[&Trace], server: Endpoint, indices: &[u32]) -> Vec<Togeth
             })
         };
         let mut ending: Vec<usize> = indices.iter().map(|index| *index as usize).filter(ends).collect();
-        ending.sort_by_key(|index| at(index).map(|trace| trace.ended));
+        ending.sort_by_key(|index| at(index).map(|trace| trace.ended()));
         chains(traces, server, &open, &ending, &mut found);
     }
     found
@@ -89,9 +89,9 @@ fn chains(traces: &[&Trace], server: Endpoint, open: &Open, ending: &[usize], fo
     let mut members: Vec<usize> = Vec::new();
     for index in ending.iter().copied() {
         let Some(trace) = traces.get(index) else { continue };
-        let first = members.first().and_then(at).map(|first| first.ended.at);
-        let last = members.last().and_then(at).map(|last| last.ended.at);
-        let joins = last.is_some_and(|last| trace.ended.at.seconds_since(last) <= GAP)
+        let first = members.first().and_then(at).map(|first| first.until);
+        let last = members.last().and_then(at).map(|last| last.until);
+        let joins = last.is_some_and(|last| trace.until.seconds_since(last) <= GAP)
             && first.is_some_and(|first| trace.opened.at <= first);
         if !joins {
             close(traces, server, open, std::mem::take(&mut members), found);
@@ -103,14 +103,14 @@ fn chains(traces: &[&Trace], server: Endpoint, open: &Open, ending: &[usize], fo
 
 /// Did it end otherwise than a session normally does? A client's own Close is its free choice.
 fn is_ended_for_it(trace: &Trace) -> bool {
-    let ordinary = match trace.how {
+    let ordinary = match trace.end().how {
         Some(How::Close(code)) => {
             trace.client_left() || code.is_none_or(|code| !matches!(code.0, 1001 | 1011..=1014))
         }
         Some(How::Fin | How::Rst) => false,
         None => true,
     };
-    trace.has_ended && !ordinary
+    trace.end().has_ended && !ordinary
 }
 
 fn close(traces: &[&Trace], server: Endpoint, open: &Open, members: Vec<usize>, found: &mut Vec<Together>) {
@@ -118,10 +118,11 @@ fn close(traces: &[&Trace], server: Endpoint, open: &Open, members: Vec<usize>, 
         return;
     }
     let Some(first) = members.first().and_then(|index| traces.get(*index)) else { return };
-    let open = open.at(first.ended.at);
+    let open = open.at(first.until);
     #[expect(clippy::cast_precision_loss, reason = "a share of connections")]
     let share = members.len() as f64 / open.max(1) as f64;
-    let by_timer = members.iter().all(|index| traces.get(*index).is_some_and(|trace| trace.is_idle_limit));
+    let by_timer =
+        members.iter().all(|index| traces.get(*index).is_some_and(|trace| trace.end().is_idle_limit));
     // Clients that left together are one only where they share an address.
     let addresses = |index: &usize| traces.get(*index).map(|trace| trace.client.address);
     let one_client = members.iter().all(|index| addresses(index) == Some(first.client.address));
@@ -129,7 +130,7 @@ fn close(traces: &[&Trace], server: Endpoint, open: &Open, members: Vec<usize>, 
     // Few of several may be chance; short lives end all the time.
     let is_telling = members.len() == open || members.len() >= 2 * MANY;
     let last = members.last().and_then(|index| traces.get(*index)).unwrap_or(first);
-    let span = last.ended.at.seconds_since(first.ended.at);
+    let span = last.until.seconds_since(first.until);
     let old_enough = AGE.max(AGE_SPANS * span);
     let lasting =
         members.iter().all(|index| traces.get(*index).is_some_and(|trace| trace.lifetime() >= old_enough));
@@ -172,7 +173,7 @@ impl<'t> Event<'t> {
     }
 
     fn begin(&self) -> Option<Timestamp> {
-        self.members.first().map(|first| first.ended.at)
+        self.members.first().map(|first| first.until)
     }
 
     fn is_other_leg_of(&self, other: &Event<'_>) -> bool {
@@ -194,8 +195,8 @@ impl<'t> Event<'t> {
     /// What it was, in words: what to call it, how, and what to do.
     fn story(&self) -> (Id, &'static str, &'static str) {
         let members = &self.members;
-        let by = |who: ClosedBy| members.iter().all(|trace| trace.closed_by == Some(who));
-        if members.iter().all(|trace| trace.was_unknown) {
+        let by = |who: ClosedBy| members.iter().all(|trace| trace.end().closed_by == Some(who));
+        if members.iter().all(|trace| trace.was_unknown()) {
             return (
                 Id::StateLost,
                 "by resets that only answer a segment: whoever sent them no longer knew the connections",
@@ -254,12 +255,12 @@ fn finding(event: &Event<'_>, limits: &Limits) -> Option<Finding> {
             counted(event.open as u64, "connection"),
             event.server.address,
             event.server.port,
-            within(last.ended.at.seconds_since(first.ended.at)),
-            first.ended.at.time_of_day()
+            within(last.until.seconds_since(first.until)),
+            first.until.time_of_day()
         ),
         advice: advice.to_owned(),
         count: all().count() as u64,
         connections: all().filter_map(|trace| trace.id()).take(limits.finding_connections).collect(),
-        packets: all().map(|trace| trace.ended).take(limits.finding_packets).collect(),
+        packets: all().map(|trace| trace.ended()).take(limits.finding_packets).collect(),
     })
 }

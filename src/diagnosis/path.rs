@@ -79,7 +79,7 @@ fn is_refuted(traces: &[&Trace], server: IpAddr, lost: &[(&Trace, Dead)], moment
             && clients.contains(&trace.client.address)
             && trace.dead().is_none()
             && trace.opened <= moment
-            && trace.ended.at.seconds_since(latest.at) > ALIVE_AFTER
+            && trace.until.seconds_since(latest.at) > ALIVE_AFTER
     });
     alive.count() >= lost.len()
 }

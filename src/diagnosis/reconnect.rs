@@ -180,21 +180,21 @@ fn homes(traces: &[&Trace]) -> HashMap<(IpAddr, Endpoint), u64, RandomState> {
 fn sequence(traces: &[&Trace], group: &[u32]) -> Sequence {
     let indices = || group.iter().map(|index| *index as usize);
     let mut lost: Vec<usize> =
-        indices().filter(|index| traces.get(*index).is_some_and(|t| t.has_ended)).collect();
-    lost.sort_by_key(|index| traces.get(*index).map(|trace| trace.ended));
+        indices().filter(|index| traces.get(*index).is_some_and(|t| t.end().has_ended)).collect();
+    lost.sort_by_key(|index| traces.get(*index).map(|trace| trace.ended()));
     let mut waiting: Vec<usize> = Vec::new();
     let mut lost = lost.into_iter().peekable();
     let mut found = Sequence::default();
     for next in indices() {
         let Some(trace) = traces.get(next) else { continue };
         while let Some(index) =
-            lost.next_if(|index| traces.get(*index).is_some_and(|t| t.ended <= trace.opened))
+            lost.next_if(|index| traces.get(*index).is_some_and(|t| t.ended() <= trace.opened))
         {
             waiting.push(index);
         }
         let Some(index) = waiting.pop() else { continue };
         let Some(previous) = traces.get(index) else { continue };
-        let delay = trace.opened.at.seconds_since(previous.ended.at);
+        let delay = trace.opened.at.seconds_since(previous.until);
         // Sessions with queries of their own follow on each other without being reconnects.
         let same_query = previous.query == trace.query;
         let returns = previous.is_lost() && (same_query || !previous.is_closed());
@@ -209,9 +209,9 @@ fn sequence(traces: &[&Trace], group: &[u32]) -> Sequence {
 
 /// Reconnects at once after a Close that asked for a pause, or for none to come.
 fn against_advice(traces: &[&Trace], returns: &[Return], limits: &Limits) -> Option<Finding> {
-    let told = |trace: &&Trace| match trace.how {
+    let told = |trace: &&Trace| match trace.end().how {
         Some(How::Close(Some(code))) => {
-            !trace.client_left() && (matches!(code.0, 1012 | 1013) || trace.is_final)
+            !trace.client_left() && (matches!(code.0, 1012 | 1013) || trace.is_final())
         }
         _ => false,
     };
@@ -219,9 +219,9 @@ fn against_advice(traces: &[&Trace], returns: &[Return], limits: &Limits) -> Opt
         returns.iter().filter(|back| back.delay < PAUSE && traces.get(back.lost).is_some_and(told)).collect();
     let first = hasty.first()?;
     let (lost, next) = (traces.get(first.lost)?, traces.get(first.next)?);
-    let Some(How::Close(Some(code))) = lost.how else { return None };
+    let Some(How::Close(Some(code))) = lost.end().how else { return None };
     let count = hasty.len() as u64;
-    let (asked, advice) = if lost.is_final {
+    let (asked, advice) = if lost.is_final() {
         ("says that it must not come back as it is", "let the client stop and change what was refused")
     } else {
         ("asks for a pause", "wait a random 5 to 30 s after 1012 and 1013, then back off")
@@ -335,7 +335,7 @@ fn herd(
         connections: ids(traces, delays.iter().map(|(_, index)| *index), limits),
         packets: delays
             .iter()
-            .filter_map(|(_, index)| Some(traces.get(*index)?.ended))
+            .filter_map(|(_, index)| Some(traces.get(*index)?.ended()))
             .take(limits.finding_packets)
             .collect(),
     })

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 type Key = (Endpoint, Endpoint, Moment);
 
 fn key(trace: &Trace) -> Option<Key> {
-    trace.ended_with_connection.then_some((trace.client, trace.server, trace.ended))
+    trace.ended_with_connection().then(|| (trace.client, trace.server, trace.ended()))
 }
 
 /// A finding for each TCP connection that took several WebSockets with it.
@@ -32,7 +32,7 @@ pub(super) fn find(traces: &[&Trace], limits: &Limits) -> Vec<Finding> {
 }
 
 fn finding((client, server, ended): Key, group: &[&Trace], limits: &Limits) -> Finding {
-    let by = group.first().and_then(|trace| trace.closed_by).map_or("unknown", |by| by.name());
+    let by = group.first().and_then(|trace| trace.end().closed_by).map_or("unknown", |by| by.name());
     let carried = counted(group.len() as u64, "WebSocket");
     let (end, advice) = match group.first().and_then(|trace| trace.goaway()) {
         Some(error) => (

@@ -9,6 +9,7 @@ use crate::http::http2::error_code::ErrorCode;
 use crate::moment::Moment;
 use crate::pack::{Pack, Packer, Unpacker, pack_fields, pack_values};
 use crate::side::Side;
+use crate::time::Timestamp;
 use crate::verdict::legs::{OtherLeg, Story};
 use crate::verdict::teardown::{StreamEnd, TcpEnd};
 use crate::verdict::verdict::{Cause, ClosedBy, Kind};
@@ -19,32 +20,42 @@ use std::num::NonZeroU32;
 /// One connection in the survey: what is needed to see it beside others.
 ///
 /// ```text
-///  Trace, 136 bytes; packed (`Traces`) until the end
-///  0        32                72        80         104        112     116   120 136
-///  | moments | client, server | target  | durations | unusual  | query | id  | the rest |
-///  +---------+----------------+---------+-----------+----|-----+-------+-----+----------+
-///                                                        +-> Unusual 96, of the few that have any of it
+///  Trace, 88 bytes; packed (`Traces`) until the end
+///  0        16      24               64       72     80      84    88
+///  | opened | until | client, server | target | end  | query | id  |
+///  +--------+-------+----------------+--------+--|---+-------+-----+
+///                                                +-> Ending 48, of those that have ended, or never opened
+///                                                      +-> Unusual 104, of the few that have any of it
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Trace {
     /// First packet.
     pub opened: Moment,
-    /// The event that began its end, or its last packet.
-    pub ended: Moment,
+    /// When the event came that began its end, or its last packet.
+    pub until: Timestamp,
     /// Who opened it.
     pub client: Endpoint,
     /// Who accepted it.
     pub server: Endpoint,
     /// Hash of host and path without its query; 0 where the request was not seen.
     pub target: u64,
+    end: Option<Box<Ending>>,
+    /// Hash of the query.
+    pub query: u32,
+    id: Option<NonZeroU32>,
+}
+
+/// How a connection ended, if it did.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ending {
     /// Time without a frame of either side before the end, in nanoseconds; negative: not known.
     idle: i64,
     longest_silence: i64,
     lifetime: i64,
     unusual: Option<Box<Unusual>>,
-    /// Hash of the query.
-    pub query: u32,
-    id: Option<NonZeroU32>,
+    /// The packet at [`Trace::until`], and its file.
+    packet: u32,
+    file: u16,
     /// How the end began; `None`: it timed out, failed to open, or did not end.
     pub how: Option<How>,
     /// Whose event that was.
@@ -57,12 +68,28 @@ pub struct Trace {
     pub has_ended: bool,
     /// Its end was told to come from a timer, by its own packets.
     pub is_idle_limit: bool,
-    /// Its Close says that the client must not come back as it is.
-    pub is_final: bool,
-    /// The reset that ended it only answered a segment: who sent it knew no such connection.
-    pub was_unknown: bool,
-    /// It lay in HTTP/2, and ended with the TCP connection that it shared.
-    pub ended_with_connection: bool,
+}
+
+impl Ending {
+    /// It opened, and goes on.
+    const NONE: Ending = Ending {
+        idle: -1,
+        longest_silence: 0,
+        lifetime: 0,
+        unusual: None,
+        packet: 0,
+        file: 0,
+        how: None,
+        by: None,
+        closed_by: None,
+        is_established: true,
+        has_ended: false,
+        is_idle_limit: false,
+    };
+
+    fn is_any(&self) -> bool {
+        self.has_ended || !self.is_established || self.how.is_some() || self.unusual.is_some()
+    }
 }
 
 /// What few connections have.
@@ -71,29 +98,28 @@ pub(super) struct Unusual {
     dead: Option<Dead>,
     goaway: Option<ErrorCode>,
     other_leg: Option<OtherLeg>,
+    /// Its Close says that the client must not come back as it is.
+    is_final: bool,
+    /// The reset that ended it only answered a segment: who sent it knew no such connection.
+    was_unknown: bool,
+    /// It lay in HTTP/2, and ended with the TCP connection that it shared.
+    ended_with_connection: bool,
 }
 
 // The moments go ahead of it: `Traces`.
-pack_fields!(Trace {
-    client,
-    server,
-    target,
+pack_fields!(Trace { client, server, target, end, query, id } without { opened, until });
+pack_fields!(Ending {
     idle,
     longest_silence,
     lifetime,
     unusual,
-    query,
-    id,
     how,
     by,
     closed_by,
     is_established,
     has_ended,
     is_idle_limit,
-    is_final,
-    was_unknown,
-    ended_with_connection,
-} without { opened, ended });
+} without { packet, file });
 
 /// That there is any: what it is stands apart.
 impl Pack for Unusual {
@@ -196,15 +222,11 @@ impl Trace {
                 StreamEnd::EndStream | StreamEnd::RstStream(_) => None,
             }),
             other_leg: facts.other_leg,
+            is_final: meaning.is_some_and(|meaning| !meaning.may_reconnect),
+            was_unknown: was_unknown(facts, began),
+            ended_with_connection: ended_with_connection(facts),
         };
-        Trace {
-            id: id.and_then(|id| NonZeroU32::new(u32::try_from(id).ok()?)),
-            client: facts.client,
-            server: facts.server,
-            target,
-            query,
-            opened: facts.opened,
-            ended,
+        let end = Ending {
             is_established: kind != Kind::Refused,
             has_ended: !matches!(kind, Kind::Open | Kind::Unknown(_)),
             how: end.map(|end| end.how),
@@ -214,10 +236,49 @@ impl Trace {
             longest_silence: facts.vitals.longest_silence,
             lifetime: ended.at.nanos_since(facts.established().at),
             is_idle_limit,
-            is_final: meaning.is_some_and(|meaning| !meaning.may_reconnect),
-            was_unknown: was_unknown(facts, began),
-            ended_with_connection: ended_with_connection(facts),
             unusual: (unusual != Unusual::default()).then(|| Box::new(unusual)),
+            packet: ended.packet,
+            file: ended.file,
+        };
+        Trace {
+            id: id.and_then(|id| NonZeroU32::new(u32::try_from(id).ok()?)),
+            client: facts.client,
+            server: facts.server,
+            target,
+            query,
+            opened: facts.opened,
+            until: ended.at,
+            end: end.is_any().then(|| Box::new(end)),
+        }
+    }
+
+    /// How it ended, if it did.
+    #[must_use]
+    pub fn end(&self) -> &Ending {
+        const NONE: &Ending = &Ending::NONE;
+        self.end.as_deref().unwrap_or(NONE)
+    }
+
+    /// The event that began its end. Of one that goes on only the time is known.
+    #[must_use]
+    pub fn ended(&self) -> Moment {
+        let end = self.end();
+        Moment::new(self.until, end.packet, end.file)
+    }
+
+    /// The same for packing: near to its beginning where there is no packet.
+    pub(super) fn packed_end(&self) -> Moment {
+        match &self.end {
+            Some(_) => self.ended(),
+            None => Moment::new(self.until, self.opened.packet, self.opened.file),
+        }
+    }
+
+    /// Puts back what goes ahead when it is packed.
+    pub(super) fn set_moments(&mut self, opened: Moment, ended: Moment) {
+        (self.opened, self.until) = (opened, ended.at);
+        if let Some(end) = &mut self.end {
+            (end.packet, end.file) = (ended.packet, ended.file);
         }
     }
 
@@ -230,29 +291,30 @@ impl Trace {
     /// Seconds without a frame of either side before the end, where that is known.
     #[must_use]
     pub fn idle(&self) -> Option<f64> {
-        (self.idle >= 0).then(|| seconds_of(self.idle))
+        let idle = self.end().idle;
+        (idle >= 0).then(|| seconds_of(idle))
     }
 
     /// The longest such time in its life before, in seconds.
     #[must_use]
     pub fn longest_silence(&self) -> f64 {
-        seconds_of(self.longest_silence)
+        seconds_of(self.end().longest_silence)
     }
 
     /// Seconds from the handshake to the end.
     #[must_use]
     pub fn lifetime(&self) -> f64 {
-        seconds_of(self.lifetime)
+        seconds_of(self.end().lifetime)
     }
 
     /// What few connections have, if it does.
     pub(super) fn unusual(&self) -> Option<&Unusual> {
-        self.unusual.as_deref()
+        self.end().unusual.as_deref()
     }
 
     /// Puts back what is not packed, if it had any.
     pub(super) fn set_unusual(&mut self, unusual: impl FnOnce() -> Option<Unusual>) {
-        if let Some(place) = &mut self.unusual {
+        if let Some(place) = self.end.as_mut().and_then(|end| end.unusual.as_mut()) {
             **place = unusual().unwrap_or_default();
         }
     }
@@ -260,25 +322,43 @@ impl Trace {
     /// It fell silent, as far as its packets tell for no other reason.
     #[must_use]
     pub fn dead(&self) -> Option<Dead> {
-        self.unusual.as_ref()?.dead
+        self.unusual()?.dead
     }
 
     /// The error code of the GOAWAY that ended it with its HTTP/2 connection, though TCP may have lived on.
     #[must_use]
     pub fn goaway(&self) -> Option<ErrorCode> {
-        self.unusual.as_ref()?.goaway
+        self.unusual()?.goaway
     }
 
     /// Its other leg, where a proxy's two are in the capture.
     #[must_use]
     pub fn other_leg(&self) -> Option<OtherLeg> {
-        self.unusual.as_ref()?.other_leg
+        self.unusual()?.other_leg
+    }
+
+    /// Its Close says that the client must not come back as it is.
+    #[must_use]
+    pub fn is_final(&self) -> bool {
+        self.unusual().is_some_and(|unusual| unusual.is_final)
+    }
+
+    /// The reset that ended it only answered a segment: who sent it knew no such connection.
+    #[must_use]
+    pub fn was_unknown(&self) -> bool {
+        self.unusual().is_some_and(|unusual| unusual.was_unknown)
+    }
+
+    /// It lay in HTTP/2, and ended with the TCP connection that it shared.
+    #[must_use]
+    pub fn ended_with_connection(&self) -> bool {
+        self.unusual().is_some_and(|unusual| unusual.ended_with_connection)
     }
 
     /// Did it end without a Close, by FIN or reset?
     #[must_use]
     pub fn is_dropped(&self) -> bool {
-        matches!(self.how, Some(How::Fin | How::Rst))
+        matches!(self.end().how, Some(How::Fin | How::Rst))
     }
 
     /// The proxy that ended it, where both its legs are in the capture.
@@ -290,26 +370,27 @@ impl Trace {
     /// Was it closed by a Close?
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        matches!(self.how, Some(How::Close(_)))
+        matches!(self.end().how, Some(How::Close(_)))
     }
 
     /// Did the client lose it, so that it may want to come back: dropped, timed out or refused, or closed by the other
     /// side with a code that does not mean the end of a session?
     #[must_use]
     pub fn is_lost(&self) -> bool {
-        let lasting_loss = match self.how {
+        let end = self.end();
+        let lasting_loss = match end.how {
             Some(How::Close(code)) => {
-                self.is_final || code.is_some_and(|code| matches!(code.0, 1001 | 1011..=1014))
+                self.is_final() || code.is_some_and(|code| matches!(code.0, 1001 | 1011..=1014))
             }
             Some(How::Fin | How::Rst) | None => true,
         };
-        self.has_ended && lasting_loss && !(self.is_established && self.client_left())
+        end.has_ended && lasting_loss && !(end.is_established && self.client_left())
     }
 
     /// Did the client end it of its own will?
     #[must_use]
     pub fn client_left(&self) -> bool {
-        self.closed_by == Some(ClosedBy::Client)
+        self.end().closed_by == Some(ClosedBy::Client)
     }
 }
 
@@ -347,18 +428,20 @@ impl Trace {
             Some(How::Close(None)),
             Some(How::Close(Some(CloseCode(4_000)))),
         ];
-        Trace {
-            opened,
-            ended,
-            client: end(std::net::Ipv4Addr::from(index).into()),
-            server: end(std::net::Ipv6Addr::from(u128::from(index) << 70 | 1).into()),
-            target: u64::from(index) << 40 | 3,
+        let unusual = Unusual {
+            dead,
+            is_final: low & 8 != 0,
+            was_unknown: low & 16 != 0,
+            ended_with_connection: low & 32 != 0,
+            ..Unusual::default()
+        };
+        let ending = Ending {
             idle: i64::from(index) * 1_001 - 5,
             longest_silence: i64::from(index) * 1_000,
             lifetime: i64::from(index) << 33,
-            unusual: dead.map(|dead| Box::new(Unusual { dead: Some(dead), ..Unusual::default() })),
-            query: index.wrapping_mul(77_777),
-            id: NonZeroU32::new(index),
+            unusual: (unusual != Unusual::default()).then(|| Box::new(unusual)),
+            packet: ended.packet,
+            file: ended.file,
             how: how.get(index as usize % how.len()).copied().flatten(),
             by: (low & 3 != 0).then_some(side),
             closed_by: [None, Some(ClosedBy::Both), Some(ClosedBy::Unknown)]
@@ -368,9 +451,16 @@ impl Trace {
             is_established: low & 1 != 0,
             has_ended: low & 2 != 0,
             is_idle_limit: low & 4 != 0,
-            is_final: low & 8 != 0,
-            was_unknown: low & 16 != 0,
-            ended_with_connection: low & 32 != 0,
+        };
+        Trace {
+            opened,
+            until: ended.at,
+            end: (!index.is_multiple_of(7)).then(|| Box::new(ending)),
+            client: end(std::net::Ipv4Addr::from(index).into()),
+            server: end(std::net::Ipv6Addr::from(u128::from(index) << 70 | 1).into()),
+            target: u64::from(index) << 40 | 3,
+            query: index.wrapping_mul(77_777),
+            id: NonZeroU32::new(index),
         }
     }
 }
@@ -381,6 +471,6 @@ mod tests {
 
     #[test]
     fn a_trace_takes_no_more_memory_than_its_layout_says() {
-        assert_eq!((size_of::<Trace>(), size_of::<Unusual>()), (136, 96));
+        assert_eq!((size_of::<Trace>(), size_of::<Ending>(), size_of::<Unusual>()), (88, 48, 104));
     }
 }

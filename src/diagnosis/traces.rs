@@ -13,7 +13,7 @@ const OPENED: usize = 256;
 ///
 /// ```text
 ///  opened: 48 traces each | blocks: the same packed, some 45 bytes a trace | latest: up to 48 more
-///            +-> Unusual 96, of the few that have any of it
+///            +-> Unusual 104, of the few that have any of it
 /// ```
 #[derive(Clone, Debug, Default)]
 pub(super) struct Traces {
@@ -37,7 +37,7 @@ impl Block {
         let (mut packer, mut bytes) = (Packer::default(), Vec::new());
         for trace in traces {
             packer.put_next_moment(trace.opened);
-            packer.put_next_moment(trace.ended);
+            packer.put_next_moment(trace.packed_end());
             trace.pack(&mut packer);
         }
         packer.finish(&mut bytes);
@@ -56,7 +56,7 @@ impl Block {
         let next = |_| {
             let (opened, ended) = (from.next_moment(), from.next_moment());
             let mut trace = Trace::unpack(&mut from);
-            (trace.opened, trace.ended) = (opened, ended);
+            trace.set_moments(opened, ended);
             trace.set_unusual(|| unusual.next().copied());
             trace
         };
