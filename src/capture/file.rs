@@ -240,7 +240,7 @@ impl FileSource {
     /// What a decompressor finds wrong. Both of zstd's tell too large a window in words alone.
     fn damage(&self, name: &str, error: &io::Error) -> String {
         let words = error.to_string();
-        if words.contains("too much memory") || words.contains("window") {
+        if ["too much memory", "window_size is too big"].iter().any(|told| words.contains(told)) {
             let most = self.limits.zstd_window_bytes;
             return format!(
                 "the {name} stream needs a larger window than {most} bytes (--limit zstd_window_bytes, or --memory)"
