@@ -71,10 +71,7 @@ impl Resting {
         let held = if is_short { patterns.hold(bits, PATTERNS) } else { None };
         let pattern = held.and_then(|number| u16::try_from(number).ok());
         match pattern {
-            Some(_) => {
-                buffer.extend_from_slice(bytes);
-                packer.begin();
-            }
+            Some(_) => buffer.extend_from_slice(bytes),
             None => packer.finish(buffer),
         }
         Resting {
