@@ -74,6 +74,7 @@ pub(super) struct Opened {
 enum Idleness {
     Spoke = 1,
     NeverAsked = 8,
+    /// Nothing of a WebSocket or of HTTP: also what began before the capture, until it is known what it is.
     NeverSpoke = 64,
 }
 
