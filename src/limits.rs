@@ -184,7 +184,7 @@ limits! {
     gap_patience: Duration = Duration::from_secs(5), Time, Nothing;
     /// Where connections take more memory, in bytes, those that are quiet are packed to a tenth of theirs; each takes a
     /// microsecond more when its next packet comes.
-    awake_bytes: usize = 8 << 20, Bytes, InConnectionBytes;
+    awake_bytes: usize = 16 << 20, Bytes, InConnectionBytes;
     /// How long a connection is quiet before it may be packed.
     rest_after: Duration = Duration::from_millis(100), Time, Nothing;
     /// How long a connection whose TCP has ended is kept for its stragglers.

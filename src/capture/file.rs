@@ -303,9 +303,12 @@ impl Source for FileSource {
     }
 }
 
-/// Makes `bytes` at least `length` long.
+/// Makes `bytes` at least `length` long, and no longer than that takes: a vector would double for a few bytes more.
 fn grow(bytes: &mut Vec<u8>, length: usize) {
+    const STEP: usize = 16 << 10;
     if bytes.len() < length {
+        let length = length.next_multiple_of(STEP);
+        bytes.reserve_exact(length - bytes.len());
         bytes.resize(length, 0);
     }
 }

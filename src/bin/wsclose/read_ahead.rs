@@ -15,7 +15,7 @@ use wsclose::capture::merge::MergedSource;
 use wsclose::capture::{Block, More, Source as _};
 
 /// Blocks in use: some being read or waiting, some analysed.
-const BLOCKS: usize = 8;
+const BLOCKS: usize = 5;
 
 /// Hands each block of `source` to `handle`, with the bytes read so far.
 ///
