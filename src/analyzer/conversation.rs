@@ -94,6 +94,10 @@ impl StreamSink for Sink<'_> {
         let side = if self.upper.reversed { side.other() } else { side };
         self.upper.stream(side, event, self.options);
     }
+
+    fn differs(&self, side: Side, offset: u64, bytes: &[u8]) -> bool {
+        self.upper.differs(side, offset, bytes, &self.options.limits)
+    }
 }
 
 /// A sink for connections whose kind is settled: their roles can't turn out reversed.

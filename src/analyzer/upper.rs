@@ -194,6 +194,11 @@ impl Upper {
         }
     }
 
+    /// See [`Session::differs`]. What TLS or HTTP/2 carries stands elsewhere than its bytes in TCP.
+    pub(super) fn differs(&self, side: Side, offset: u64, bytes: &[u8], limits: &Limits) -> bool {
+        matches!(&self.phase, Phase::Open(session) if session.differs(side, offset, bytes, limits))
+    }
+
     /// The session, if one is under way.
     pub(super) fn session(&self) -> Option<&Session> {
         self.phase.session()

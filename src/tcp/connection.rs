@@ -289,6 +289,10 @@ impl Connection {
         half.note_talking_on(end);
         half.sent = half.sent.max(end);
         half.shown = half.shown.max(end);
+        if half.is_sent_otherwise(side, offset, segment, sink) {
+            half.note_differing(segment.at);
+            self.anomalies.insert(Anomaly::TcpOverlapDiffers);
+        }
         if end <= half.next {
             return; // sent before
         }

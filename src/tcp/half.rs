@@ -3,12 +3,13 @@
 use super::liveness::{Keepalives, Unanswered};
 use super::reassembly::OutOfOrder;
 use super::reset::{Reset, ResetValidity};
-use super::stream_event::{Gap, GapCause};
+use super::stream_event::{Gap, GapCause, StreamSink};
 use crate::decode::segment::Segment;
 use crate::limits::Limits;
 use crate::moment::Moment;
 use crate::pack::{Pack, Packer, Unpacker, pack_fields};
 use crate::seq::SeqNum;
+use crate::side::Side;
 use crate::time::Timestamp;
 
 /// Farthest distance, in bytes, between what is expected and what is believed: the largest window RFC 7323 allows.
@@ -268,6 +269,22 @@ impl Half {
 
     pub(super) fn note_differing(&mut self, at: Moment) {
         self.oddities.get_or_insert_default().differs.get_or_insert(at);
+    }
+
+    /// Does `segment`, whose payload begins at `offset`, repeat bytes that were delivered, and not as they were? Only what its
+    /// receiver had not acknowledged by then can it have taken from this one.
+    pub(super) fn is_sent_otherwise<S: StreamSink>(
+        &self,
+        side: Side,
+        offset: i64,
+        segment: &Segment<'_>,
+        sink: &S,
+    ) -> bool {
+        let Ok(offset) = u64::try_from(offset) else { return false };
+        let Some(again) = self.next.checked_sub(offset).filter(|again| *again > 0) else { return false };
+        let again = usize::try_from(again).unwrap_or(usize::MAX).min(segment.payload.len());
+        let bytes = segment.payload.get(..again).unwrap_or_default();
+        self.acked < offset.saturating_add(again as u64) && sink.differs(side, offset, bytes)
     }
 
     /// Where the side's stream ends with its FIN counted: the next sequence number's offset, as far as seen.

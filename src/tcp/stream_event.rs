@@ -66,6 +66,12 @@ pub trait StreamSink {
     /// `side` sent `event`.
     fn stream(&mut self, side: Side, event: StreamEvent<'_>);
 
+    /// `side` sends bytes again, from stream offset `offset` on, that were delivered before. Are they other bytes, as far as that
+    /// can be told?
+    fn differs(&self, _side: Side, _offset: u64, _bytes: &[u8]) -> bool {
+        false
+    }
+
     /// Both sides have agreed on what the bytes behind this are (by ALPN in TLS, RFC 7301).
     fn protocol(&mut self, _name: &[u8]) {}
 }

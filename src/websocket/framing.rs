@@ -2,6 +2,7 @@
 
 use super::close::CloseFrame;
 use super::frame::{CONTROL_PAYLOAD_MAX, FrameHeader, HEADER_MAX, frame_header};
+use super::latest::Latest;
 use super::mask;
 use super::opcode::Opcode;
 use super::plausible;
@@ -83,13 +84,14 @@ const HEADER_START: State = State::Header { bytes: [0; HEADER_MAX], len: 0 };
 #[derive(Clone, Debug)]
 pub struct Framing {
     state: State,
+    pub(super) latest: Latest,
     /// Headers since framing was found again after a hole, up to where they are trusted like any other.
     on_probation: u8,
 }
 
 impl Default for Framing {
     fn default() -> Self {
-        Framing { state: HEADER_START, on_probation: 0 }
+        Framing { state: HEADER_START, latest: Latest::default(), on_probation: 0 }
     }
 }
 
@@ -100,7 +102,7 @@ impl Framing {
     /// A direction whose frame boundaries are not known yet.
     #[must_use]
     pub fn lost() -> Self {
-        Framing { state: State::Lost, on_probation: 0 }
+        Framing { state: State::Lost, latest: Latest::default(), on_probation: 0 }
     }
 
     /// Is the next frame boundary unknown?
@@ -277,6 +279,7 @@ impl Framing {
             return rest.len();
         }
         self.on_probation = self.on_probation.saturating_sub(1);
+        self.latest.note(&header, wire.end, rest.len() + held);
         let frame_wire = Wire { end: wire.end.saturating_sub((rest.len() - used) as u64), ..wire };
         let payload_len = usize::try_from(header.payload_len).unwrap_or(usize::MAX);
         let behind = rest.get(used..).unwrap_or_default();
@@ -350,7 +353,7 @@ impl Framing {
     }
 }
 
-pack_fields!(Framing { state, on_probation });
+pack_fields!(Framing { state, latest, on_probation });
 
 /// A control frame under way is not packed: see [`Framing::can_rest`].
 impl Pack for State {

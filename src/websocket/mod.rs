@@ -5,6 +5,7 @@ pub mod close_code;
 pub mod frame;
 mod mask;
 pub mod close;
+mod latest;
 mod plain;
 pub mod plausible;
 pub mod framing;

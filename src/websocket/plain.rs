@@ -66,21 +66,24 @@ fn whole_message(bytes: &[u8], expects_mask: bool) -> Option<(FrameHeader, &[u8]
 }
 
 impl Session {
-    /// Takes the messages that `bytes` of `side` begin with, if they are of the common kind; gives what follows them.
+    /// Takes the messages that `bytes` of `side` begin with, if they are of the common kind; gives what follows them. In TCP
+    /// the bytes end at offset `end`.
     pub(super) fn take_messages<'b>(
         &mut self,
         side: Side,
         at: Moment,
         bytes: &'b [u8],
+        end: u64,
         limits: &Limits,
     ) -> &'b [u8] {
         let Session { framings, sides, vitals, .. } = self;
-        let direction = sides.get_mut(side);
+        let (framing, direction) = (framings.get_mut(side), sides.get_mut(side));
         let mut rest = bytes;
-        if !framings[side].is_plain() || !direction.is_plain() {
+        if !framing.is_plain() || !direction.is_plain() {
             return rest;
         }
         while let Some((header, payload, after)) = whole_message(rest, side == Side::Client) {
+            framing.latest.note(&header, end, rest.len());
             direction.take_message(at, header.payload_len);
             vitals.note_message(side, at, &header, payload, limits);
             rest = after;
@@ -160,7 +163,7 @@ mod tests {
     fn whole_messages_take_the_short_way_up_to_what_is_none() {
         let (mut session, limits) = (Session::default(), Limits::default());
         let bytes = [0x81, 1, b'a', 0x82, 2, 1, 2, 0x89, 0, 0x81, 0];
-        let rest = session.take_messages(Side::Server, Moment::default(), &bytes, &limits);
+        let rest = session.take_messages(Side::Server, Moment::default(), &bytes, 0, &limits);
         assert_eq!(rest, [0x89, 0, 0x81, 0]);
         assert_eq!(session.sides.server.traffic.messages, 2);
     }

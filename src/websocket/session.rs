@@ -176,11 +176,19 @@ impl Session {
             self.stream_generally(side, event, limits);
             return;
         };
-        let rest = self.take_messages(side, at, bytes, limits);
+        let rest = self.take_messages(side, at, bytes, wire.end, limits);
         if !rest.is_empty() {
             let offset = offset + (bytes.len() - rest.len()) as u64;
             self.stream_generally(side, StreamEvent::Data { at, bytes: rest, wire, offset }, limits);
         }
+    }
+
+    /// Do `bytes`, which `side` sends again from TCP stream offset `offset` on, differ from what its latest frame was? Only
+    /// where TCP carries it without anything in between.
+    #[must_use]
+    pub fn differs(&self, side: Side, offset: u64, bytes: &[u8], limits: &Limits) -> bool {
+        let close = self.sides[side].close.as_deref();
+        self.framings[side].latest.differs(offset, bytes, close, limits)
     }
 
     /// What [`Session::stream`] does with frames of any kind.

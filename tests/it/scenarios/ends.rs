@@ -2,7 +2,7 @@
 
 use super::{both_fins, busy, check, has_anomaly};
 use crate::support::conversation::Conversation;
-use crate::support::packet::{ACK, RST};
+use crate::support::packet::{ACK, PSH, RST};
 use crate::support::wire;
 use std::time::Duration;
 use wsclose::side::Side::{self, Client, Server};
@@ -245,5 +245,38 @@ fn a_websocket_that_carried_no_frame_ends_like_any_other() {
         both_fins(&mut conn, by);
         check(&conn, &format!("abnormal:1006:fin by {}", by.name()));
         check(Conversation::opened().rst(by), &format!("abnormal:1006:rst by {}", by.name()));
+    }
+}
+
+#[test]
+fn a_close_whose_first_copy_came_damaged_is_no_1006() {
+    // Checksums are not verified: the receiver dropped what the capture shows first, and took what was sent again.
+    for by in Side::BOTH {
+        let close = wire::close(by, 1001, "");
+        let mut ping = close.clone();
+        ping[0] ^= 1;
+        let mut conn = busy();
+        conn.forges(by, ACK | PSH, |packet| packet.payload = ping);
+        conn.sends(by, &close).acks(by.other());
+        both_fins(&mut conn, by);
+        let outcome = check(&conn, "unknown:unknown by unknown");
+        assert_eq!(outcome.only().verdict.blind.as_deref(), Some("desynchronized"));
+        assert!(has_anomaly(&outcome, "tcp_overlap_differs"));
+    }
+}
+
+#[test]
+fn other_bytes_in_place_of_acknowledged_ones_change_nothing() {
+    for by in Side::BOTH {
+        let mut conn = busy();
+        let seq = conn.next_seq(by);
+        conn.sends(by, &wire::ping(by, b"")).acks(by.other());
+        conn.forges(by, ACK | PSH, |packet| {
+            packet.seq = seq;
+            packet.payload = wire::close_empty(by);
+        });
+        both_fins(&mut conn, by);
+        let answer = format!("abnormal:1006:fin by {}", by.name());
+        assert!(!has_anomaly(&check(&conn, &answer), "tcp_overlap_differs"));
     }
 }
