@@ -420,9 +420,12 @@ impl Conversation {
 
     /// Nothing more will come: a frame that is cut off shows what it has. A second call changes nothing.
     pub(super) fn finish_frames(&mut self, limits: &Limits) {
+        // A stream of HTTP/2 ends by itself.
+        let is_stream = matches!(self.upper.phase, Phase::Stream(_));
+        let is_cut = PerSide::from_fn(|side| is_stream || self.tcp.halves[side].fin.is_some());
         let last = self.tcp.last;
         if let Some(session) = self.upper.session_mut() {
-            session.finish(last, limits);
+            session.finish(last, is_cut, limits);
         }
     }
 

@@ -3,7 +3,7 @@
 use super::{Bytes, Cuts, small_limits};
 use crate::limits::Limits;
 use crate::moment::Moment;
-use crate::side::Side;
+use crate::side::{PerSide, Side};
 use crate::tcp::stream_event::{Gap, GapCause, StreamEvent, Wire};
 use crate::websocket::frame::frame_header;
 use crate::websocket::opcode::Opcode;
@@ -17,24 +17,25 @@ pub fn frames(input: &[u8]) {
     let mut input = Bytes(input);
     let (options, seed) = (input.byte(), input.byte());
     let side = if options & 1 == 0 { Side::Client } else { Side::Server };
+    let is_cut = options & 2 == 0;
     let (limits, bytes) = (small_limits(), input.rest());
-    let whole = read(side, &[bytes], &limits);
+    let whole = read(side, &[bytes], is_cut, &limits);
     let pieces = Cuts::new(seed).pieces(bytes, 1 + usize::from(options >> 2));
-    assert_eq!(told(&whole), told(&read(side, &pieces, &limits)), "told whole and in pieces");
+    assert_eq!(told(&whole), told(&read(side, &pieces, is_cut, &limits)), "told whole and in pieces");
     let traffic = whole.sides[side].traffic;
-    let (walked, closes) = walk(bytes);
+    let (walked, closes) = walk(bytes, is_cut);
     assert_eq!((traffic.frames, whole.sides[side].close.is_some()), (walked, closes > 0));
     with_holes(side, &pieces, &limits);
 }
 
-fn read(side: Side, pieces: &[&[u8]], limits: &Limits) -> Session {
+fn read(side: Side, pieces: &[&[u8]], is_cut: bool, limits: &Limits) -> Session {
     let mut session = Session::default();
     let mut offset = 0;
     for bytes in pieces.iter().filter(|bytes| !bytes.is_empty()) {
         feed(&mut session, side, offset, bytes, limits);
         offset += bytes.len() as u64;
     }
-    session.finish(Moment::default(), limits);
+    session.finish(Moment::default(), PerSide { client: is_cut, server: is_cut }, limits);
     session
 }
 
@@ -48,14 +49,15 @@ fn told(session: &Session) -> String {
     format!("{:?} {:?}", session.sides, session.anomalies)
 }
 
-/// Frames complete (control) or begun (data), and Closes complete.
-fn walk(bytes: &[u8]) -> (u64, u64) {
+/// Frames complete (control) or begun (data), and Closes complete: or begun, unless their sender has cut them.
+fn walk(bytes: &[u8], is_cut: bool) -> (u64, u64) {
     let (mut frames, mut closes, mut rest) = (0, 0, bytes);
     while let Ok((after, header)) = frame_header(rest) {
         let payload = usize::try_from(header.payload_len).unwrap_or(usize::MAX);
         let next = after.get(payload..);
-        frames += u64::from(next.is_some() || !header.opcode.is_control());
-        closes += u64::from(next.is_some() && header.opcode == Opcode::CLOSE);
+        let is_told = next.is_some() || header.opcode == Opcode::CLOSE && !is_cut;
+        frames += u64::from(is_told || !header.opcode.is_control());
+        closes += u64::from(is_told && header.opcode == Opcode::CLOSE);
         match next {
             Some(next) => rest = next,
             None => break,
@@ -78,7 +80,7 @@ fn with_holes(side: Side, pieces: &[&[u8]], limits: &Limits) {
         }
         offset += len;
     }
-    session.finish(Moment::default(), limits);
+    session.finish(Moment::default(), PerSide::default(), limits);
     let close = session.sides[side].close.as_deref();
     assert!(close.is_none_or(|close| close.reason.len() <= limits.close_reason_bytes));
 }

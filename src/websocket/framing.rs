@@ -76,6 +76,10 @@ struct Control {
     payload: Vec<u8>,
     remaining: u64,
     is_whole: bool,
+    /// The packet that brought its latest bytes.
+    at: Moment,
+    /// What its sender had received when it began to send it.
+    peer_acked: Option<u64>,
 }
 
 const HEADER_START: State = State::Header { bytes: [0; HEADER_MAX], len: 0 };
@@ -185,12 +189,7 @@ impl Framing {
                 control.remaining -= gap.len;
                 control.is_whole = false;
                 if control.remaining == 0 {
-                    self.finish_control(
-                        gap.at,
-                        Wire { end: gap.offset + gap.len, peer_acked: None },
-                        limits,
-                        out,
-                    );
+                    self.finish_control(gap.offset + gap.len, limits, out);
                 }
             }
             // Between frames that one byte is the FIN: no frame is that short.
@@ -201,19 +200,32 @@ impl Framing {
                 // The frame's end lies in the hole: what is known of it is kept, what follows is not.
                 control.is_whole = false;
                 let end = gap.offset + control.remaining;
-                self.finish_control(gap.at, Wire { end, peer_acked: None }, limits, out);
+                self.finish_control(end, limits, out);
                 self.lose(gap, out);
             }
         }
     }
 
-    /// The stream is over: a control frame whose end the capture does not hold is handed on as it is.
-    pub fn finish(&mut self, at: Moment, limits: &Limits, out: &mut impl FnMut(FrameEvent<'_>)) {
-        if let State::Control(control) = &mut self.state
-            && !control.is_whole
-        {
-            self.finish_control(at, Wire { end: u64::MAX, peer_acked: None }, limits, out);
+    /// Nothing more will come: a control frame whose end the capture does not hold is handed on as it is. `is_cut`: its sender
+    /// has ended the stream, within the frame if it is not whole.
+    pub fn finish(&mut self, is_cut: bool, limits: &Limits, out: &mut impl FnMut(FrameEvent<'_>)) {
+        let State::Control(control) = &mut self.state else { return };
+        let may_have_ended = control.header.opcode == Opcode::CLOSE && !is_cut;
+        if may_have_ended || !control.is_whole {
+            control.is_whole = false;
+            self.finish_control(u64::MAX, limits, out);
         }
+    }
+
+    /// Does it stand within the header of what can only be a Close?
+    pub(super) fn begins_close(&self) -> bool {
+        let State::Header { bytes: [first, ..], len } = &self.state else { return false };
+        *len > 0 && Opcode(first & 0xf) == Opcode::CLOSE
+    }
+
+    /// Does it end within a frame that was found behind a hole, and not proven by many? Then that may have been none.
+    pub(super) fn ends_in_doubt(&self) -> bool {
+        self.on_probation > 0 && !self.is_at_boundary() && !self.is_lost()
     }
 
     fn lose(&mut self, gap: Gap, out: &mut impl FnMut(FrameEvent<'_>)) {
@@ -304,10 +316,16 @@ impl Framing {
             self.state = if remaining == 0 { HEADER_START } else { State::Payload { remaining } };
             return;
         }
-        self.state =
-            State::Control(Box::new(Control { header, payload: Vec::new(), remaining, is_whole: true }));
+        self.state = State::Control(Box::new(Control {
+            header,
+            payload: Vec::new(),
+            remaining,
+            is_whole: true,
+            at,
+            peer_acked: wire.peer_acked,
+        }));
         if remaining == 0 {
-            self.finish_control(at, wire, limits, out);
+            self.finish_control(wire.end, limits, out);
         }
     }
 
@@ -326,22 +344,18 @@ impl Framing {
             control.payload.extend_from_slice(rest.get(..kept).unwrap_or_default());
         }
         control.remaining -= step as u64;
+        control.at = at;
         if control.remaining == 0 {
-            let end = wire.end.saturating_sub((rest.len() - step) as u64);
-            self.finish_control(at, Wire { end, ..wire }, limits, out);
+            self.finish_control(wire.end.saturating_sub((rest.len() - step) as u64), limits, out);
         }
         step
     }
 
-    fn finish_control(
-        &mut self,
-        at: Moment,
-        wire: Wire,
-        limits: &Limits,
-        out: &mut impl FnMut(FrameEvent<'_>),
-    ) {
+    /// The control frame under way is over; in TCP it ends at offset `end`.
+    fn finish_control(&mut self, end: u64, limits: &Limits, out: &mut impl FnMut(FrameEvent<'_>)) {
         let State::Control(mut control) = std::mem::replace(&mut self.state, HEADER_START) else { return };
-        let header = control.header;
+        let (header, at) = (control.header, control.at);
+        let wire = Wire { end, peer_acked: control.peer_acked };
         mask::apply(header.mask, &mut control.payload);
         let is_whole = control.is_whole || control.payload.len() as u64 > CONTROL_PAYLOAD_MAX;
         if header.opcode == Opcode::CLOSE {

@@ -226,12 +226,18 @@ impl Session {
         std::mem::take(&mut self.vitals.grew)
     }
 
-    /// Nothing more will come.
-    pub fn finish(&mut self, at: Moment, limits: &Limits) {
+    /// Nothing more will come, as far as `last`. `is_cut`: that side has ended its stream.
+    pub fn finish(&mut self, last: Moment, is_cut: PerSide<bool>, limits: &Limits) {
         for side in Side::BOTH {
             let Session { framings, sides, rsv1_allowed, anomalies, .. } = self;
             let (framing, direction) = (framings.get_mut(side), sides.get_mut(side));
-            framing.finish(at, limits, &mut |event| direction.take(side, event, *rsv1_allowed, anomalies));
+            framing.finish(is_cut[side], limits, &mut |event| {
+                direction.take(side, event, *rsv1_allowed, anomalies);
+            });
+            if framing.ends_in_doubt() || framing.begins_close() && !is_cut[side] {
+                let at = if framing.begins_close() { last } else { direction.last_data.unwrap_or(last) };
+                direction.hide(Hidden { at, offset: 0, cause: HiddenCause::Unframed, unsent_at: None });
+            }
             if framing.is_lost() {
                 anomalies.insert(Anomaly::FramingLost);
             }

@@ -9,6 +9,7 @@ mod framing;
 mod joining;
 mod odd_heads;
 mod opening;
+mod partial_close;
 mod tcp;
 mod timeouts;
 
