@@ -5,7 +5,7 @@ mod conversation;
 mod conversations;
 mod contents;
 mod facts;
-mod interned;
+pub(crate) mod interned;
 mod joining;
 mod judging;
 mod multiplexed;

@@ -12,7 +12,7 @@
 //! What to do:                                                        advice.rs
 //!
 //! STREAM  OPENED        CLIENT  SERVER  LIFE  IDLE  END  BY  REQUEST  row.rs, table.rs
-//!      0  20:14:38.176  ...
+//!      0  20:14:38.176  ...                                         rows.rs keeps them until the end
 //!     FIN by client in packet 12; ...                                details.rs, more with --verbose
 //! ```
 //!
@@ -23,6 +23,7 @@ mod details;
 mod files;
 pub(super) mod heading;
 pub(super) mod row;
+mod rows;
 mod table;
 mod tally;
 pub(super) mod words;
@@ -36,6 +37,7 @@ use crate::moment::Moment;
 use anstyle::{AnsiColor, Style};
 use files::FileNames;
 use row::Row;
+use rows::Rows;
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use tally::Tally;
@@ -62,7 +64,7 @@ pub struct TextStyle {
 pub struct TextReport {
     style: TextStyle,
     files: FileNames,
-    rows: Vec<Row>,
+    rows: Rows,
     tally: Tally,
 }
 
@@ -70,7 +72,7 @@ impl TextReport {
     /// An empty report on inputs with these paths.
     #[must_use]
     pub fn new(style: TextStyle, files: &[String]) -> Self {
-        TextReport { style, files: FileNames::new(files), rows: Vec::new(), tally: Tally::default() }
+        TextReport { style, files: FileNames::new(files), rows: Rows::default(), tally: Tally::default() }
     }
 
     /// Counts a connection that is not to be listed.
@@ -81,7 +83,8 @@ impl TextReport {
     /// Adds a connection.
     pub fn add(&mut self, connection: &Connection<'_>) {
         self.tally.count(connection.into());
-        self.rows.push(self.row(connection));
+        let row = row(connection, &self.files, self.style.verbose);
+        self.rows.push(connection.opened_at, &row);
     }
 
     /// Writes a connection's line now, for live capture; the summary counts it all the same.
@@ -90,8 +93,9 @@ impl TextReport {
     /// The output can't be written.
     pub fn write_line(&mut self, out: &mut impl Write, connection: &Connection<'_>) -> io::Result<()> {
         self.tally.count(connection.into());
-        let row = self.row(connection);
-        writeln!(out, "{}", row.line(&connection.ended_at.to_rfc3339(), self.style.color))?;
+        let row = row(connection, &self.files, self.style.verbose);
+        let ended_at = connection.ended_at.to_rfc3339();
+        writeln!(out, "{}", row.line(&ended_at, connection.h2_stream, self.style.color))?;
         write_details(out, &row)?;
         out.flush()
     }
@@ -122,15 +126,6 @@ impl TextReport {
         out.flush()
     }
 
-    fn row(&self, connection: &Connection<'_>) -> Row {
-        let details = if self.style.verbose {
-            details::of(connection, &self.files)
-        } else {
-            details::brief(connection)
-        };
-        Row::new(connection, &self.files, details)
-    }
-
     /// Writes the report.
     ///
     /// # Errors
@@ -142,7 +137,7 @@ impl TextReport {
         summary: &Summary,
         anomalies: &AnomalyCounts,
     ) -> io::Result<()> {
-        self.rows.sort_by(|a, b| a.opened_at.cmp(&b.opened_at));
+        self.rows.sort();
         heading::write(out, inputs, summary, self.tally.unopened(), &self.style)?;
         self.tally.write(out, self.style.color)?;
         heading::write_notices(out, inputs, anomalies)?;
@@ -152,19 +147,18 @@ impl TextReport {
 
     fn write_table(&self, out: &mut impl Write) -> io::Result<()> {
         let table = table::Layout::fit(&self.rows, self.style.width);
-        let days = self.rows.iter().any(|row| row.day() != self.rows.first().map_or("", Row::day));
+        let days = self.rows.are_of_several_days();
         writeln!(out, "\n{}", table.headings())?;
-        let mut day = "";
-        let mut before: Option<&Row> = None;
-        for row in &self.rows {
-            if days && row.day() != day {
-                day = row.day();
-                writeln!(out, "{day}")?;
+        let mut before: Option<Row<'_>> = None;
+        for row in self.rows.iter() {
+            let day_before = before.as_ref().map_or("", Row::day);
+            if days && row.day() != day_before {
+                writeln!(out, "{}", row.day())?;
             }
-            writeln!(out, "{}", table.line(row, self.style.color))?;
+            writeln!(out, "{}", table.line(&row, self.style.color))?;
             match before.and_then(|before| details::likewise(&before.details, &row.details)) {
                 Some(short) => writeln!(out, "    {short}")?,
-                None => write_details(out, row)?,
+                None => write_details(out, &row)?,
             }
             before = Some(row);
         }
@@ -176,7 +170,13 @@ impl TextReport {
     }
 }
 
-fn write_details(out: &mut impl Write, row: &Row) -> io::Result<()> {
+/// A connection's row.
+fn row<'a>(connection: &'a Connection<'_>, files: &'a FileNames, verbose: bool) -> Row<'a> {
+    let details = if verbose { details::of(connection, files) } else { details::brief(connection) };
+    Row::new(connection, files, details)
+}
+
+fn write_details(out: &mut impl Write, row: &Row<'_>) -> io::Result<()> {
     row.details.iter().try_for_each(|detail| writeln!(out, "    {detail}"))
 }
 

@@ -23,9 +23,9 @@ pub(super) fn brief(connection: &Connection<'_>) -> Vec<String> {
 }
 
 /// What stands under a connection that ended as the one listed before it did: in the same words, in other packets.
-pub(super) fn likewise(before: &[String], now: &[String]) -> Option<String> {
+pub(super) fn likewise<T: AsRef<str>>(before: &[T], now: &[T]) -> Option<String> {
     let ([before], [now]) = (before, now) else { return None };
-    let ((before, _), (now, packets)) = (without_packets(before), without_packets(now));
+    let ((before, _), (now, packets)) = (without_packets(before.as_ref()), without_packets(now.as_ref()));
     if before != now {
         return None;
     }
@@ -154,7 +154,7 @@ mod tests {
 
     #[test]
     fn only_the_same_words_in_other_packets_are_likewise() {
-        let short = |before: &str, now: &str| likewise(&[before.to_owned()], &[now.to_owned()]);
+        let short = |before: &str, now: &str| likewise(&[before], &[now]);
         assert_eq!(
             short("FIN by server in packet 7; none before", "FIN by server in packet 19; none before")
                 .as_deref(),
@@ -171,6 +171,6 @@ mod tests {
         assert_eq!(short("no packet shows it", "no packet shows it").as_deref(), Some("likewise"));
         assert_eq!(short("FIN by server in packet 7", "FIN by client in packet 7"), None);
         assert_eq!(short("after 3 s, packet 7", "after 4 s, packet 8"), None);
-        assert_eq!(likewise(&[], &[]), None);
+        assert_eq!(likewise::<&str>(&[], &[]), None);
     }
 }

@@ -5,6 +5,7 @@ use super::paint;
 use super::words::{address, day, duration, time_of_day};
 use crate::report::escape::{cell, terminal};
 use crate::report::model::{Close, Connection};
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use unicode_width::UnicodeWidthStr as _;
 
@@ -72,34 +73,32 @@ const VIA_WIDTH: usize = 32;
 
 /// One connection's line, ready for a terminal.
 #[derive(Debug)]
-pub(super) struct Row {
+pub(super) struct Row<'a> {
     pub(super) opened_at: String,
-    pub(super) cells: [String; Column::ALL.len()],
-    pub(super) kind: String,
-    /// For the line by itself, which has no number of TCP's.
-    pub(super) h2_stream: Option<u32>,
-    pub(super) details: Vec<String>,
+    pub(super) cells: [Cow<'a, str>; Column::ALL.len()],
+    pub(super) kind: Cow<'a, str>,
+    pub(super) details: Vec<Cow<'a, str>>,
 }
 
-impl Row {
-    pub(super) fn new(connection: &Connection<'_>, files: &FileNames, details: Vec<String>) -> Row {
+impl<'a> Row<'a> {
+    pub(super) fn new(connection: &'a Connection<'_>, files: &'a FileNames, details: Vec<String>) -> Row<'a> {
         let idle = connection.idle_before_end_s.filter(|_| connection.verdict.kind != "open");
         let opened_at = connection.opened_at.to_rfc3339();
         let cells = Column::ALL.map(|column| match column {
-            Column::File => files.name(&connection.file).to_owned(),
-            Column::Stream => stream(connection),
-            Column::Opened => time_of_day(&opened_at, 3).to_owned(),
-            Column::Client => address(&connection.client.address.to_string(), connection.client.port),
-            Column::Server => address(&connection.server.address.to_string(), connection.server.port),
-            Column::Via => cell(&connection.encapsulation.join(", "), VIA_WIDTH),
-            Column::Life => duration(connection.duration_s),
-            Column::Idle => idle.map(duration).unwrap_or_default(),
-            Column::End => end(connection),
-            Column::By => connection.verdict.closed_by.as_deref().unwrap_or_default().to_owned(),
-            Column::Request => request(connection),
+            Column::File => files.name(&connection.file).into(),
+            Column::Stream => stream(connection).into(),
+            Column::Opened => time_of_day(&opened_at, 3).to_owned().into(),
+            Column::Client => address(&connection.client.address.to_string(), connection.client.port).into(),
+            Column::Server => address(&connection.server.address.to_string(), connection.server.port).into(),
+            Column::Via => cell(&connection.encapsulation.join(", "), VIA_WIDTH).into(),
+            Column::Life => duration(connection.duration_s).into(),
+            Column::Idle => idle.map(duration).unwrap_or_default().into(),
+            Column::End => end(connection).into(),
+            Column::By => connection.verdict.closed_by.as_deref().unwrap_or_default().into(),
+            Column::Request => request(connection).into(),
         });
-        let kind = connection.verdict.kind.clone().into_owned();
-        Row { opened_at, cells, kind, h2_stream: connection.h2_stream, details }
+        let kind = connection.verdict.kind.as_ref().into();
+        Row { opened_at, cells, kind, details: details.into_iter().map(Cow::Owned).collect() }
     }
 
     /// The day on which it was opened.
@@ -108,11 +107,11 @@ impl Row {
     }
 
     pub(super) fn cell(&self, column: Column) -> &str {
-        self.cells.get(column as usize).map_or("", String::as_str)
+        self.cells.get(column as usize).map_or("", |text| text)
     }
 
-    /// The line by itself, as live capture shows it.
-    pub(super) fn line(&self, ended_at: &str, color: bool) -> String {
+    /// The line by itself, as live capture shows it; it has no number of TCP's, only that of a stream of HTTP/2.
+    pub(super) fn line(&self, ended_at: &str, h2_stream: Option<u32>, color: bool) -> String {
         let end = self.cell(Column::End);
         let fill = 14_usize.saturating_sub(end.width());
         let mut line = format!(
@@ -123,7 +122,7 @@ impl Row {
             self.cell(Column::By),
         );
         let _ = write!(line, "  {} -> {}", self.cell(Column::Client), self.cell(Column::Server));
-        if let Some(stream) = self.h2_stream {
+        if let Some(stream) = h2_stream {
             let _ = write!(line, " HTTP/2 stream {stream}");
         }
         if !self.cell(Column::Via).is_empty() {

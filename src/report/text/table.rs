@@ -2,6 +2,7 @@
 
 use super::paint;
 use super::row::{Column, Row};
+use super::rows::Rows;
 use crate::report::escape::cut;
 use unicode_width::UnicodeWidthStr as _;
 
@@ -22,10 +23,10 @@ pub(super) struct Layout {
 
 impl Layout {
     /// Columns as wide as their cells; with a `width`, cut and dropped until they fit.
-    pub(super) fn fit(rows: &[Row], width: Option<usize>) -> Layout {
+    pub(super) fn fit(rows: &Rows, width: Option<usize>) -> Layout {
         let mut columns = Vec::new();
         for column in Column::ALL {
-            let widest = rows.iter().map(|row| row.cell(column).width()).max().unwrap_or(0);
+            let widest = rows.widest(column);
             if widest > 0 {
                 columns.push((column, widest.max(column.heading().len())));
             }
@@ -77,22 +78,22 @@ impl Layout {
 
     /// The line of headings.
     pub(super) fn headings(&self) -> String {
-        self.join(|column| column.heading().to_owned(), |_, text| text)
+        self.join(Column::heading, |_, text| text)
     }
 
     /// A connection's line.
-    pub(super) fn line(&self, row: &Row, color: bool) -> String {
+    pub(super) fn line(&self, row: &Row<'_>, color: bool) -> String {
         let paint = |column, text: String| {
             if column == Column::End { paint(&row.kind, &text, color) } else { text }
         };
-        self.join(|column| row.cell(column).to_owned(), paint)
+        self.join(|column| row.cell(column), paint)
     }
 
     /// Joins the columns' texts; `paint` colours one after it is measured.
-    fn join(&self, text: impl Fn(Column) -> String, paint: impl Fn(Column, String) -> String) -> String {
+    fn join<'a>(&self, text: impl Fn(Column) -> &'a str, paint: impl Fn(Column, String) -> String) -> String {
         let mut line = String::new();
         for (column, width) in &self.columns {
-            let text = cut(&text(*column), *width);
+            let text = cut(text(*column), *width);
             let fill = " ".repeat(width.saturating_sub(text.width()));
             let text = paint(*column, text);
             if column.is_right_aligned() {
@@ -109,32 +110,33 @@ impl Layout {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::time::Timestamp;
 
-    fn row(end: &str, request: &str) -> Row {
+    fn row(end: &str, request: &str) -> Row<'static> {
         let cells = Column::ALL.map(|column| match column {
-            Column::File | Column::Via => String::new(),
-            Column::Stream => "7".to_owned(),
-            Column::Client | Column::Server => "10.77.1.2:44978".to_owned(),
-            Column::Opened => "20:14:38.176".to_owned(),
-            Column::Life | Column::Idle => "60.0 s".to_owned(),
-            Column::End => end.to_owned(),
-            Column::By => "server".to_owned(),
-            Column::Request => request.to_owned(),
+            Column::File | Column::Via => "".into(),
+            Column::Stream => "7".into(),
+            Column::Client | Column::Server => "10.77.1.2:44978".into(),
+            Column::Opened => "20:14:38.176".into(),
+            Column::Life | Column::Idle => "60.0 s".into(),
+            Column::End => end.to_owned().into(),
+            Column::By => "server".into(),
+            Column::Request => request.to_owned().into(),
         });
-        Row {
-            opened_at: String::new(),
-            cells,
-            kind: "coded".to_owned(),
-            h2_stream: None,
-            details: Vec::new(),
-        }
+        Row { opened_at: String::new(), cells, kind: "coded".into(), details: Vec::new() }
+    }
+
+    fn all(of: &[Row<'_>]) -> Rows {
+        let mut rows = Rows::default();
+        of.iter().for_each(|row| rows.push(Timestamp::default(), row));
+        rows
     }
 
     #[test]
     fn every_line_fits_the_terminal() {
         let rows = [row("1001 \"日本語日本語日本語日本語\"", "example.org/a/long/path?with=a&query=string")];
         for width in 60..200 {
-            let layout = Layout::fit(&rows, Some(width));
+            let layout = Layout::fit(&all(&rows), Some(width));
             for line in [layout.headings(), layout.line(&rows[0], false)] {
                 assert!(line.width() <= width, "{} of {width}: {line}", line.width());
             }
@@ -144,23 +146,23 @@ mod tests {
     #[test]
     fn what_finds_no_room_is_named() {
         let rows = [row("1000", "/ws")];
-        assert_eq!(Layout::fit(&rows, Some(200)).dropped(), [""; 0]);
-        assert_eq!(Layout::fit(&rows, Some(90)).dropped(), ["STREAM"]);
-        assert!(Layout::fit(&rows, Some(80)).dropped() == ["STREAM", "LIFE"]);
+        assert_eq!(Layout::fit(&all(&rows), Some(200)).dropped(), [""; 0]);
+        assert_eq!(Layout::fit(&all(&rows), Some(90)).dropped(), ["STREAM"]);
+        assert!(Layout::fit(&all(&rows), Some(80)).dropped() == ["STREAM", "LIFE"]);
     }
 
     #[test]
     fn without_a_terminal_nothing_is_cut() {
         let path = "/x".repeat(49);
         let rows = [row("1000", &path)];
-        let layout = Layout::fit(&rows, None);
+        let layout = Layout::fit(&all(&rows), None);
         assert!(layout.line(&rows[0], false).ends_with(&path));
     }
 
     #[test]
     fn colour_does_not_move_the_columns() {
         let rows = [row("1000", "/ws"), row("1006 timeout", "/ws")];
-        let layout = Layout::fit(&rows, None);
+        let layout = Layout::fit(&all(&rows), None);
         let plain = layout.line(&rows[0], false);
         let painted = layout.line(&rows[0], true);
         assert!(painted.contains("\u{1b}[32m1000\u{1b}[0m "));
