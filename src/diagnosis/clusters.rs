@@ -8,6 +8,7 @@ use super::words::{counted, duration, either};
 use crate::decode::segment::Endpoint;
 use crate::limits::Limits;
 use crate::side::Side;
+use crate::work;
 use std::collections::BTreeMap;
 
 /// Connections that must agree before a limit is claimed.
@@ -107,7 +108,9 @@ fn agreeing<'t>(group: &[&'t Trace], measure: Measure) -> Vec<(f64, &'t Trace)> 
     let mut start = 0;
     for end in 1..=measured.len() {
         let Some((last, _)) = measured.get(end - 1) else { break };
+        work::step();
         while measured.get(start).is_some_and(|(first, _)| last - first > (last * 0.01).max(AGREEMENT)) {
+            work::step();
             start += 1;
         }
         let window = measured.get(start..end).unwrap_or_default();

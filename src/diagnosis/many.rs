@@ -8,12 +8,16 @@ use crate::decode::segment::Endpoint;
 use crate::limits::Limits;
 use crate::time::Timestamp;
 use crate::verdict::verdict::ClosedBy;
-use std::collections::BTreeMap;
+use crate::work;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 /// Connections that make many.
 const MANY: usize = 3;
 /// Ends nearer than this belong together, in seconds.
 const GAP: f64 = 0.5;
+/// The same.
+const GAP_TIME: Duration = Duration::from_millis(500);
 /// Connections that lived shorter end all the time, in seconds.
 const AGE: f64 = 0.5;
 /// And shorter than so many times the span of their ends.
@@ -114,6 +118,7 @@ fn is_ended_for_it(trace: &Trace) -> bool {
 }
 
 fn close(traces: &[&Trace], server: Endpoint, open: &Open, members: Vec<usize>, found: &mut Vec<Together>) {
+    work::steps(members.len());
     if members.len() < MANY {
         return;
     }
@@ -142,14 +147,52 @@ fn close(traces: &[&Trace], server: Endpoint, open: &Open, members: Vec<usize>, 
 /// A finding for each set; the two legs of a proxy make one.
 pub(super) fn find(traces: &[&Trace], sets: &[Together], limits: &Limits) -> Vec<Finding> {
     let mut events: Vec<Event<'_>> = Vec::new();
+    let mut waiting = Waiting::default();
     for set in sets {
         let event = Event::of(traces, set);
-        match events.iter_mut().find(|other| other.is_other_leg_of(&event)) {
-            Some(other) => other.join(event),
-            None => events.push(event),
+        let place = waiting.other_legs(&events, &event);
+        match place.and_then(|place| Some((place, events.get_mut(place)?))) {
+            Some((place, other)) => {
+                waiting.remove(other, place);
+                other.join(event);
+            }
+            None => {
+                waiting.add(&event, events.len());
+                events.push(event);
+            }
         }
     }
     events.iter().filter_map(|event| finding(event, limits)).collect()
+}
+
+/// Places of the events at proxies whose other legs may still come, by proxy and time: of a long capture there are many.
+#[derive(Default)]
+struct Waiting(BTreeSet<(Endpoint, Timestamp, usize)>);
+
+impl Waiting {
+    fn add(&mut self, event: &Event<'_>, place: usize) {
+        if let Some((proxy, begin)) = event.proxy.zip(event.begin()) {
+            self.0.insert((proxy, begin, place));
+        }
+    }
+
+    fn remove(&mut self, event: &Event<'_>, place: usize) {
+        if let Some((proxy, begin)) = event.proxy.zip(event.begin()) {
+            self.0.remove(&(proxy, begin, place));
+        }
+    }
+
+    /// The first of `events` of whose connections those of `event` are the other legs.
+    fn other_legs(&self, events: &[Event<'_>], event: &Event<'_>) -> Option<usize> {
+        let (proxy, begin) = event.proxy.zip(event.begin())?;
+        let first = (proxy, begin.saturating_sub(GAP_TIME), 0);
+        let last = (proxy, begin.saturating_add(GAP_TIME), usize::MAX);
+        let places = self.0.range(first..=last).map(|(.., place)| *place);
+        places
+            .inspect(|_| work::step())
+            .filter(|place| events.get(*place).is_some_and(|other| other.is_other_leg_of(event)))
+            .min()
+    }
 }
 
 /// What ended one set of connections, and their other legs with them.

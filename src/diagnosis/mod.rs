@@ -35,3 +35,6 @@ mod reconnect;
 pub mod survey;
 pub mod stack;
 mod stack_table;
+
+#[cfg(test)]
+mod growth;

@@ -13,6 +13,7 @@ use super::words::{counted, within};
 use crate::limits::Limits;
 use crate::moment::Moment;
 use crate::side::Side;
+use crate::work;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
@@ -34,15 +35,17 @@ pub(super) fn find(traces: &[&Trace], limits: &Limits) -> Vec<Finding> {
             by_server.entry((trace.server.address, dead.silent)).or_default().push((trace, dead));
         }
     }
+    let alive = alive(traces, by_server.keys().map(|(server, _)| *server));
     let mut found = Vec::new();
     for ((server, silent), mut dead) in by_server {
+        let alive = alive.get(&server).map(Vec::as_slice).unwrap_or_default();
         for _ in 0..LOSSES {
             let Some(moment) = commonest_moment(&dead) else { break };
             let (lost, rest): (Vec<_>, Vec<_>) = dead.iter().partition(|(_, dead)| dead.spans(moment));
             if lost.len() < SEVERAL {
                 break;
             }
-            if !is_refuted(traces, server, &lost, moment) {
+            if !is_refuted(alive, &lost, moment) {
                 found.push(finding(server, silent, &lost, limits));
             }
             dead = rest;
@@ -56,6 +59,7 @@ fn commonest_moment(dead: &[(&Trace, Dead)]) -> Option<Moment> {
     let mut edges: Vec<(Moment, bool)> =
         dead.iter().flat_map(|(_, dead)| [(dead.heard, false), (dead.first, true)]).collect();
     edges.sort_unstable();
+    work::steps(edges.len());
     let (mut open, mut most, mut best) = (0_usize, 0, None);
     for (at, ends) in edges {
         if ends {
@@ -70,14 +74,30 @@ fn commonest_moment(dead: &[(&Trace, Dead)]) -> Option<Moment> {
     best
 }
 
-/// Did as many connections between the same hosts live on?
-fn is_refuted(traces: &[&Trace], server: IpAddr, lost: &[(&Trace, Dead)], moment: Moment) -> bool {
+/// The connections to each of these servers that did not fall silent.
+fn alive<'t>(
+    traces: &[&'t Trace],
+    servers: impl Iterator<Item = IpAddr>,
+) -> BTreeMap<IpAddr, Vec<&'t Trace>> {
+    let mut alive: BTreeMap<IpAddr, Vec<&Trace>> = servers.map(|server| (server, Vec::new())).collect();
+    if alive.is_empty() {
+        return alive;
+    }
+    for trace in traces.iter().filter(|trace| trace.dead().is_none()) {
+        if let Some(of_server) = alive.get_mut(&trace.server.address) {
+            of_server.push(trace);
+        }
+    }
+    alive
+}
+
+/// Did as many connections between the same hosts live on? `alive` are those to that server.
+fn is_refuted(alive: &[&Trace], lost: &[(&Trace, Dead)], moment: Moment) -> bool {
+    work::steps(alive.len());
     let clients: BTreeSet<IpAddr> = lost.iter().map(|(trace, _)| trace.client.address).collect();
     let latest = lost.iter().map(|(_, dead)| dead.first).max().unwrap_or(moment);
-    let alive = traces.iter().filter(|trace| {
-        trace.server.address == server
-            && clients.contains(&trace.client.address)
-            && trace.dead().is_none()
+    let alive = alive.iter().filter(|trace| {
+        clients.contains(&trace.client.address)
             && trace.opened <= moment
             && trace.until.seconds_since(latest.at) > ALIVE_AFTER
     });

@@ -7,6 +7,7 @@ use super::trace::Trace;
 use super::words::{counted, duration};
 use crate::decode::segment::Endpoint;
 use crate::limits::Limits;
+use crate::work;
 use foldhash::quality::RandomState;
 use std::collections::{BTreeMap, HashMap};
 use std::hash::BuildHasher as _;
@@ -187,9 +188,11 @@ fn sequence(traces: &[&Trace], group: &[u32]) -> Sequence {
     let mut found = Sequence::default();
     for next in indices() {
         let Some(trace) = traces.get(next) else { continue };
+        work::step();
         while let Some(index) =
             lost.next_if(|index| traces.get(*index).is_some_and(|t| t.ended() <= trace.opened))
         {
+            work::step();
             waiting.push(index);
         }
         let Some(index) = waiting.pop() else { continue };
@@ -304,6 +307,7 @@ fn herd(
     let mut delays: Vec<(f64, usize)> =
         set.members.iter().filter_map(|index| Some((*returns.get(index)?, *index))).collect();
     delays.sort_by(|a, b| a.0.total_cmp(&b.0));
+    work::steps(delays.len());
     // They are in order: those within a second of one stand right behind it.
     let within = |(first, (start, _)): (usize, &(f64, usize))| {
         let end = delays.partition_point(|(delay, _)| *delay <= start + 1.0);

@@ -9,6 +9,7 @@ use super::{clusters, many, path, reconnect, shared};
 use crate::limits::Limits;
 use crate::moment::Moment;
 use crate::verdict::verdict::packet;
+use crate::work;
 use std::collections::BTreeMap;
 
 /// Gathers connections, then says what they show together.
@@ -103,8 +104,7 @@ impl Survey {
         found.extend(many::find(&traces, &sets, &self.limits));
         found.extend(reconnect::find(&traces, &sets, &self.limits));
         found.extend(path::find(&traces, &self.limits));
-        let explained: Vec<(Id, Vec<u64>)> =
-            found.iter().map(|finding| (finding.id, finding.connections.clone())).collect();
+        let explained = Explained::by(&found);
         for ((_, title), cause) in &self.causes {
             found.extend(rolled_up(cause, title, &explained));
         }
@@ -145,15 +145,34 @@ const fn explains(together: Id, own: Id) -> bool {
     }
 }
 
-/// A cause of single connections, without those that a cause of many together explains better.
-fn rolled_up(cause: &Finding, title: &str, explained: &[(Id, Vec<u64>)]) -> Option<Finding> {
-    let mut cause = cause.clone();
-    for (_, connections) in explained.iter().filter(|(together, _)| explains(*together, cause.id)) {
-        let before = cause.connections.len();
-        cause.connections.retain(|id| !connections.contains(id));
-        let removed = before.saturating_sub(cause.connections.len()) as u64;
-        cause.count = cause.count.saturating_sub(removed);
+/// Which connections are in which findings: each finding lists many, and there may be as many as connections.
+pub(super) struct Explained(Vec<(u64, Id)>);
+
+impl Explained {
+    pub(super) fn by(found: &[Finding]) -> Self {
+        let all = found.iter().flat_map(|finding| finding.connections.iter().map(|id| (*id, finding.id)));
+        let mut all: Vec<_> = all.collect();
+        all.sort_unstable();
+        all.dedup();
+        Explained(all)
     }
+
+    /// Does what `connection` shows together with others say more than its `own` cause?
+    fn is_better(&self, connection: u64, own: Id) -> bool {
+        let first = self.0.partition_point(|(id, _)| *id < connection);
+        let of_it = self.0.iter().skip(first).take_while(|(id, _)| *id == connection);
+        of_it.inspect(|_| work::step()).any(|(_, together)| explains(*together, own))
+    }
+}
+
+/// A cause of single connections, without those that a cause of many together explains better.
+pub(super) fn rolled_up(cause: &Finding, title: &str, explained: &Explained) -> Option<Finding> {
+    let mut cause = cause.clone();
+    let before = cause.connections.len();
+    work::steps(before);
+    cause.connections.retain(|id| !explained.is_better(*id, cause.id));
+    let removed = before.saturating_sub(cause.connections.len()) as u64;
+    cause.count = cause.count.saturating_sub(removed);
     if cause.count == 0 {
         return None;
     }

@@ -414,6 +414,39 @@ fn target(facts: &Facts<'_>) -> (u64, u32) {
 
 #[cfg(test)]
 impl Trace {
+    /// One that somebody ended by FIN, or whose peer fell silent, with its other leg at a proxy if it has one.
+    pub(super) fn lost(
+        id: u32,
+        ends: (Endpoint, Endpoint),
+        span: (Moment, Moment),
+        dead: Option<Dead>,
+        other_leg: Option<OtherLeg>,
+    ) -> Self {
+        let (opened, ended) = span;
+        let unusual = Unusual { dead, other_leg, ..Unusual::default() };
+        let ending = Ending {
+            idle: 0,
+            lifetime: ended.at.nanos_since(opened.at),
+            unusual: (unusual != Unusual::default()).then(|| Box::new(unusual)),
+            packet: ended.packet,
+            how: dead.is_none().then_some(How::Fin),
+            by: dead.is_none().then_some(Side::Server),
+            closed_by: Some(ClosedBy::Server),
+            has_ended: true,
+            ..Ending::NONE
+        };
+        Trace {
+            opened,
+            until: ended.at,
+            end: Some(Box::new(ending)),
+            client: ends.0,
+            server: ends.1,
+            target: 7,
+            query: 0,
+            id: NonZeroU32::new(id),
+        }
+    }
+
     /// The `index`th of a row of traces that differ in all that is kept of them.
     pub(super) fn at(index: u32, opened: Moment, ended: Moment, heard: Option<Moment>) -> Self {
         let [.., low] = index.to_be_bytes();
