@@ -2,6 +2,7 @@
 
 use super::build::Context;
 use super::model;
+use super::text::words::ordinal;
 use super::tls::alert_text;
 use crate::analyzer::record::ConnectionRecord;
 use crate::moment::Moment;
@@ -84,7 +85,8 @@ fn ending(teardown: &Teardown, side: Side, items: &mut Vec<Item>) {
     let unanswered = teardown.unanswered[side];
     if unanswered.proves_death(teardown.unanswered_limit) {
         items.push((unanswered.first, side, "bytes that were never answered".into()));
-        items.push((unanswered.last, side, format!("sent for the {}th time", unanswered.sendings).into()));
+        let again = format!("sent for the {} time", ordinal(unanswered.sendings));
+        items.push((unanswered.last, side, again.into()));
     }
     if let Some(Some(at)) = teardown.nonsense_frame[side] {
         items.push((at, side, "a frame begins that no sound sender writes, and never ends".into()));

@@ -22,6 +22,18 @@ pub fn counted(number: u64, noun: &str) -> String {
     format!("{} {noun}{ending}", grouped(number))
 }
 
+/// `1st`, `2nd`, `3rd`, `11th`.
+pub(in crate::report) fn ordinal(number: u32) -> String {
+    let ending = match (number % 10, number % 100) {
+        (_, 11..=13) => "th",
+        (1, _) => "st",
+        (2, _) => "nd",
+        (3, _) => "rd",
+        _ => "th",
+    };
+    format!("{number}{ending}")
+}
+
 /// `7 ms`, `60.0 s`, `12m 05s`, `3h 07m`, `2d 04h`.
 #[expect(
     clippy::cast_possible_truncation,
@@ -108,6 +120,12 @@ mod tests {
         assert_eq!(grouped(1_000), "1,000");
         assert_eq!(counted(1_234_567, "packet"), "1,234,567 packets");
         assert_eq!(counted(1, "packet"), "1 packet");
+    }
+
+    #[test]
+    fn ordinals_end_as_they_are_spoken() {
+        let said = [1, 2, 3, 4, 10, 11, 12, 13, 21, 22, 23, 111, 112, 113, 121].map(ordinal).join(" ");
+        assert_eq!(said, "1st 2nd 3rd 4th 10th 11th 12th 13th 21st 22nd 23rd 111th 112th 113th 121st");
     }
 
     #[test]
