@@ -106,6 +106,62 @@ fn connections_beyond_the_cap() {
 }
 
 #[test]
+fn conversations_that_each_take_a_stream_number() {
+    let all =
+        |count| (0..count).map(|from| packet(u16::try_from(from).unwrap(), SYN, from, 0, b"")).collect();
+    grows_linearly(&Limits::default(), 8, all);
+    let limits = Limits { stream_numbers: 500, ..Limits::default() };
+    grows_linearly(&limits, 8, all);
+}
+
+/// A fragment of an IPv4 datagram, `offset` units of eight bytes in.
+fn fragment(id: u32, offset: u32, payload: &[u8]) -> Vec<u8> {
+    const MORE: u16 = 1 << 13;
+    let mut bytes = vec![0x45, 0];
+    bytes.extend((20 + u16::try_from(payload.len()).unwrap()).to_be_bytes());
+    bytes.extend(u16::try_from(id).unwrap().to_be_bytes());
+    bytes.extend((MORE | u16::try_from(offset).unwrap()).to_be_bytes());
+    bytes.extend([64, 6, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2]);
+    bytes.extend_from_slice(payload);
+    bytes
+}
+
+#[test]
+fn fragments_whose_rest_never_comes() {
+    let limits = Limits { fragment_datagrams: 64, ..Limits::default() };
+    grows_linearly(&limits, 8, |count| (0..count).map(|id| fragment(id, 0, &[7; 8])).collect());
+    let few_bytes = Limits { fragment_bytes: 1_000, ..Limits::default() };
+    grows_linearly(&few_bytes, 8, |count| (0..count).map(|id| fragment(id, id % 50, &[7; 8])).collect());
+}
+
+#[test]
+fn fragments_with_holes_that_later_ones_cover() {
+    grows_linearly(&Limits::default(), 8, |count| {
+        let islands = (0..count / 2).rev().map(|at| fragment(1, 1 + 2 * at, &[7; 8]));
+        let covers = (0..count / 2).map(|at| fragment(1, at % 4, &[8; 16_000]));
+        islands.chain(covers).collect()
+    });
+}
+
+/// `inner` in a tunnel of its own: GRE with a key (RFC 2890).
+fn in_tunnel(key: u32, inner: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![0x45, 0];
+    bytes.extend((28 + u16::try_from(inner.len()).unwrap()).to_be_bytes());
+    bytes.extend([0, 0, 0, 0, 64, 47, 0, 0, 10, 0, 0, 3, 10, 0, 0, 4, 0x20, 0, 8, 0]);
+    bytes.extend(key.to_be_bytes());
+    bytes.extend_from_slice(inner);
+    bytes
+}
+
+#[test]
+fn tunnels_without_end() {
+    let inner = packet(5, SYN, 0, 0, b"");
+    let limits = Limits { encapsulations: 1_500, ..Limits::default() };
+    // The same connection in each: they are told apart, up to the limit.
+    grows_linearly(&limits, 8, |count| (0..count).map(|key| in_tunnel(key, &inner)).collect());
+}
+
+#[test]
 fn a_head_that_comes_byte_by_byte() {
     grows_linearly(&Limits::default(), 40, |count| {
         let syn = packet(5, SYN, 0, 0, b"");

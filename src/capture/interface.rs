@@ -47,23 +47,29 @@ impl Interface {
         Timestamp::from_nanos(self.resolution.nanos(ticks).saturating_add(self.offset_nanos))
     }
 
-    /// `count` packets were lost between a packet and the one before.
-    pub(super) fn add_dropped(&mut self, count: u64) {
+    /// `count` packets were lost between a packet and the one before. Gives how many more are lost in all.
+    #[inline]
+    pub(super) fn add_dropped(&mut self, count: u64) -> u64 {
+        let before = self.dropped();
         self.dropped_between = self.dropped_between.saturating_add(count);
+        self.dropped().saturating_sub(before)
     }
 
-    /// Takes over the counters of an Interface Statistics Block (§4.6), which count from the start of the capture.
-    pub(super) fn set_statistics(&mut self, block: &InterfaceStatisticsBlock<'_>, order: ByteOrder) {
+    /// Takes over the counters of an Interface Statistics Block (§4.6), which count from the start of the capture. Gives
+    /// how many more are lost in all.
+    pub(super) fn set_statistics(&mut self, block: &InterfaceStatisticsBlock<'_>, order: ByteOrder) -> u64 {
+        let before = self.dropped();
         let by_interface = number(&block.options, OptionCode::IsbIfDrop, order);
         let by_system = number(&block.options, OptionCode::IsbOsDrop, order);
         if by_interface.is_some() || by_system.is_some() {
             let total = by_interface.unwrap_or(0).saturating_add(by_system.unwrap_or(0));
             self.dropped_in_all = self.dropped_in_all.max(total);
         }
+        self.dropped().saturating_sub(before)
     }
 
     /// Packets lost here. Both ways of telling speak of the same losses, so the larger counts and not the sum.
-    pub(super) fn dropped(&self) -> u64 {
+    fn dropped(&self) -> u64 {
         self.dropped_between.max(self.dropped_in_all)
     }
 }

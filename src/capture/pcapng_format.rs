@@ -12,6 +12,7 @@ use super::format::{ByteOrder, Format, Input, Progress, Record, Sink, from};
 use super::interface::Interface;
 use crate::limits::Limits;
 use crate::time::Timestamp;
+use crate::work;
 use pcap_parser::pcapng::Block as ParsedBlock;
 use pcap_parser::{parse_block_be, parse_block_le};
 
@@ -56,8 +57,9 @@ pub(super) struct PcapngFormat {
     skip: Option<Skip>,
     /// The last packet's time, which a packet without one takes over.
     last_time: Timestamp,
-    /// Losses in sections that have ended.
-    dropped_before: u64,
+    /// Losses of all interfaces, those of earlier sections included. Summed up as they are told: a section may have
+    /// thousands of interfaces.
+    dropped: u64,
     secrets_bytes: usize,
     skipped_secrets_bytes: u64,
 }
@@ -78,7 +80,7 @@ impl PcapngFormat {
             interfaces: Vec::new(),
             skip: None,
             last_time: Timestamp::default(),
-            dropped_before: 0,
+            dropped: 0,
             secrets_bytes: 0,
             skipped_secrets_bytes: 0,
         })
@@ -179,7 +181,6 @@ impl PcapngFormat {
             Some(major) => return Err(corrupt(offset, format!("pcapng version {major}; 1 is known"))),
             None => return Err(corrupt(offset, "the Section Header Block has no version")),
         }
-        self.dropped_before = self.dropped();
         self.interfaces.clear();
         self.order = Some(head.order);
         Ok(())
@@ -192,6 +193,7 @@ impl PcapngFormat {
         offset: u64,
         limits: &Limits,
     ) -> Result<(), CaptureError> {
+        work::step();
         if self.interfaces.len() >= limits.interfaces {
             let reason = format!("more than {} interfaces in a section", limits.interfaces);
             return Err(corrupt(offset, reason));
@@ -209,9 +211,11 @@ impl PcapngFormat {
         let Some(ParsedBlock::InterfaceStatistics(found)) = parsed(head.order, block) else {
             return Err(corrupt(offset, "the Interface Statistics Block's fields don't fit its length"));
         };
+        work::step();
         // Statistics of an interface that does not exist harm nobody.
         if let Some(interface) = self.interfaces.get_mut(found.if_id as usize) {
-            interface.set_statistics(&found, head.order);
+            let more = interface.set_statistics(&found, head.order);
+            self.dropped = self.dropped.saturating_add(more);
         }
         Ok(())
     }
@@ -251,10 +255,10 @@ impl PcapngFormat {
         let options = fields.data.saturating_add((captured as usize).next_multiple_of(4));
         if block.kind != SIMPLE_PACKET && options + 4 < block.block.len() {
             let told = PacketOptions::read(block.order, from(block.block, options));
-            interface.add_dropped(told.dropped);
+            self.dropped = self.dropped.saturating_add(interface.add_dropped(told.dropped));
             fcs_len = told.fcs_len.unwrap_or(fcs_len);
         }
-        interface.add_dropped(fields.dropped);
+        self.dropped = self.dropped.saturating_add(interface.add_dropped(fields.dropped));
         self.last_time = fields.ticks.map_or(self.last_time, |ticks| interface.time(ticks));
         let start = block.at.saturating_add(fields.data);
         let range = start..start.saturating_add(captured as usize);
@@ -435,9 +439,7 @@ impl Format for PcapngFormat {
     }
 
     fn dropped(&self) -> u64 {
-        self.interfaces
-            .iter()
-            .fold(self.dropped_before, |sum, interface| sum.saturating_add(interface.dropped()))
+        self.dropped
     }
 
     fn skipped_secrets_bytes(&self) -> u64 {

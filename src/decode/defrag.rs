@@ -7,6 +7,7 @@ use crate::anomaly::{Anomaly, AnomalyCounts};
 use crate::limits::Limits;
 use crate::moment::Moment;
 use crate::time::Timestamp;
+use crate::work;
 use foldhash::quality::RandomState;
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
@@ -198,6 +199,7 @@ impl Pool {
     }
 
     fn drop_oldest(&mut self, counts: &mut AnomalyCounts) -> bool {
+        work::step();
         let Some((_, key)) = self.order.pop_first() else { return false };
         if self.take(&key).is_some() {
             counts.count(Anomaly::FragmentIncomplete);
@@ -268,6 +270,7 @@ impl Partial {
         let blocks = self.have.get(first..).unwrap_or_default().iter();
         let last = range.end..range.end;
         for have in blocks.take_while(|have| have.start < range.end).chain([&last]) {
+            work::step();
             let hole = at..have.start.max(at);
             let from = hole.start - range.start..hole.end - range.start;
             let captured = span.bytes.get(from.start.min(span.bytes.len())..from.end.min(span.bytes.len()));

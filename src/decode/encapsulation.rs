@@ -1,6 +1,7 @@
 //! The stacks of VLANs and tunnels that packets come in, and their short names.
 
 use super::segment::EncapsulationId;
+use crate::work;
 use foldhash::quality::RandomState;
 use std::collections::HashMap;
 use std::fmt;
@@ -109,6 +110,7 @@ impl Interner {
         if self.path(self.last) == Some(path) {
             return self.last;
         }
+        work::step();
         let known = self.ids.get(path).copied();
         let Some(id) = known.or_else(|| self.add(path)) else { return Self::OVERFLOW };
         self.last = EncapsulationId(id);

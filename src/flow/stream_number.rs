@@ -5,6 +5,7 @@ use crate::decode::flow_key::FlowKey;
 use crate::decode::segment::{EncapsulationId, Segment};
 use crate::limits::Limits;
 use crate::seq::SeqNum;
+use crate::work;
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use std::collections::HashMap;
@@ -54,7 +55,10 @@ impl<K: Eq + Hash> Conversations<K> {
         let hash = self.hasher.hash_one(&key);
         let index = self.entries.push((key, conversation));
         let (entries, hasher) = (&self.entries, &self.hasher);
-        let hash_of = |index: &u32| entries.get(*index).map_or(0, |(key, _)| hasher.hash_one(key));
+        let hash_of = |index: &u32| {
+            work::step();
+            entries.get(*index).map_or(0, |(key, _)| hasher.hash_one(key))
+        };
         self.index.insert_unique(hash, index, hash_of);
         index
     }
@@ -125,6 +129,7 @@ fn number<K: Eq + Hash>(
     segment: &Segment<'_>,
     direction: usize,
 ) -> Option<u32> {
+    work::step();
     let index = match conversations.find(&key) {
         Some(index) => index,
         None if room == 0 => return None,

@@ -1,7 +1,7 @@
 //! What an attacker may write into a capture or a network: the caps hold, and other connections keep their verdicts.
 //!
-//! That no path is quadratic is counted in steps, in `src/analyzer/growth.rs`, `src/tcp/reassembly.rs`,
-//! `src/http/http1.rs` and `src/tls/session/tests/growth.rs`.
+//! That no path is quadratic is counted in steps, in `src/analyzer/growth.rs`, `src/diagnosis/growth.rs`,
+//! `src/tcp/reassembly.rs`, `src/http/http1.rs`, `src/capture/tests/pcapng.rs` and `src/tls/session/tests/growth.rs`.
 
 use crate::support::capture_file::{self, Pcap, Pcapng, RawPacket};
 use crate::support::conversation::Conversation;
@@ -98,8 +98,85 @@ fn a_flood_of_syns_pushes_out_only_the_longest_idle() {
     assert_eq!(peaks(Pcap::default().write(&raw), &limits).0, 500);
 }
 
+/// A pcap file of one packet each of many connections, made as it is read, and what stands behind them.
+struct Flows {
+    /// The record of one, and where in it its source address begins.
+    record: Vec<u8>,
+    address: usize,
+    next: u32,
+    count: u32,
+    ready: Cursor<Vec<u8>>,
+    behind: Vec<u8>,
+}
+
+impl Flows {
+    fn new(count: u32, packet: &TcpPacket, behind: &[TcpPacket]) -> Self {
+        let file = |packets: &[TcpPacket]| Pcap::default().write(&Packaging::default().apply(packets));
+        let mut record = file(std::slice::from_ref(packet));
+        let head: Vec<u8> = record.drain(..24).collect();
+        let source = [11, 0, 0, 0];
+        let address = record.windows(4).position(|bytes| bytes == source).expect("its source address");
+        let behind = file(behind)[24..].to_vec();
+        Flows { record, address, next: 0, count, ready: Cursor::new(head), behind }
+    }
+}
+
+impl Read for Flows {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        while self.ready.position() as usize == self.ready.get_ref().len() {
+            let mut ready = Vec::new();
+            for index in self.next..self.count.min(self.next + 1_000) {
+                self.record[self.address..][..4].copy_from_slice(&(0x0b00_0000 + index).to_be_bytes());
+                ready.extend(&self.record);
+            }
+            if self.next >= self.count {
+                ready = std::mem::take(&mut self.behind);
+            }
+            if ready.is_empty() {
+                return Ok(0);
+            }
+            (self.next, self.ready) = (self.next.saturating_add(1_000), Cursor::new(ready));
+        }
+        self.ready.read(buffer)
+    }
+}
+
 #[test]
-fn a_million_flows_scaled_down_stay_within_the_table() {
+fn a_million_flows_take_no_more_memory_than_they_may() {
+    const COUNT: u32 = 1_000_000;
+    // Mid-stream bytes: each looks for frames.
+    let flow = &flood(1, |packet| (packet.flags, packet.payload) = (ACK | PSH, vec![0x81, 0x05, b'h']))[0];
+    let flows = Flows::new(COUNT, flow, &innocent().packets());
+    let limits = Limits {
+        connections: 3_000,
+        connection_bytes: 2 << 20,
+        stream_numbers: 5_000,
+        surveyed_connections: 1_000,
+        ..Limits::default()
+    };
+    let mut source = FileSource::from_reader(Box::new(flows), "flows", 0, &limits);
+    let mut analyzer = Analyzer::new(with(limits.clone()));
+    let (mut block, mut records) = (Block::default(), Vec::new());
+    loop {
+        let more = source.read_block(&mut block).unwrap();
+        analyzer.handle_block(&block);
+        assert!(analyzer.open_connections() <= limits.connections);
+        assert!(analyzer.connection_bytes() <= limits.connection_bytes);
+        records.extend(std::iter::from_fn(|| analyzer.poll_record()));
+        if more == More::No {
+            break;
+        }
+    }
+    analyzer.finish();
+    records.extend(std::iter::from_fn(|| analyzer.poll_record()));
+    let evicted = analyzer.anomalies().of(Anomaly::FlowEvicted);
+    assert!(evicted >= u64::from(COUNT) - 3_100, "{evicted} evicted");
+    let [record] = records.as_slice() else { panic!("{} are listed", records.len()) };
+    assert_eq!(record.verdict.kind.label(), "1001");
+}
+
+#[test]
+fn thirty_thousand_flows_around_a_connection_do_not_push_it_out() {
     // Mid-stream bytes: each looks for frames.
     let data = flood(30_000, |packet| {
         (packet.flags, packet.payload) = (ACK | PSH, vec![0x81, 0x05, b'h']);

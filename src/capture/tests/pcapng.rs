@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::capture::link_type::LinkType;
+use crate::work;
 
 fn statistics(order: Order, interface: u32, by_interface: u64, by_system: u64) -> Vec<u8> {
     let mut body = [order.u32(interface), [0; 4], [0; 4]].concat();
@@ -66,6 +67,27 @@ fn simple_packets_take_the_snaplen_and_the_time_before() {
     assert_eq!(read.bytes, [&b"x"[..], b"abc", b"abcd"]);
     assert_eq!(read.packets[2].original_len, 60);
     assert_eq!(read.nanos(), [7_000_000_000; 3]);
+}
+
+#[test]
+fn interfaces_by_the_thousand_cost_each_the_same() {
+    let order = Order::Le;
+    let file = |count: u32| {
+        let mut file = section(order);
+        (0..count).for_each(|_| file.extend(interface(order, 1, 0, &[])));
+        for index in 0..count {
+            file.extend(enhanced(order, index, 1, &[7; 400], &option(order, 4, &order.u64(3))));
+        }
+        file
+    };
+    let steps = |count| {
+        let mut dropped = 0;
+        let steps = work::of(|| dropped = read(&file(count)).info.dropped_packets);
+        assert_eq!(dropped, 3 * u64::from(count));
+        steps
+    };
+    let (once, twice) = (steps(2_000), steps(4_000));
+    assert!(once > 0 && twice <= 2 * once + once / 10, "{once} steps, then {twice}");
 }
 
 #[test]
