@@ -239,8 +239,8 @@ limits! {
     // -- verdict and diagnosis
     /// ICMP errors kept for one connection.
     icmp_errors: usize = 8, Count, EachOfConnection(96);
-    /// Connections remembered for what only many together show (idle limits, restarts, reconnects): some 240 bytes
-    /// each.
+    /// Connections remembered for what only many together show (idle limits, restarts, reconnects): packed to some 45
+    /// bytes each; when they are compared 88 of one that is still open, 136 of one that has ended, 240 at the most.
     surveyed_connections: usize = 1 << 20, Count, Each(240);
     /// Connections that one finding lists by number.
     finding_connections: usize = 1_000, Count, Nothing;
