@@ -9,9 +9,12 @@ pub struct Selector {
     detail: Option<String>,
 }
 
-pub(super) const KINDS: [&str; 5] = ["coded", "abnormal", "refused", "open", "unknown"];
-pub(super) const CAUSES: [&str; 3] = ["rst", "fin", "timeout"];
-pub(super) const BLINDS: [&str; 8] =
+/// The kinds of verdicts, as `--only` takes them.
+pub const KINDS: [&str; 5] = ["coded", "abnormal", "refused", "open", "unknown"];
+/// The causes of abnormal ends.
+pub const CAUSES: [&str; 3] = ["rst", "fin", "timeout"];
+/// What hid the ends that are unknown.
+pub const BLINDS: [&str; 8] =
     ["gap", "encrypted", "truncated", "one-sided", "started-late", "desynchronized", "evicted", "dropped"];
 
 /// Who may have begun an end, as `--closed-by` takes it.

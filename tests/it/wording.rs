@@ -1,7 +1,13 @@
 //! What reports say of recorded connections, word by word.
 
+use crate::support::capture_file::{self, RawPacket, with_snaplen};
 use crate::support::page::wsclose;
+use crate::support::pcapng::without_secrets;
+use crate::support::run::{self, Outcome};
 use std::path::{Path, PathBuf};
+use wsclose::analyzer::Options;
+use wsclose::limits::Limits;
+use wsclose::report::filter::{BLINDS, CAUSES, KINDS};
 
 fn fixture(name: &str) -> Vec<PathBuf> {
     vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(name)]
@@ -9,6 +15,105 @@ fn fixture(name: &str) -> Vec<PathBuf> {
 
 fn json(name: &str) -> serde_json::Value {
     serde_json::from_str(&wsclose("json", &fixture(name))).unwrap()
+}
+
+/// `docs/verdicts.md`, and the cells of its tables' rows.
+fn page() -> (String, Vec<Vec<String>>) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/verdicts.md");
+    let page = std::fs::read_to_string(path).unwrap();
+    let cells = |line: &str| line.trim_matches('|').split(" | ").map(|cell| cell.trim().to_owned()).collect();
+    let rows = page.lines().filter(|line| line.starts_with('|')).map(cells).collect();
+    (page, rows)
+}
+
+#[test]
+fn the_page_of_verdicts_has_a_whole_row_for_each_word_of_the_code() {
+    let (page, rows) = page();
+    for word in BLINDS.iter().chain(&CAUSES) {
+        let row = rows.iter().find(|row| row[0] == format!("`{word}`"));
+        let row = row.unwrap_or_else(|| panic!("{word} has no row"));
+        assert!(row.len() >= 5 && row.iter().all(|cell| !cell.is_empty()), "{word}: {row:?}");
+        let rules = ["RFC ", "none: ", "as for "];
+        assert!(row.iter().any(|cell| rules.iter().any(|rule| cell.starts_with(rule))), "{word}: {row:?}");
+    }
+    for kind in KINDS {
+        assert!(page.contains(&format!("\n## {kind}\n")), "{kind} has no section");
+    }
+    for proof in ["answered", "acknowledged", "arrived", "sent"] {
+        assert!(page.contains(&format!("`{proof}`")), "the proof {proof} is not told of");
+    }
+}
+
+#[test]
+fn every_fixture_that_the_page_of_verdicts_names_is_there() {
+    let (page, rows) = page();
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
+    let named = |cell: &str| cell.split('`').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>();
+    let (mut count, mut folder, mut has_fixtures) = (0, "captures", false);
+    for row in &rows {
+        let last = row.last().unwrap();
+        if row[1..].iter().any(|cell| cell.starts_with("fixture")) {
+            (has_fixtures, folder) =
+                (true, if last.contains("tls-twins") { "tls-twins" } else { "captures" });
+            continue;
+        }
+        let is_rule = row.iter().all(|cell| cell.chars().all(|letter| letter == '-' || letter == '|'));
+        if is_rule || !has_fixtures {
+            continue;
+        }
+        assert!(!last.is_empty(), "{row:?} has no fixture");
+        for name in named(last).iter().filter(|name| !name.starts_with("--limit")) {
+            let place = match name.split_once('/') {
+                Some(("fixtures" | "tests", _)) => fixtures.parent().unwrap().join(name),
+                _ => fixtures.join(folder).join(name),
+            };
+            assert!(place.exists(), "{name} of {row:?} is no fixture");
+            count += 1;
+        }
+    }
+    assert!(count > 40, "{count} are named in the tables");
+    let elsewhere = page.split('`').filter(|word| word.starts_with("fixtures/")).map(|name| name.trim());
+    for name in elsewhere {
+        assert!(fixtures.parent().unwrap().join(name).exists(), "{name}");
+    }
+}
+
+/// The packets of the fixture's captures.
+fn packets(name: &str) -> Vec<Vec<RawPacket>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/captures").join(name);
+    let files = run::capture_files(&folder);
+    assert!(!files.is_empty(), "{name}");
+    files.iter().map(|file| capture_file::read(&std::fs::read(file).unwrap()).unwrap()).collect()
+}
+
+/// Is the end of one of the connections hidden so?
+fn is_hidden(outcome: &Outcome, blind: &str) -> bool {
+    outcome.connections.iter().any(|found| found.verdict.blind.as_deref() == Some(blind))
+}
+
+#[test]
+fn what_hides_a_close_is_shown_by_what_the_page_of_verdicts_names() {
+    let shown = |name: &str, blind: &str, cut: &dyn Fn(&[RawPacket]) -> Vec<Outcome>| {
+        let is_any = packets(name).iter().any(|all| cut(all).iter().any(|outcome| is_hidden(outcome, blind)));
+        assert!(is_any, "{name} does not show {blind}");
+    };
+    let short = |all: &[RawPacket]| vec![run::analyze_raw(&with_snaplen(all, 80))];
+    shown("fin-by-server", "gap", &|all| {
+        let without = |index: usize| [&all[..index], &all[index + 1..]].concat();
+        (0..all.len()).map(|index| run::analyze_raw(&without(index))).collect()
+    });
+    shown("close-split-by-server", "truncated", &short);
+    shown("fin-by-server", "desynchronized", &short);
+    shown("one-way", "one-sided", &|all| vec![run::analyze_raw(all)]);
+    shown("healthy-keepalive", "started-late", &|all| vec![run::analyze_raw(&all[18..])]);
+    shown("close-codes", "evicted", &|all| {
+        let limits = Limits { connections: 1, ..Limits::default() };
+        vec![run::analyze_raw_with(all, Options { limits, ..Options::default() })]
+    });
+    let sealed = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/tls/1.3-aes128-gcm.pcapng");
+    let bare = without_secrets(&std::fs::read(sealed).unwrap());
+    let options = Options { encrypted: true, ..Options::default() };
+    assert!(is_hidden(&run::analyze_bytes_with(bare, options), "encrypted"));
 }
 
 #[test]
