@@ -162,6 +162,38 @@ fn an_end_that_is_dropped_before_it_is_certain_is_not_claimed() {
 }
 
 #[test]
+fn every_command_that_reads_packets_takes_limits() {
+    let folder = tempfile::tempdir().unwrap();
+    let fixture =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/captures/close-codes/ws--ws.server.pcap");
+    let (fixture, out) = (fixture.to_str().unwrap(), folder.path().join("out.pcapng"));
+    let out = out.to_str().unwrap();
+    for command in ["annotate", "extract"] {
+        let (status, _, told) = wsclose(&[command, fixture, "-o", out]);
+        assert!(status == 0 && !told.contains("left out"), "{told}");
+        let (status, _, told) = wsclose(&[command, fixture, "-o", out, "--limit", "comment_bytes=1K"]);
+        assert_eq!(status, 0, "{told}");
+        assert!(told.contains("comments left out, to keep to the limit comment_bytes"), "{told}");
+        let (status, _, told) = wsclose(&[command, fixture, "-o", out, "--memory", "64M"]);
+        assert_eq!(status, 0, "{told}");
+    }
+    let show = |more: &[&str]| wsclose(&[&["show", fixture, "--stream", "0"], more].concat());
+    assert_eq!(show(&["--memory", "64M"]).0, 0);
+    let (status, _, error) = show(&["--limit", "packet_bytes=40"]);
+    assert!(status == 2 && error.contains("at most 40 are accepted"), "{status} {error}");
+    let keys = folder.path().join("keys.log");
+    std::fs::write(&keys, "").unwrap();
+    let inject =
+        ["inject-keys", fixture, "--keylog", keys.to_str().unwrap(), "-o", out, "--limit", "packet_bytes=40"];
+    let (status, _, error) = wsclose(&inject);
+    assert!(status == 2 && error.contains("at most 40 are accepted"), "{status} {error}");
+    for command in ["annotate", "show", "inject-keys"] {
+        let (status, _, error) = wsclose(&[command, fixture, "--limit", "nope=1"]);
+        assert!(status == 2 && error.contains("no limit"), "{command}: {error}");
+    }
+}
+
+#[test]
 fn the_command_keeps_to_the_memory_it_is_given() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("many.pcap");

@@ -26,13 +26,13 @@ pub(crate) fn run(args: &AnnotateArgs) -> Result<ExitCode> {
     if is_same_file(&args.file, &args.output) {
         bail!("{} would be overwritten", terminal(&name));
     }
-    let limits = Limits::default();
+    let limits = args.limits.limits();
     let mut found = search(args, &limits)?;
     if found.connections == 0 {
         bail!("{} holds no WebSocket connection that was asked for", terminal(&name));
     }
     if let Some(mut members) = found.members.take() {
-        each_block(&args.file, |block| members.handle_block(block))?;
+        each_block(&args.file, &limits, |block| members.handle_block(block))?;
         found.annotations.keep_only(members.into_packets());
     }
     let outcome = write(args, &found.annotations, &limits);
@@ -61,6 +61,7 @@ fn search(args: &AnnotateArgs, limits: &Limits) -> Result<Found> {
         closed_by: args.closed_by.clone(),
         ws_port: args.ws_port.clone(),
         encrypted: args.encrypted,
+        limits: args.limits.clone(),
         ..CommonArgs::default()
     };
     let selection = Selection::new(&common);
@@ -77,7 +78,7 @@ fn search(args: &AnnotateArgs, limits: &Limits) -> Result<Found> {
     };
     let mut diagnoser = Diagnoser::new(limits.clone());
     let mut take = |record: &ConnectionRecord| take(record, &selection, context, &mut diagnoser, &mut found);
-    let info = each_block(&args.file, |block| {
+    let info = each_block(&args.file, limits, |block| {
         analyzer.handle_block(block);
         std::iter::from_fn(|| analyzer.poll_record()).for_each(|record| take(&record));
     })?;

@@ -220,12 +220,35 @@ pub(crate) struct CommonArgs {
     /// Drop packets with bad IP or TCP checksums, and count them
     #[arg(long, help_heading = READING)]
     pub(crate) verify_checksums: bool,
+    #[command(flatten)]
+    pub(crate) limits: LimitArgs,
+}
+
+/// What every command takes that reads packets.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct LimitArgs {
     /// Memory to keep to, such as 256M: connections idle the longest are dropped, and their verdict says so
     #[arg(long, value_name = "SIZE", value_parser = parse_memory, help_heading = READING)]
     pub(crate) memory: Option<u64>,
     /// Set one limit, such as linger=30s; `help` lists them
     #[arg(long, value_name = "NAME=VALUE", value_parser = parse_limit, help_heading = READING)]
-    pub(crate) limit: Vec<(String, String)>,
+    limit: Vec<(String, String)>,
+}
+
+impl LimitArgs {
+    /// The limits that are asked for.
+    pub(crate) fn limits(&self) -> Limits {
+        self.onto(self.memory.map_or_else(Limits::default, Limits::within))
+    }
+
+    /// The same, from other limits than the usual ones.
+    pub(crate) fn onto(&self, mut limits: Limits) -> Limits {
+        for (name, value) in &self.limit {
+            // The arguments' parser has tried each.
+            let _ = limits.set(name, value);
+        }
+        limits
+    }
 }
 
 /// The least that a capture's largest packets, its reader and a few connections take.
@@ -390,6 +413,8 @@ pub(crate) struct ShowArgs {
     /// Server ports that carry WebSockets, even where none was seen to open
     #[arg(long, value_name = "PORT", value_delimiter = ',')]
     pub(crate) ws_port: Vec<u16>,
+    #[command(flatten)]
+    pub(crate) limits: LimitArgs,
 }
 
 #[derive(Args, Debug)]
@@ -417,6 +442,8 @@ pub(crate) struct InjectArgs {
     /// Write all lines, not only those of sessions whose ClientHello is in the capture (those of a renegotiation are not)
     #[arg(long)]
     pub(crate) all: bool,
+    #[command(flatten)]
+    pub(crate) limits: LimitArgs,
 }
 
 #[derive(Args, Debug)]
@@ -446,6 +473,8 @@ pub(crate) struct AnnotateArgs {
     /// Write no names (`client`, `server`) for the addresses
     #[arg(long)]
     pub(crate) no_names: bool,
+    #[command(flatten)]
+    pub(crate) limits: LimitArgs,
 }
 
 #[derive(Args, Debug)]

@@ -18,7 +18,7 @@ use wsclose::tls::sessions_present::SessionSearch;
 use zeroize::Zeroizing;
 
 pub(crate) fn run(args: &InjectArgs) -> Result<ExitCode> {
-    let limits = Limits::default();
+    let limits = args.limits.limits();
     for path in std::iter::once(&args.file).chain(&args.keylog) {
         if is_same_file(path, &args.output) {
             bail!("{} would be overwritten", terminal(&path.to_string_lossy()));

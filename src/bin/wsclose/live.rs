@@ -506,7 +506,7 @@ fn needs(args: &LiveArgs, key_logs: &KeyLogs) -> Needs {
 
 /// What `--memory` and `--limit` ask for, from the limits of a capture without end.
 pub(crate) fn live_limits(args: &CommonArgs) -> Limits {
-    limits_from(args, args.memory.map_or_else(Limits::default, Limits::within).for_live())
+    limits_from(args, args.limits.memory.map_or_else(Limits::default, Limits::within).for_live())
 }
 
 fn live_options(args: &LiveArgs) -> Result<LiveOptions> {

@@ -214,16 +214,12 @@ pub(crate) fn options(args: &CommonArgs) -> Options {
 
 /// The limits that the arguments ask for.
 pub(crate) fn limits(args: &CommonArgs) -> Limits {
-    limits_from(args, args.memory.map_or_else(Limits::default, Limits::within))
+    args.limits.limits()
 }
 
 /// The same, from other limits than the usual ones.
-pub(crate) fn limits_from(args: &CommonArgs, mut limits: Limits) -> Limits {
-    for (name, value) in &args.limit {
-        // The arguments' parser has tried each.
-        let _ = limits.set(name, value);
-    }
-    limits
+pub(crate) fn limits_from(args: &CommonArgs, limits: Limits) -> Limits {
+    args.limits.onto(limits)
 }
 
 fn read_all(

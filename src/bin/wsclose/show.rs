@@ -28,14 +28,21 @@ const MOST: usize = 32;
 
 pub(crate) fn run(args: &ShowArgs) -> Result<ExitCode> {
     must_be_a_file(&args.file, "show")?;
-    let mut options = Options { ws_ports: args.ws_port.clone(), encrypted: true, ..Options::default() };
+    let limits = args.limits.limits();
+    let mut options = Options {
+        ws_ports: args.ws_port.clone(),
+        encrypted: true,
+        limits: limits.clone(),
+        ..Options::default()
+    };
     KeyLogs::new(&args.keylog).fill(&mut options, std::slice::from_ref(&args.file))?;
     let mut analyzer = Analyzer::new(options);
-    let (records, is_whole) = records(args, &mut analyzer)?;
+    let (records, is_whole) = records(args, &limits, &mut analyzer)?;
     let mut out = io::stdout().lock();
     let more = records.len().saturating_sub(MOST);
     for record in records.into_iter().take(MOST) {
-        let ladder = climb(&args.file, Ladder::new(record, args.last, &Limits::default()), analyzer.keys())?;
+        let ladder = Ladder::new(record, args.last, &limits);
+        let ladder = climb(&args.file, ladder, analyzer.keys(), &limits)?;
         write(&mut out, &ladder)?;
     }
     if more > 0 {
@@ -49,8 +56,12 @@ pub(crate) fn run(args: &ShowArgs) -> Result<ExitCode> {
 
 /// The connections that Wireshark gives this number; several, where addresses and ports are shared. And
 /// whether the file was read whole.
-fn records(args: &ShowArgs, analyzer: &mut Analyzer) -> Result<(Vec<ConnectionRecord>, bool)> {
-    let info = each_block(&args.file, |block| analyzer.handle_block(block))?;
+fn records(
+    args: &ShowArgs,
+    limits: &Limits,
+    analyzer: &mut Analyzer,
+) -> Result<(Vec<ConnectionRecord>, bool)> {
+    let info = each_block(&args.file, limits, |block| analyzer.handle_block(block))?;
     if let Some(error) = &info.error {
         anstream::eprintln!("wsclose: {}", named(&info.path, &error.reason));
     }
@@ -68,18 +79,17 @@ fn records(args: &ShowArgs, analyzer: &mut Analyzer) -> Result<(Vec<ConnectionRe
 }
 
 /// Reads the file again, for the packets of one connection.
-fn climb(file: &Path, mut ladder: Ladder, keys: &KeyLog) -> Result<Ladder> {
-    let limits = Limits::default();
-    let mut decoder = Decoder::new(&limits, false);
-    each_block(file, |block| {
-        decoder.each_segment(block, |segment| ladder.handle_segment(segment, keys, &limits));
+fn climb(file: &Path, mut ladder: Ladder, keys: &KeyLog, limits: &Limits) -> Result<Ladder> {
+    let mut decoder = Decoder::new(limits, false);
+    each_block(file, limits, |block| {
+        decoder.each_segment(block, |segment| ladder.handle_segment(segment, keys, limits));
     })?;
     Ok(ladder)
 }
 
 /// Reads a file to its end, or to where it is damaged. An error only if it holds no packet.
-pub(crate) fn each_block(file: &Path, handle: impl FnMut(&Block)) -> Result<InputInfo> {
-    let infos = each_block_of(&[file.to_owned()], &Limits::default(), handle)?;
+pub(crate) fn each_block(file: &Path, limits: &Limits, handle: impl FnMut(&Block)) -> Result<InputInfo> {
+    let infos = each_block_of(&[file.to_owned()], limits, handle)?;
     let info = infos.into_iter().next().unwrap_or_default();
     match &info.error {
         Some(error) if info.packets == 0 => {

@@ -217,6 +217,7 @@ mod tests {
     use ratatui::backend::TestBackend;
     use std::path::Path;
     use wsclose::analyzer::{Analyzer, Options};
+    use wsclose::limits::Limits;
     use wsclose::report::build::{self, Context};
     use wsclose::report::model::{Address, Flow, Memory, Stats};
 
@@ -227,7 +228,7 @@ mod tests {
         for capture in captures {
             let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/captures").join(capture);
             let mut analyzer = Analyzer::new(Options::default());
-            each_block(&path, |block| analyzer.handle_block(block)).unwrap();
+            each_block(&path, &Limits::default(), |block| analyzer.handle_block(block)).unwrap();
             analyzer.finish();
             while let Some(record) = analyzer.poll_record() {
                 id += 1;
