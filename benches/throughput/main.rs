@@ -400,7 +400,7 @@ fn is_right(report: &Path, truth: &Truth) -> io::Result<bool> {
 fn count_instructions(options: &Options) -> io::Result<bool> {
     let small = options.small();
     let mut right = true;
-    let holds = instructions::check(
+    let (holds, counted) = instructions::check(
         |name| {
             let (truth, file) = (prepare(&small, name)?, small.file(name, "pcap"));
             println!("{name}:");
@@ -409,7 +409,16 @@ fn count_instructions(options: &Options) -> io::Result<bool> {
         },
         options.update,
     )?;
-    Ok(holds && right)
+    let grows = check_growth(options, &counted)?;
+    Ok(holds && right && grows)
+}
+
+/// Does the larger of two captures take as much a packet as the smaller?
+fn check_growth(options: &Options, counted: &instructions::Counts) -> io::Result<bool> {
+    let name = instructions::GROWING;
+    let large = Options { scale: instructions::LARGE_SCALE, ..options.clone() };
+    let (few, many) = (prepare(&options.small(), name)?, prepare(&large, name)?);
+    instructions::check_growth(counted, few.packets, (&large.file(name, "pcap"), many.packets))
 }
 
 fn compare_codes(options: &Options) -> io::Result<Vec<Row>> {
