@@ -192,6 +192,8 @@ limits! {
     /// Sendings of the same bytes, or keepalive probes, without any answer, that prove a dead peer; one more where all
     /// came within a second.
     unanswered_sendings: u32 = 3, Count, Nothing, least 1;
+    /// Longest wait for the first repetition of a SYN that was not answered (RFC 6298 §2.1 says 1 s, it was 3 s before).
+    syn_timeout: Duration = Duration::from_secs(3), Time, Nothing;
     /// Longest delay between two copies of one packet in a capture, where the IP identification shows it.
     copy_window: Duration = Duration::from_millis(500), Time, Nothing;
     /// Longest delay between two copies of one packet where IP has no identification (zero, or IPv6).

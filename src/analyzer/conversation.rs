@@ -324,12 +324,19 @@ impl Conversation {
     pub(super) fn end_span(&self, now: Timestamp, limits: &Limits) -> Option<(Timestamp, Timestamp)> {
         let dead_since = self.dead_since(limits);
         if dead_since.is_none() && !self.tcp.may_have_ended() && !self.has_unseen_end() {
-            return None;
+            // An answer to its SYN may be what the capture lacks.
+            return self.is_only_asked().then_some((self.tcp.opened.at, now));
         }
         let payload = self.tcp.payload_before.or(self.tcp.last_payload).unwrap_or(self.tcp.opened).at;
         let from = dead_since.map_or(payload, |since| since.min(payload));
         let to = if dead_since.is_some() { now } else { self.tcp.last.at };
         Some((from, to.max(from)))
+    }
+
+    /// Was nothing seen but the client's SYN?
+    fn is_only_asked(&self) -> bool {
+        let PerSide { client, server } = &self.tcp.halves;
+        client.syn.is_some() && client.established.is_none() && server.packets == 0
     }
 
     fn has_unseen_end(&self) -> bool {
@@ -392,7 +399,7 @@ impl Conversation {
         self.upper.passed_tls
     }
 
-    /// Could it have failed before any HTTP?
+    /// Was it seen to begin, and has not come to any HTTP?
     pub(super) fn may_have_failed(&self) -> bool {
         self.tcp.halves.client.syn.is_some() && self.upper.is_before_http()
     }

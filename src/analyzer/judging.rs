@@ -7,16 +7,25 @@ use super::record::ConnectionRecord;
 use super::settling::{Event, Followed};
 use crate::diagnosis::stack::Recogniser;
 use crate::limits::Limits;
+use crate::time::Timestamp;
 use crate::verdict::teardown::Observed;
 use crate::verdict::vantage::Vantage;
+
+/// How far a connection was seen.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Seen {
+    pub observed: Observed,
+    /// Up to when the capture was followed.
+    pub until: Timestamp,
+    /// The capture dropped packets while it ended.
+    pub dropped: bool,
+}
 
 /// A connection of which nothing more will be seen.
 #[derive(Debug)]
 pub(super) struct Ended {
     pub conversation: Box<Conversation>,
-    pub observed: Observed,
-    /// The capture dropped packets while it ended.
-    pub dropped: bool,
+    pub seen: Seen,
     /// It has not ended, but its peer has not answered for long: judged as if the capture ended here.
     pub is_early: bool,
     /// Names of its VLANs and tunnels.
@@ -62,11 +71,11 @@ impl Judge {
     }
 
     pub(super) fn judge(&mut self, ended: Ended) -> Judged {
-        let Ended { conversation, observed, dropped, is_early, encapsulation } = ended;
+        let Ended { conversation, seen, is_early, encapsulation } = ended;
         let (is_websocket, is_hidden) = (conversation.is_websocket(), conversation.is_opaque());
         let key = conversation.key();
         let (vantage, recogniser) = (self.vantage, &mut self.recogniser);
-        let mut record = conversation.finish(observed, dropped, vantage, recogniser, &self.limits);
+        let mut record = conversation.finish(seen, vantage, recogniser, &self.limits);
         record.encapsulation_names = encapsulation;
         Judged { record, is_early, is_websocket, is_hidden, key }
     }

@@ -4,14 +4,14 @@
 
 use super::Options;
 use super::conversation::{Conversation, Opened};
-use super::judging::{Ended, Judge, Judged};
+use super::judging::{Ended, Judge, Judged, Seen};
 use super::pairing::Pairing;
 use super::record::{ConnectionRecord, Identity};
 use crate::decode::segment::Endpoint;
 use crate::limits::Limits;
 use crate::moment::Moment;
 use crate::tls::shape::Score;
-use crate::verdict::teardown::Observed;
+use crate::verdict::teardown::Blind;
 use crate::verdict::verdict::{Cause, Kind};
 use foldhash::quality::RandomState;
 use std::collections::{BTreeSet, HashSet, VecDeque};
@@ -38,16 +38,14 @@ pub(super) enum Event {
 
 impl Event {
     /// `conversation` has ended.
-    pub(super) fn ended(conversation: Box<Conversation>, observed: Observed, dropped: bool) -> Event {
-        let encapsulation = Vec::new();
-        Event::Ended(Ended { conversation, observed, dropped, is_early: false, encapsulation })
+    pub(super) fn ended(conversation: Box<Conversation>, seen: Seen) -> Event {
+        Event::Ended(Ended { conversation, seen, is_early: false, encapsulation: Vec::new() })
     }
 
     /// The peer of `conversation` is taken for dead.
-    pub(super) fn given_up(conversation: Conversation, dropped: bool) -> Event {
+    pub(super) fn given_up(conversation: Conversation, seen: Seen) -> Event {
         let (conversation, encapsulation) = (Box::new(conversation), Vec::new());
-        let observed = Observed::Whole;
-        Event::Ended(Ended { conversation, observed, dropped, is_early: true, encapsulation })
+        Event::Ended(Ended { conversation, seen, is_early: true, encapsulation })
     }
 }
 
@@ -80,7 +78,7 @@ pub struct Settler {
     ws_ports: Vec<u16>,
     /// Encrypted connections that look like a WebSocket are listed.
     encrypted: bool,
-    /// Failed and encrypted TCP connections to servers that have not (yet) carried a WebSocket.
+    /// TCP connections without HTTP, and encrypted ones, to servers that have not (yet) carried a WebSocket.
     candidates: VecDeque<Box<ConnectionRecord>>,
     /// Servers that carried one.
     servers: HashSet<Endpoint, RandomState>,
@@ -174,7 +172,8 @@ impl Settler {
             }
         } else if is_hidden {
             self.take_hidden(record, is_named);
-        } else if record.verdict.kind != Kind::Refused {
+        } else if record.verdict.kind == Kind::Unknown(Blind::Evicted) {
+            // It may have come to anything; a flood of SYNs would fill the report with these.
             self.other_connections += 1;
         } else if is_named || self.servers.contains(&server) {
             self.settled.push_back(Settled::Final(record));
@@ -206,7 +205,7 @@ impl Settler {
         self.candidates.push_back(record);
     }
 
-    /// Nothing more was followed: failed connections to servers that carried WebSockets are listed.
+    /// Nothing more was followed: connections that came to nothing are listed if their servers carried WebSockets.
     pub fn finish(&mut self) {
         for candidate in std::mem::take(&mut self.candidates) {
             if self.servers.contains(&candidate.server) {

@@ -3,6 +3,7 @@
 use super::Options;
 use super::conversation::Conversation;
 use super::conversations::Conversations;
+use super::judging::Seen;
 use super::settling::Event;
 use super::split::Which;
 use super::translated::Waiting;
@@ -405,7 +406,7 @@ impl Tracker {
             }
             // A packet that was dropped before TCP ended leaves a hole, which is known.
             let dropped = !conversation.is_closed_stream() && self.dropped_at_end_of(&conversation);
-            self.events.push_back(Event::ended(Box::new(conversation), observed, dropped));
+            self.events.push_back(Event::ended(Box::new(conversation), self.seen(observed, dropped)));
         }
     }
 
@@ -440,6 +441,10 @@ impl Tracker {
             return;
         }
         let dropped = self.dropped_at_end_of(&conversation);
-        self.events.push_back(Event::ended(conversation, observed, dropped));
+        self.events.push_back(Event::ended(conversation, self.seen(observed, dropped)));
+    }
+
+    pub(super) fn seen(&self, observed: Observed, dropped: bool) -> Seen {
+        Seen { observed, until: self.now, dropped }
     }
 }

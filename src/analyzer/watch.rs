@@ -13,6 +13,7 @@ use super::tracker::Tracker;
 use crate::flow::table::FlowId;
 use crate::moment::Moment;
 use crate::time::Timestamp;
+use crate::verdict::teardown::Observed;
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -104,7 +105,7 @@ impl Tracker {
         let parts = if copy.is_multiplexed() { copy.take_streams(Which::All) } else { vec![copy] };
         for part in parts {
             let dropped = !part.is_closed_stream() && self.dropped_at_end_of(&part);
-            self.events.push_back(Event::given_up(part, dropped));
+            self.events.push_back(Event::given_up(part, self.seen(Observed::Whole, dropped)));
         }
     }
 

@@ -13,7 +13,11 @@ const BACKED_OFF: u32 = 2;
 /// What TCP's unanswered sendings say.
 pub(super) fn diagnose(facts: &Facts<'_>, out: &mut Vec<Diagnosis>) {
     let is_timeout = matches!(facts.verdict.kind, Kind::Abnormal(Cause::Timeout) | Kind::Refused);
-    let Some((side, unanswered)) = facts.teardown.timed_out().filter(|_| is_timeout) else { return };
+    // What an error of ICMP explains needs no silence.
+    let given_up = facts.teardown.gave_up_opening().filter(|_| facts.teardown.icmp.is_empty());
+    let Some((side, unanswered)) = facts.teardown.timed_out().or(given_up).filter(|_| is_timeout) else {
+        return;
+    };
     let silent = side.other();
     let keepalive = facts.keepalives[side].last.is_some_and(|last| last == unanswered.last);
     let what = match keepalive {

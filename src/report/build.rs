@@ -104,6 +104,8 @@ pub struct Outline<'a> {
     pub handshake: &'a str,
     /// [`model::Handshake::status`].
     pub status: Option<u16>,
+    /// Did it carry no frame, and no TLS in which some might lie?
+    pub is_silent: bool,
 }
 
 impl<'a> Outline<'a> {
@@ -111,17 +113,23 @@ impl<'a> Outline<'a> {
     #[must_use]
     pub fn of(record: &ConnectionRecord, verdict: &'a model::Verdict<'a>) -> Self {
         let status = record.handshake.response.as_ref().map(|response| response.status);
-        Outline { verdict, teardown: teardown_kind(record), handshake: handshake_seen(record), status }
+        let (teardown, handshake) = (teardown_kind(record), handshake_seen(record));
+        let has_no_frames = Side::BOTH.into_iter().all(|side| record.traffic[side].frames == 0);
+        let is_silent = record.tls.is_none() && has_no_frames;
+        Outline { verdict, teardown, handshake, status, is_silent }
     }
 }
 
 impl<'a> From<&'a model::Connection<'_>> for Outline<'a> {
     fn from(connection: &'a model::Connection<'_>) -> Self {
+        let traffic = &connection.traffic;
+        let has_no_frames = traffic.client.frames == 0 && traffic.server.frames == 0;
         Outline {
             verdict: &connection.verdict,
             teardown: &connection.teardown.kind,
             handshake: &connection.handshake.seen,
             status: connection.handshake.status,
+            is_silent: connection.tls.is_none() && has_no_frames,
         }
     }
 }

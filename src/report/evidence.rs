@@ -88,6 +88,11 @@ fn ending(teardown: &Teardown, side: Side, items: &mut Vec<Item>) {
         let again = format!("sent for the {} time", ordinal(unanswered.sendings));
         items.push((unanswered.last, side, again.into()));
     }
+    if let Some((_, syns)) = teardown.gave_up_opening().filter(|(asking, _)| *asking == side)
+        && !syns.proves_death(teardown.unanswered_limit)
+    {
+        items.push((syns.last, side, "its SYN again, which was never answered".into()));
+    }
     if let Some(Some(at)) = teardown.nonsense_frame[side] {
         items.push((at, side, "a frame begins that no sound sender writes, and never ends".into()));
     }

@@ -5,6 +5,7 @@ use super::teardown::{Answer, Blind, Lost, Observed, Secrecy, Sight, TcpEnd, Tcp
 use super::verdict::{Cause, ClosedBy, Kind, Verdict, Words};
 use super::why;
 use crate::side::Side;
+use crate::tcp::liveness::Unanswered;
 use crate::websocket::close::{CloseBody, CloseFrame};
 
 /// Judges one connection. Pure and total: the same evidence gives the same verdict.
@@ -89,7 +90,8 @@ fn client_rejects(teardown: &Teardown, answer: &Answer) -> bool {
 
 /// No answer to the request, or no request at all.
 fn judge_unanswered<W: Words>(teardown: &Teardown) -> Verdict<W> {
-    if teardown.observed == Observed::Evicted {
+    // What was dropped after the client had given up has shown all that it had to show.
+    if teardown.observed == Observed::Evicted && teardown.gave_up_opening().is_none() {
         return unknown(Blind::Evicted, why::evicted());
     }
     let timed_out = teardown.timed_out();
@@ -97,13 +99,7 @@ fn judge_unanswered<W: Words>(teardown: &Teardown) -> Verdict<W> {
     let closed_by = match (timed_out, end) {
         (Some(_), _) => ClosedBy::Network,
         (None, Some(end)) => ended_by(teardown, &end, origin_of(teardown, &end)),
-        (None, None) => match teardown.icmp.iter().find(|error| error.kind.is_refusal()) {
-            Some(error) => {
-                let why = why::refused_by_icmp(teardown, error);
-                return verdict(Kind::Refused, Some(ClosedBy::Network), why);
-            }
-            None => return verdict(Kind::Open, None, why::waiting(teardown)),
-        },
+        (None, None) => return judge_waiting(teardown),
     };
     // The answer itself may be what the capture lacks; or frames of the client, which had seen it.
     let lost = Side::BOTH.into_iter().rev().find_map(|side| match teardown.sight[side] {
@@ -116,6 +112,34 @@ fn judge_unanswered<W: Words>(teardown: &Teardown) -> Verdict<W> {
         return unknown(lost.blind, why::blind_opening(&end, side, &lost));
     }
     verdict(Kind::Refused, Some(closed_by), why::refused_without_answer(teardown, end, timed_out))
+}
+
+/// No answer, and no end of TCP.
+fn judge_waiting<W: Words>(teardown: &Teardown) -> Verdict<W> {
+    if let Some(error) = teardown.icmp.iter().find(|error| error.kind.is_refusal()) {
+        return verdict(Kind::Refused, Some(ClosedBy::Network), why::refused_by_icmp(teardown, error));
+    }
+    if let Some(syns) = teardown.overdue_syns() {
+        return judge_syns(teardown, &syns);
+    }
+    match teardown.observed {
+        Observed::Superseded(at) => unknown(Blind::Gap, why::superseded(at)),
+        Observed::Whole | Observed::Evicted => verdict(Kind::Open, None, why::waiting(teardown)),
+    }
+}
+
+/// SYNs, and nothing else, though the client would have sent more if it still waited.
+fn judge_syns<W: Words>(teardown: &Teardown, syns: &Unanswered) -> Verdict<W> {
+    let lost = |side: Side| match teardown.sight[side] {
+        Sight::Lost(lost) => Some((side, lost)),
+        Sight::Full => None,
+    };
+    // Of the server there is nothing to see. A SYN that came again shows that nothing had come back, one alone does not.
+    let is_repeated = teardown.gave_up_opening().is_some();
+    match lost(Side::Client).or_else(|| lost(Side::Server).filter(|_| !is_repeated)) {
+        Some((side, lost)) => unknown(lost.blind, why::blind_syns(syns, side, &lost)),
+        None => verdict(Kind::Refused, Some(ClosedBy::Network), why::gave_up_opening(syns)),
+    }
 }
 
 /// A Close frame came first.

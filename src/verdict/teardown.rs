@@ -8,9 +8,11 @@ use crate::side::{PerSide, Side};
 use crate::tcp::half::Fin;
 use crate::tcp::liveness::Unanswered;
 use crate::tcp::reset::Reset;
+use crate::time::Timestamp;
 use crate::tls::facts::{Alert, CloseNotify, Decryption, Facts};
 use crate::websocket::close::CloseFrame;
 use std::fmt;
+use std::time::Duration;
 
 /// The evidence about one connection's end: what [`judge`](super::judge::judge) judges.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -46,8 +48,12 @@ pub struct Teardown {
     pub stream: Option<Box<StreamFacts>>,
     /// Why observation ended.
     pub observed: Observed,
+    /// Up to when the capture was followed: its last packet, unless observation ended before.
+    pub until: Timestamp,
     /// Sendings without an answer that prove a dead peer ([`Limits`](crate::limits::Limits)).
     pub unanswered_limit: u32,
+    /// Longest wait for a SYN's first repetition.
+    pub syn_timeout: Duration,
 }
 
 /// What HTTP/2 tells of the end of one of its streams.
@@ -362,6 +368,27 @@ impl Teardown {
             let has_closed = self.fin[silent].is_some() || self.reset[silent].is_some();
             (unanswered.proves_death(self.unanswered_limit) && !has_closed).then_some((side, unanswered))
         })
+    }
+
+    /// The client's SYNs, if nothing answered them and the next one is overdue: it has given up.
+    ///
+    /// A timer waits twice as long each time (RFC 6298 §5.5): no longer than for all sendings so far, and the first wait
+    /// on top. Whoever opens another connection with the same addresses and ports has given up, too.
+    #[must_use]
+    pub fn overdue_syns(&self) -> Option<Unanswered> {
+        let syns = self.unanswered.client;
+        if !self.opening.is_only_asked() || syns.sendings == 0 {
+            return None;
+        }
+        let so_far = Duration::from_nanos(syns.last.at.nanos_since(syns.first.at).max(0).cast_unsigned());
+        let is_overdue = self.until.has_passed(self.syn_timeout.saturating_add(so_far), syns.last.at);
+        (is_overdue || matches!(self.observed, Observed::Superseded(_))).then_some(syns)
+    }
+
+    /// The same where the client repeated its SYN: it had no answer then. A SYN sent once shows nothing of what came back.
+    #[must_use]
+    pub fn gave_up_opening(&self) -> Option<(Side, Unanswered)> {
+        self.overdue_syns().filter(|syns| syns.sendings > 1).map(|syns| (Side::Client, syns))
     }
 
     /// Was `side`'s Close sent after it had received the other side's FIN? Such a Close ended nothing.

@@ -253,6 +253,23 @@ pub(super) fn refused_by_icmp<W: Words>(teardown: &Teardown, error: &IcmpError) 
     W::say(format_args!("{stage}: {} sent an ICMP error about it in {}", error.reporter, packet(error.at)))
 }
 
+pub(super) fn gave_up_opening<W: Words>(syns: &Unanswered) -> W {
+    W::say(format_args!(
+        "TCP was never established: client sent its SYN {} times up to {} without any answer, and then no more, though the \
+         capture goes on",
+        syns.sendings,
+        packet(syns.last)
+    ))
+}
+
+pub(super) fn blind_syns<W: Words>(syns: &Unanswered, side: Side, lost: &Lost) -> W {
+    W::say(format_args!(
+        "nothing follows client's SYN in {}, but {}",
+        packet(syns.last),
+        lost_text(side, lost)
+    ))
+}
+
 pub(super) fn blind_opening<W: Words>(end: &TcpEnd, side: Side, lost: &Lost) -> W {
     W::say(format_args!(
         "no answer to the Upgrade request was seen before {}, but {}",
@@ -275,7 +292,12 @@ pub(super) fn waiting<W: Words>(teardown: &Teardown) -> W {
             "the Upgrade request in {} was still unanswered when the capture ended",
             packet(at)
         )),
-        None => W::say(format_args!("no Upgrade request had been sent when the capture ended")),
+        None => match teardown.opening.syn.filter(|_| teardown.opening.is_only_asked()) {
+            Some(syn) => {
+                W::say(format_args!("the SYN in {} was still unanswered when the capture ended", packet(syn)))
+            }
+            None => W::say(format_args!("no Upgrade request had been sent when the capture ended")),
+        },
     }
 }
 

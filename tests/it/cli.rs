@@ -330,8 +330,13 @@ fn what_never_opened_is_not_counted_as_if_it_had() {
     asked.connect();
     asked.client_sends(&wire::request("/ws")).server_acks();
     let text = stdout(&run(&[&folder.capture("asked.pcap", &asked)]));
-    assert!(text.lines().next().unwrap().ends_with("asked.pcap, which is not yet answered"), "{text}");
+    assert!(text.lines().next().unwrap().ends_with("asked.pcap, which is not open yet"), "{text}");
     assert!(text.contains("an Upgrade request that was not answered yet\n"), "{text}");
+    let mut silent = Conversation::between("10.0.0.1:40001", "10.0.0.9:8080");
+    silent.connect();
+    let text = stdout(&run(&["--ws-port", "8080", &folder.capture("silent.pcap", &silent)]));
+    assert!(text.lines().next().unwrap().ends_with("silent.pcap, which is not open yet"), "{text}");
+    assert!(text.contains("no Upgrade request yet\n"), "{text}");
     assert!(!stdout(&run(&[&folder.capture("closed.pcap", &closed(1001))])).contains("never opened"));
 }
 

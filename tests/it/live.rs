@@ -304,6 +304,29 @@ fn an_open_connection_stays_open_whatever_was_dropped() {
     assert_eq!(with_losses(&busy(), 2, 1), ["ended open"]);
 }
 
+/// Two SYNs, and then nothing for a minute.
+#[test]
+fn a_connection_that_never_opened_is_told_at_the_end_unless_its_answer_may_have_been_dropped() {
+    let mut conn = Conversation::new();
+    let syns =
+        conn.forges(Client, 0x02, |_| {}).wait(Duration::from_secs(1)).forges(Client, 0x02, |_| {}).packets();
+    let told = |losses: &[Timestamp]| {
+        let mut live =
+            Live::with(Options { dead_after: Some(MINUTE), ws_ports: vec![9001], ..Options::default() });
+        let end = live.take(&syns);
+        for time in losses {
+            live.follower.note_losses(*time, *time);
+        }
+        live.follower.advance(end.saturating_add(MINUTE));
+        assert_eq!(live.told(), [""; 0], "it may still be answered");
+        live.rest()
+    };
+    assert_eq!(told(&[]), ["ended refused"]);
+    let (before, meanwhile) = (at(&syns[0]).saturating_sub(MINUTE), at(&syns[1]).saturating_add(MINUTE / 2));
+    assert_eq!(told(&[before]), ["ended refused"]);
+    assert_eq!(told(&[before, meanwhile]), ["ended unknown dropped"]);
+}
+
 #[test]
 fn a_clock_that_steps_back_holds_no_verdict_back() {
     let mut conn = busy();

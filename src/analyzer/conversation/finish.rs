@@ -1,6 +1,7 @@
 //! The end of a conversation: its evidence is put together, judged, and becomes a record.
 
 use super::Conversation;
+use crate::analyzer::judging::Seen;
 use crate::analyzer::opaque;
 use crate::analyzer::record::ConnectionRecord;
 use crate::analyzer::upper::Phase;
@@ -14,9 +15,7 @@ use crate::tcp::stream_event::GapCause;
 use crate::tls::facts::Facts;
 use crate::verdict::endpoint::endpoints;
 use crate::verdict::judge::judge;
-use crate::verdict::teardown::{
-    Answer, Blind, LastMessage, Lost, Observed, Opening, Secrecy, Sight, Teardown,
-};
+use crate::verdict::teardown::{Answer, Blind, LastMessage, Lost, Opening, Secrecy, Sight, Teardown};
 use crate::verdict::vantage::{self, Vantage};
 use crate::websocket::session::{Direction, HiddenCause, Traffic};
 use crate::websocket::vitals::Vitals;
@@ -25,15 +24,14 @@ impl Conversation {
     /// Judges it.
     pub(in crate::analyzer) fn finish(
         mut self: Box<Self>,
-        observed: Observed,
-        dropped: bool,
+        seen: Seen,
         vantage: Option<Vantage>,
         recogniser: &mut Recogniser,
         limits: &Limits,
     ) -> Box<ConnectionRecord> {
         self.finish_frames(limits);
         let last = self.tcp.last;
-        let teardown = Box::new(self.whole_teardown(observed, dropped, limits));
+        let teardown = Box::new(self.whole_teardown(seen, limits));
         let verdict = judge(&teardown);
         let probable = self.upper.tls_facts().and_then(|facts| opaque::probable(facts, &teardown));
         let vantage = vantage.map_or_else(|| vantage::estimate(&teardown), vantage::given);
@@ -91,9 +89,9 @@ impl Conversation {
     }
 
     /// The evidence, with what its stream of HTTP/2 has in place of TCP's.
-    fn whole_teardown(&mut self, observed: Observed, dropped: bool, limits: &Limits) -> Teardown {
-        let mut teardown = self.teardown(observed, limits);
-        if dropped {
+    fn whole_teardown(&mut self, seen: Seen, limits: &Limits) -> Teardown {
+        let mut teardown = self.teardown(seen, limits);
+        if seen.dropped {
             teardown.lose_to_drops(PerSide::from_fn(|side| self.tcp.halves[side].next));
         }
         if let Phase::Stream(part) = &self.upper.phase {
@@ -102,7 +100,7 @@ impl Conversation {
         teardown
     }
 
-    fn teardown(&mut self, observed: Observed, limits: &Limits) -> Teardown {
+    fn teardown(&mut self, seen: Seen, limits: &Limits) -> Teardown {
         let opening = self.opening();
         let joined = self.upper.joined;
         let session = self.upper.session_mut();
@@ -155,8 +153,10 @@ impl Conversation {
             icmp: self.icmp.take().map_or_else(Vec::new, |icmp| *icmp),
             tls: self.upper.tls_facts().map(|facts| Box::new(Secrecy::of(facts))),
             stream: None,
-            observed,
+            observed: seen.observed,
+            until: seen.until,
             unanswered_limit: limits.unanswered_sendings,
+            syn_timeout: limits.syn_timeout,
         }
     }
 

@@ -49,17 +49,17 @@ pub(super) fn write(
 
 /// What is to be said of those that never were a WebSocket, or not yet.
 fn failed(all: u64, unopened: Unopened) -> String {
-    let Unopened { refused, unanswered } = unopened;
-    let waits = if unanswered == 1 { "is not yet answered" } else { "are not yet answered" };
-    match (refused, unanswered) {
+    let Unopened { refused, waiting } = unopened;
+    let waits = if waiting == 1 { "is not open yet" } else { "are not open yet" };
+    match (refused, waiting) {
         (0, 0) => String::new(),
         (1, 0) if all == 1 => ", which never opened".to_owned(),
-        (0, 1) if all == 1 => ", which is not yet answered".to_owned(),
+        (0, 1) if all == 1 => ", which is not open yet".to_owned(),
         (_, 0) if refused == all => ", none of which opened".to_owned(),
-        (0, _) if unanswered == all => ", none of which is answered yet".to_owned(),
+        (0, _) if waiting == all => ", none of which is open yet".to_owned(),
         (_, 0) => format!(", {} of which never opened", grouped(refused)),
-        (0, _) => format!(", {} of which {waits}", grouped(unanswered)),
-        _ => format!(", {} of which never opened and {} {waits}", grouped(refused), grouped(unanswered)),
+        (0, _) => format!(", {} of which {waits}", grouped(waiting)),
+        _ => format!(", {} of which never opened and {} {waits}", grouped(refused), grouped(waiting)),
     }
 }
 
@@ -160,15 +160,15 @@ mod tests {
     }
 
     #[test]
-    fn those_not_yet_answered_are_told_from_those_that_never_opened() {
-        let said = |all, refused, unanswered| failed(all, Unopened { refused, unanswered });
+    fn those_not_open_yet_are_told_from_those_that_never_opened() {
+        let said = |all, refused, waiting| failed(all, Unopened { refused, waiting });
         assert_eq!(said(5, 0, 0), "");
         assert_eq!(said(1, 1, 0), ", which never opened");
-        assert_eq!(said(1, 0, 1), ", which is not yet answered");
+        assert_eq!(said(1, 0, 1), ", which is not open yet");
         assert_eq!(said(2, 2, 0), ", none of which opened");
-        assert_eq!(said(2, 0, 2), ", none of which is answered yet");
-        assert_eq!(said(5, 0, 1), ", 1 of which is not yet answered");
-        assert_eq!(said(5, 2, 2), ", 2 of which never opened and 2 are not yet answered");
+        assert_eq!(said(2, 0, 2), ", none of which is open yet");
+        assert_eq!(said(5, 0, 1), ", 1 of which is not open yet");
+        assert_eq!(said(5, 2, 2), ", 2 of which never opened and 2 are not open yet");
     }
 
     #[test]

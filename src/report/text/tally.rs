@@ -14,7 +14,7 @@ use unicode_width::UnicodeWidthStr as _;
 pub(super) struct Tally {
     counts: BTreeMap<(usize, String), BTreeMap<String, u64>>,
     refused: u64,
-    unanswered: u64,
+    waiting: u64,
 }
 
 /// Connections that did not become a WebSocket.
@@ -22,8 +22,8 @@ pub(super) struct Tally {
 pub(super) struct Unopened {
     /// Their handshake failed.
     pub(super) refused: u64,
-    /// Their request was not answered yet when the capture ended.
-    pub(super) unanswered: u64,
+    /// Their request was not sent, or not answered yet, when the capture ended.
+    pub(super) waiting: u64,
 }
 
 /// The kinds in the order of the summary, with their meaning.
@@ -35,34 +35,48 @@ const KINDS: [(&str, &str); 5] = [
     ("open", "open when the capture ended"),
 ];
 
-/// What ended it (`teardown.kind`), and the status of the answer to its request.
-type End<'a> = (&'a str, Option<u16>);
+/// How far an opening came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// Nothing of a WebSocket was seen.
+    Silent,
+    /// A request, and no whole answer.
+    Asked,
+    /// Further, or the capture lacks it.
+    Beyond,
+}
+
+/// What ended it (`teardown.kind`), the status of the answer to its request, and how far it came.
+type End<'a> = (&'a str, Option<u16>, Stage);
 
 impl Tally {
     pub(super) fn count(&mut self, outline: Outline<'_>) {
-        let Outline { verdict, teardown, handshake, status } = outline;
-        let is_unanswered = handshake == "request";
-        let end = (teardown, status);
+        let Outline { verdict, teardown, handshake, status, is_silent } = outline;
+        let stage = match handshake {
+            "request" => Stage::Asked,
+            "none" if is_silent => Stage::Silent,
+            _ => Stage::Beyond,
+        };
         self.refused += u64::from(verdict.kind == "refused");
-        self.unanswered += u64::from(verdict.kind == "open" && is_unanswered);
-        *self.place(verdict, end, is_unanswered) += 1;
+        self.waiting += u64::from(verdict.kind == "open" && stage != Stage::Beyond);
+        *self.place(verdict, (teardown, status, stage)) += 1;
     }
 
     /// Those that did not become a WebSocket, or not in the capture.
     pub(super) fn unopened(&self) -> Unopened {
-        Unopened { refused: self.refused, unanswered: self.unanswered }
+        Unopened { refused: self.refused, waiting: self.waiting }
     }
 
     /// Takes back what [`Tally::count`] counted of a connection that was neither refused nor reset nor closed.
     pub(super) fn uncount(&mut self, verdict: &Verdict<'_>) {
-        let count = self.place(verdict, ("", None), false);
+        let count = self.place(verdict, ("", None, Stage::Beyond));
         *count = count.saturating_sub(1);
     }
 
-    fn place(&mut self, verdict: &Verdict<'_>, end: End<'_>, is_unanswered: bool) -> &mut u64 {
+    fn place(&mut self, verdict: &Verdict<'_>, end: End<'_>) -> &mut u64 {
         let order = KINDS.iter().position(|(kind, _)| *kind == verdict.kind).unwrap_or(KINDS.len());
         let by = verdict.closed_by.as_deref().unwrap_or_default().to_owned();
-        let detail = detail(verdict, end, is_unanswered);
+        let detail = detail(verdict, end);
         let counts = self.counts.entry((order, detail)).or_default();
         counts.entry(by).or_default()
     }
@@ -100,7 +114,7 @@ fn who(by: &BTreeMap<String, u64>) -> String {
 }
 
 /// What tells ends of one kind apart.
-fn detail(verdict: &Verdict<'_>, (end, status): End<'_>, is_unanswered: bool) -> String {
+fn detail(verdict: &Verdict<'_>, (end, status, stage): End<'_>) -> String {
     match (verdict.kind.as_ref(), &verdict.cause, &verdict.blind) {
         ("coded", ..) => code(&verdict.label),
         ("abnormal", Some(cause), _) => format!("{cause}: {}", cause_meaning(cause, end)),
@@ -108,10 +122,14 @@ fn detail(verdict: &Verdict<'_>, (end, status): End<'_>, is_unanswered: bool) ->
         ("refused", ..) => match status {
             Some(status) => format!("status {status}"),
             // A part of an answer may have come.
-            None if is_unanswered => "not answered whole".to_owned(),
+            None if stage == Stage::Asked => "not answered whole".to_owned(),
             None => "no answer".to_owned(),
         },
-        ("open", ..) if is_unanswered => "an Upgrade request that was not answered yet".to_owned(),
+        ("open", ..) => match stage {
+            Stage::Silent => "no Upgrade request yet".to_owned(),
+            Stage::Asked => "an Upgrade request that was not answered yet".to_owned(),
+            Stage::Beyond => String::new(),
+        },
         _ => String::new(),
     }
 }

@@ -12,6 +12,7 @@ mod opening;
 mod partial_close;
 mod tcp;
 mod timeouts;
+mod unopened;
 
 use crate::support::conversation::Conversation;
 use crate::support::packet::TcpPacket;
