@@ -65,6 +65,8 @@ anomalies! {
     TcpOutOfWindow = "tcp_out_of_window",
     /// A connection whose state was dropped to keep within the limits.
     FlowEvicted = "flow_evicted",
+    /// A connection without Wireshark's stream number: there are more of them than the limit.
+    StreamNumberLimit = "stream_number_limit",
     // -- tls
     /// A line of a key log that does not follow its format (RFC 9850).
     KeyLogLineBad = "key_log_line_bad",
@@ -139,6 +141,12 @@ anomalies! {
     FramingResynchronized = "framing_resynchronized",
     /// Framing was lost and not found again.
     FramingLost = "framing_lost",
+    // -- verdict
+    /// A connection that came to no HTTP, or is encrypted, and was forgotten before its server was seen to carry WebSockets:
+    /// more of them than the limit.
+    CandidateLimit = "candidate_limit",
+    /// A WebSocket whose server is not remembered as carrying such: more servers than the limit.
+    ServerLimit = "server_limit",
     // -- diagnosis
     /// More ICMP errors about a connection than are kept.
     IcmpLimit = "icmp_limit",
@@ -214,6 +222,15 @@ impl AnomalyCounts {
         if let Some(count) = self.0.get_mut(anomaly as usize) {
             *count = count.saturating_add(times);
         }
+    }
+
+    /// These and `other` ones.
+    #[must_use]
+    pub fn and(mut self, other: &AnomalyCounts) -> AnomalyCounts {
+        for (anomaly, times) in other.iter() {
+            self.add(anomaly, times);
+        }
+        self
     }
 
     /// How often `anomaly` was seen.

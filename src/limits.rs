@@ -163,7 +163,7 @@ limits! {
     /// Memory for the TCP connections held, in bytes: some 1,500 for an open WebSocket, 150
     /// for one at rest, and heads that are not whole yet or its own.
     connection_bytes: usize = 4 << 30, Bytes, Once, least 1;
-    /// Failed TCP connections kept until it is known whether their server carries WebSockets.
+    /// TCP connections without HTTP, and encrypted ones, kept until it is known whether their server carries WebSockets.
     candidates: usize = 65_536, Count, Each(2_500), least 1;
     /// Addresses and ports remembered as carrying WebSockets.
     servers: usize = 65_536, Count, Each(64);

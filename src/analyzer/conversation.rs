@@ -127,9 +127,14 @@ impl Conversation {
             // In mid-stream only a port that was named tells; what they send may tell more.
             is_named(segment.source()) && !is_named(segment.destination())
         };
+        let mut upper = Upper::new(segment.flags.syn(), options.no_midstream);
+        // In live capture nothing has a number.
+        if tcp_stream.is_none() && options.limits.stream_numbers > 0 {
+            upper.anomalies.insert(Anomaly::StreamNumberLimit);
+        }
         Conversation {
             tcp: Connection::new(segment.at),
-            upper: Upper::new(segment.flags.syn(), options.no_midstream),
+            upper,
             ends: segment.key,
             client_is_lower: segment.from_lower != from_server || segment.key.is_loop(),
             tcp_stream,

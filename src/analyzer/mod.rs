@@ -226,14 +226,10 @@ impl Follower {
         &self.tracker.options.keys
     }
 
-    /// Oddities so far, over all layers.
+    /// Oddities so far, over all layers; [`Settler::anomalies`] has the rest.
     #[must_use]
     pub fn anomalies(&self) -> AnomalyCounts {
-        let mut all = self.tracker.anomalies().clone();
-        for (anomaly, count) in self.decoder.anomalies().iter() {
-            all.add(anomaly, count);
-        }
-        all
+        self.tracker.anomalies().clone().and(self.decoder.anomalies())
     }
 
     /// The decoder, for what it met.
@@ -355,7 +351,7 @@ impl Analyzer {
     /// Oddities so far, over all layers.
     #[must_use]
     pub fn anomalies(&self) -> AnomalyCounts {
-        self.follower.anomalies()
+        self.follower.anomalies().and(self.settler.anomalies())
     }
 
     /// The decoder, for what it met.

@@ -7,6 +7,7 @@ use super::conversation::{Conversation, Opened};
 use super::judging::{Ended, Judge, Judged, Seen};
 use super::pairing::Pairing;
 use super::record::{ConnectionRecord, Identity};
+use crate::anomaly::{Anomaly, AnomalyCounts};
 use crate::decode::segment::Endpoint;
 use crate::limits::Limits;
 use crate::moment::Moment;
@@ -87,6 +88,7 @@ pub struct Settler {
     /// Connections that were reported before they ended.
     given_up: BTreeSet<Identity>,
     other_connections: u64,
+    anomalies: AnomalyCounts,
     /// WebSockets so far, and those of them that have ended.
     opened: u64,
     ended: u64,
@@ -105,6 +107,7 @@ impl Settler {
             settled: VecDeque::new(),
             given_up: BTreeSet::new(),
             other_connections: 0,
+            anomalies: AnomalyCounts::default(),
             opened: 0,
             ended: 0,
         }
@@ -122,9 +125,7 @@ impl Settler {
             Event::Linked(key) => self.pairing.begin(key),
             Event::Opened(Opened { server, key, .. }) => {
                 self.opened += 1;
-                if self.servers.len() < self.limits.servers {
-                    self.servers.insert(server);
-                }
+                self.remember_server(server);
                 if let Some(key) = key {
                     self.pairing.begin(key);
                 }
@@ -197,22 +198,39 @@ impl Settler {
         }
     }
 
+    fn remember_server(&mut self, server: Endpoint) {
+        if self.servers.len() < self.limits.servers {
+            self.servers.insert(server);
+        } else if !self.servers.contains(&server) {
+            self.anomalies.count(Anomaly::ServerLimit);
+        }
+    }
+
     fn keep_candidate(&mut self, record: Box<ConnectionRecord>) {
-        if self.candidates.len() >= self.limits.candidates.max(1) {
-            self.candidates.pop_front();
-            self.other_connections += 1;
+        if self.candidates.len() >= self.limits.candidates.max(1)
+            && let Some(oldest) = self.candidates.pop_front()
+            && !self.let_go(oldest)
+        {
+            self.anomalies.count(Anomaly::CandidateLimit);
         }
         self.candidates.push_back(record);
+    }
+
+    /// Lists `candidate` if its server has carried a WebSocket; did it?
+    fn let_go(&mut self, candidate: Box<ConnectionRecord>) -> bool {
+        let is_known = self.servers.contains(&candidate.server);
+        if is_known {
+            self.settled.push_back(Settled::Final(candidate));
+        } else {
+            self.other_connections += 1;
+        }
+        is_known
     }
 
     /// Nothing more was followed: connections that came to nothing are listed if their servers carried WebSockets.
     pub fn finish(&mut self) {
         for candidate in std::mem::take(&mut self.candidates) {
-            if self.servers.contains(&candidate.server) {
-                self.settled.push_back(Settled::Final(candidate));
-            } else {
-                self.other_connections += 1;
-            }
+            self.let_go(candidate);
         }
     }
 
@@ -252,6 +270,12 @@ impl Settler {
     #[must_use]
     pub fn open_websockets(&self) -> u64 {
         self.opened.saturating_sub(self.ended)
+    }
+
+    /// Limits that were reached in settling.
+    #[must_use]
+    pub fn anomalies(&self) -> &AnomalyCounts {
+        &self.anomalies
     }
 
     /// TCP connections that were judged and carried no WebSocket.

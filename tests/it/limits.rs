@@ -3,6 +3,8 @@
 use crate::support::capture_file::Pcap;
 use crate::support::conversation::Conversation;
 use crate::support::packaging::Packaging;
+use crate::support::packet::TcpPacket;
+use crate::support::rewrite::interleave;
 use crate::support::{program, run, wire};
 use std::path::Path;
 use std::time::Duration;
@@ -68,7 +70,7 @@ fn the_command_lists_sets_and_refuses_limits() {
 }
 
 /// `count` WebSockets that open one after the other and stay open.
-fn open_websockets(count: u16) -> Vec<crate::support::packet::TcpPacket> {
+fn open_websockets(count: u16) -> Vec<TcpPacket> {
     let one = |index: u16| {
         let mut conn = Conversation::between(&format!("10.1.0.1:{}", 1_000 + index), "10.77.2.2:9001");
         conn.connect().upgrade("/ws");
@@ -207,4 +209,94 @@ fn the_command_keeps_to_the_memory_it_is_given() {
     assert_eq!(evicted(&["--memory", "64M"]), 0);
     assert!(evicted(&["--limit", "connection_bytes=4K"]) > 0);
     assert!(evicted(&["--memory", "64M", "--limit", "connections=8"]) > 0);
+}
+
+/// A SYN that `server` refuses at that second.
+fn refused(client: u16, server: &str, second: u64) -> Vec<TcpPacket> {
+    let mut conn = Conversation::between(&format!("10.2.0.1:{client}"), server);
+    conn.wait(Duration::from_secs(second)).forges(Client, 0x02, |_| {});
+    let seq = conn.packets()[0].seq;
+    let refuse = |packet: &mut TcpPacket| {
+        (packet.seq, packet.ack, packet.window) = (0, seq.wrapping_add(1), 0);
+    };
+    conn.forges(Server, 0x14, refuse).packets()
+}
+
+/// A WebSocket that opens at that second.
+fn websocket(server: &str, second: u64) -> Vec<TcpPacket> {
+    let mut conn = Conversation::between("10.3.0.1:2000", server);
+    conn.wait(Duration::from_secs(second)).connect().upgrade("/ws").packets()
+}
+
+/// How many are listed, how many are not, and how often `anomaly` was seen.
+fn counts(captures: &[Vec<TcpPacket>], limits: Limits, anomaly: Anomaly) -> (usize, u64, u64) {
+    let packets = interleave(captures);
+    let outcome = run::analyze_packets_with(&packets, Options { limits, ..Options::default() });
+    (outcome.connections.len(), outcome.other_connections, outcome.count(anomaly))
+}
+
+#[test]
+fn candidates_beyond_the_limit_are_counted_unless_their_server_is_known_by_then() {
+    let kept = |captures: &[_], candidates| {
+        counts(captures, Limits { candidates, ..Limits::default() }, Anomaly::CandidateLimit)
+    };
+    let (known, other) = ("10.77.2.2:9001", "10.77.2.3:9001");
+    let first = [refused(1, known, 0), refused(2, other, 1), refused(3, other, 2), websocket(known, 60)];
+    assert_eq!(kept(&first, 3), (2, 2, 0));
+    assert_eq!(kept(&first, 2), (1, 3, 1), "the first was to be listed, and is forgotten");
+    let meanwhile =
+        [refused(1, known, 0), websocket(known, 60), refused(2, other, 61), refused(3, other, 62)];
+    assert_eq!(kept(&meanwhile, 3), (2, 2, 0));
+    assert_eq!(kept(&meanwhile, 2), (2, 2, 0));
+    assert_eq!(kept(&meanwhile, 1), (2, 2, 1), "of the two last only one is kept");
+}
+
+#[test]
+fn servers_beyond_the_limit_are_counted() {
+    let (one, other) = ("10.77.2.2:9001", "10.77.2.3:9001");
+    let mut twice = websocket(one, 5);
+    twice.iter_mut().for_each(|packet| {
+        let from_client = packet.dst.port() == 9001;
+        let client = if from_client { &mut packet.src } else { &mut packet.dst };
+        client.set_port(2_001);
+    });
+    let captures =
+        [websocket(one, 0), twice, websocket(other, 9), refused(1, one, 20), refused(2, other, 21)];
+    let remembered =
+        |servers| counts(&captures, Limits { servers, ..Limits::default() }, Anomaly::ServerLimit);
+    assert_eq!(remembered(2), (5, 0, 0));
+    assert_eq!(remembered(1), (4, 1, 1), "a server that is known needs no room");
+}
+
+#[test]
+fn connections_beyond_the_stream_numbers_are_counted_and_have_none() {
+    let numbered = |stream_numbers| {
+        let limits = Limits { stream_numbers, ..Limits::default() };
+        let options = Options { limits, ..Options::default() };
+        let outcome = run::analyze_packets_with(&open_websockets(3), options);
+        let without = outcome.connections.iter().filter(|found| found.tcp_stream.is_none()).count();
+        let named = outcome.connections.iter().flat_map(|found| found.anomalies.iter());
+        assert_eq!(
+            named.filter(|name| *name == "stream_number_limit").count() as u64,
+            outcome.count(Anomaly::StreamNumberLimit)
+        );
+        (without, outcome.count(Anomaly::StreamNumberLimit))
+    };
+    assert_eq!(numbered(3), (0, 0));
+    assert_eq!(numbered(2), (1, 1));
+    assert_eq!(numbered(0), (3, 0), "none was asked for");
+}
+
+#[test]
+fn the_report_shows_the_limits_that_are_reached_behind_the_follower() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("refused.pcap");
+    let packets = [refused(1, "10.77.2.2:9001", 0), refused(2, "10.77.2.2:9001", 1)].concat();
+    std::fs::write(&path, Pcap::default().write(&Packaging::default().apply(&packets))).unwrap();
+    for threads in ["1", "2"] {
+        let arguments =
+            ["--threads", threads, "--limit", "candidates=1", "--format", "json", path.to_str().unwrap()];
+        let report: serde_json::Value = serde_json::from_str(&wsclose(&arguments).1).unwrap();
+        assert_eq!(report["anomalies"]["candidate_limit"], 1, "{threads} threads");
+    }
 }

@@ -276,7 +276,7 @@ impl Watch {
         Totals {
             other_connections: self.follower.other_connections() + self.settler.other_connections(),
             encrypted_connections: self.follower.encrypted_connections(),
-            anomalies: self.follower.anomalies(),
+            anomalies: self.follower.anomalies().and(self.settler.anomalies()),
         }
     }
 

@@ -107,7 +107,7 @@ fn finish(reporter: &mut Reporter, follower: &Follower, infos: &[InputInfo]) -> 
     let totals = Totals {
         other_connections,
         encrypted_connections: follower.encrypted_connections(),
-        anomalies: follower.anomalies(),
+        anomalies: follower.anomalies().and(reporter.settler.anomalies()),
     };
     Ok(reporter.output.finish(totals, infos)?)
 }
