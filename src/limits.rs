@@ -187,6 +187,8 @@ limits! {
     awake_bytes: usize = 16 << 20, Bytes, InConnectionBytes;
     /// How long a connection is quiet before it may be packed.
     rest_after: Duration = Duration::from_millis(100), Time, Nothing;
+    /// How long after a reset packets may come that were on their way then: the round trip of a bad path.
+    reset_patience: Duration = Duration::from_secs(1), Time, Nothing;
     /// How long a connection whose TCP has ended is kept for its stragglers.
     linger: Duration = Duration::from_secs(10), Time, Nothing;
     /// Sendings of the same bytes, or keepalive probes, without any answer, that prove a dead peer; one more where all

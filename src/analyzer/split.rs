@@ -220,6 +220,7 @@ fn is_abrupt(end: &Ended, teardown: &Teardown) -> bool {
 /// RST_STREAM in the terms of TCP: in order, by its sender itself, acknowledging what that had received.
 fn reset(end: &Ended) -> Reset {
     Reset {
+        peer_talked_on: false,
         at: end.at,
         validity: ResetValidity::Exact,
         offset: i64::try_from(end.wire.end).ok(),

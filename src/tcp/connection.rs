@@ -107,6 +107,7 @@ impl Connection {
             self.take_reset(side, segment, peer_acked, spoke_before);
         } else {
             half.ttl.note(segment.ttl);
+            self.take_life(side, segment.at, limits);
             self.take_numbering(side, segment);
             self.take_liveness(side, segment);
             self.take_payload(side, segment, peer_acked, limits, sink);
@@ -218,11 +219,24 @@ impl Connection {
         for side in Side::BOTH {
             let peer_acked = self.halves[side.other()].acked;
             let half = self.halves.get_mut(side);
-            let defied = half.reset.as_ref().is_some_and(|r| peer_acked > r.peer_sent || half.acked > r.sent);
-            if defied {
+            if half.reset.as_ref().is_some_and(|reset| reset.is_defied(half.acked, peer_acked)) {
                 half.reset = None;
                 self.anomalies.insert(Anomaly::TcpResetIgnored);
             }
+        }
+    }
+
+    /// `side` speaks, and not to reset. Where it answers a peer that spoke long after a reset in its name, neither knows of that
+    /// reset: what was on its way then has arrived.
+    fn take_life(&mut self, side: Side, at: Moment, limits: &Limits) {
+        let is_late = |reset: &Reset| at.at.has_passed(limits.reset_patience, reset.at.at);
+        let (half, peer) = self.halves.both_mut(side);
+        if let Some(reset) = peer.reset.as_deref_mut().filter(|reset| is_late(reset)) {
+            reset.peer_talked_on = true;
+        }
+        if half.reset.as_deref().is_some_and(|reset| reset.peer_talked_on) {
+            half.reset = None;
+            self.anomalies.insert(Anomaly::TcpResetIgnored);
         }
     }
 
@@ -279,9 +293,11 @@ impl Connection {
         }
         if len == 0 {
             // A bare segment shows how far its sender has come.
+            half.note_shown_by(end, peer_acked);
             half.show(end);
             return;
         }
+        let peer_acked = half.acked_when_first_sent(end, peer_acked);
         if half.fin.is_some_and(|fin| end > fin.offset) {
             self.anomalies.insert(Anomaly::TcpDataAfterFin);
             return;
@@ -484,6 +500,7 @@ impl Connection {
             peer_sent: peer.end(),
             usual_ttl: if sender.packets > FEW_PACKETS { sender.ttl } else { UsualTtl::Unseen },
             talked_on: false,
+            peer_talked_on: false,
             provoked: !is_answer || peer.last > spoke_before,
         };
         self.halves.get_mut(side).reset = Some(Box::new(reset));

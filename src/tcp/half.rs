@@ -98,6 +98,8 @@ pub struct Half {
 struct Oddities {
     keepalives: Keepalives,
     differs: Option<Moment>,
+    /// The first bare segment that showed bytes which the capture does not hold: how far, and what it acknowledged.
+    shown_by: Option<(u64, u64)>,
 }
 
 /// The TTL or hop limit that a side's packets arrive with.
@@ -287,6 +289,29 @@ impl Half {
         self.acked < offset.saturating_add(again as u64) && sink.differs(side, offset, bytes)
     }
 
+    /// A bare segment shows that the stream reaches `end`, and acknowledges so much of the peer's.
+    pub(super) fn note_shown_by(&mut self, end: u64, peer_acked: Option<u64>) {
+        if end > self.shown
+            && let Some(acked) = peer_acked
+        {
+            self.oddities.get_or_insert_default().shown_by = Some((end, acked));
+        }
+    }
+
+    /// What the side had received at most when it first sent its bytes up to `end`, of which a segment that acknowledges
+    /// `peer_acked` comes now: of bytes sent again, what was sent behind them before tells how little that was.
+    pub(super) fn acked_when_first_sent(&self, end: u64, peer_acked: Option<u64>) -> Option<u64> {
+        if end > self.shown {
+            return peer_acked;
+        }
+        let by_fin = self.fin.filter(|fin| end <= fin.offset).and_then(|fin| fin.peer_acked);
+        let shown_by = self.oddities.as_ref().and_then(|odd| odd.shown_by);
+        let by_bare = shown_by.filter(|(shown, _)| end <= *shown).map(|(_, acked)| acked);
+        let by_held = self.recovery.as_ref().and_then(|recovery| recovery.queue.acked_behind(end));
+        let least = [by_fin, by_bare, by_held].into_iter().flatten().min();
+        peer_acked.map(|acked| least.map_or(acked, |least| acked.min(least)))
+    }
+
     /// Where the side's stream ends with its FIN counted: the next sequence number's offset, as far as seen.
     #[must_use]
     pub fn end(&self) -> u64 {
@@ -382,7 +407,20 @@ pack_fields!(Half {
     established, fin, passed_end, oddities,
 } without { reset, recovery });
 pack_fields!(Fin { at, offset, peer_acked });
-pack_fields!(Oddities { keepalives, differs });
+impl Pack for Oddities {
+    fn pack(&self, into: &mut Packer) {
+        self.keepalives.pack(into);
+        self.differs.pack(into);
+        self.shown_by.map(|(end, _)| end).pack(into);
+        self.shown_by.map(|(_, acked)| acked).pack(into);
+    }
+
+    fn unpack(from: &mut Unpacker<'_>) -> Self {
+        let (keepalives, differs) = (Pack::unpack(from), Pack::unpack(from));
+        let shown_by = Option::unpack(from).zip(Option::unpack(from));
+        Oddities { keepalives, differs, shown_by }
+    }
+}
 
 impl Pack for UsualTtl {
     fn pack(&self, into: &mut Packer) {

@@ -72,6 +72,11 @@ impl OutOfOrder {
         self.segments.keys().next().copied()
     }
 
+    /// What the first segment held from `offset` on acknowledged.
+    pub(crate) fn acked_behind(&self, offset: u64) -> Option<u64> {
+        self.segments.range(offset..).next().and_then(|(_, held)| held.peer_acked)
+    }
+
     /// Holds the parts of `segment` that are not held yet: the bytes seen first win.
     pub(crate) fn insert(&mut self, offset: u64, segment: &Held) -> Inserted {
         let before = self.bytes;

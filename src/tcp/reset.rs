@@ -47,6 +47,18 @@ pub struct Reset {
     pub usual_ttl: UsualTtl,
     /// Did its sender send new bytes afterwards?
     pub talked_on: bool,
+    /// Did the peer speak long afterwards, and not to reset?
+    pub peer_talked_on: bool,
+}
+
+impl Reset {
+    /// Do acknowledgments show that its receiver ignored it: `acked` of its sender's stream, `peer_acked` of the peer's? What
+    /// lies behind it had been received before it came, or it would have been the last; or it was acknowledged after it.
+    #[must_use]
+    pub(super) fn is_defied(&self, acked: u64, peer_acked: u64) -> bool {
+        let place = self.offset.and_then(|offset| u64::try_from(offset).ok()).unwrap_or(self.sent);
+        peer_acked > self.peer_sent || acked > place
+    }
 }
 
 /// Judges `segment`, a reset by `sender`, whose connection may still be opening.

@@ -119,6 +119,7 @@ mod tests {
         let mut teardown = Teardown::default();
         teardown.opening.request = Some(Moment::default());
         teardown.reset.server = Some(Reset {
+            peer_talked_on: false,
             at: Moment::default(),
             validity: ResetValidity::Exact,
             offset: Some(0),

@@ -114,3 +114,42 @@ fn a_fin_before_the_reset_is_the_ends_own_close() {
         check(&conn, &format!("abnormal:1006:fin by {}", side.name()));
     }
 }
+
+#[test]
+fn a_reset_behind_bytes_that_its_receiver_had_taken_is_ignored() {
+    // RFC 5961 §3.2: what the receiver expects lies beyond it, as the acknowledgment that follows shows.
+    for by in Side::BOTH {
+        let mut conn = busy();
+        let seq = conn.next_seq(by);
+        conn.sends(by, &wire::text(by, "more"));
+        conn.forges(by, RST | ACK, |packet| packet.seq = seq).acks(by.other());
+        check(&conn, "open:open by -");
+    }
+}
+
+#[test]
+fn a_reset_is_none_whose_sender_answers_a_peer_that_speaks_long_afterwards() {
+    for by in Side::BOTH {
+        let reset = |wait| {
+            let mut conn = busy();
+            conn.forges(by, RST | ACK, |packet| packet.ttl = 50).wait(wait);
+            conn.keepalive(by.other()).acks(by);
+            conn
+        };
+        check(&reset(Duration::from_secs(5)), "open:open by -");
+        // What was on its way when it was sent tells nothing.
+        check(&reset(Duration::from_millis(20)), "abnormal:1006:rst by network");
+    }
+}
+
+#[test]
+fn a_close_that_a_bare_segment_had_shown_before_the_fin_does_not_answer_it() {
+    for by in Side::BOTH {
+        let mut conn = busy();
+        conn.next_lost_unseen().sends(by, &wire::close(by, 4000, ""));
+        // Sent behind the Close, which was lost on its way; then it is sent again, and acknowledges the FIN.
+        conn.acks(by).fin(by.other()).wait(Duration::from_millis(200)).retransmits(by);
+        conn.bare_rst(by.other());
+        check(&conn, &format!("coded:4000 by {}", by.name()));
+    }
+}
