@@ -167,8 +167,13 @@ limits! {
     candidates: usize = 65_536, Count, Each(2_500), least 1;
     /// Addresses and ports remembered as carrying WebSockets.
     servers: usize = 65_536, Count, Each(64);
-    /// Judged connections held back because another with the same handshake key is still followed.
+    /// Judged connections held back because another that may be their other leg (its handshake has the same key, and lies
+    /// within theirs or around it) is still followed.
     held_legs: usize = 65_536, Count, Each(2_500);
+    /// In live capture, how long such a connection waits; then it is reported by itself.
+    leg_patience: Duration = Duration::from_secs(5), Time, Nothing;
+    /// Handshakes begun last, in which another one with the same key may lie: that of the leg behind a proxy.
+    recent_handshakes: usize = 16_384, Count, Each(200);
     /// TCP conversations whose Wireshark stream number is remembered.
     stream_numbers: usize = 4 << 20, Count, Each(64);
     /// Memory for out-of-order segments of one direction, in bytes: their payload, and 128 for each.
@@ -285,6 +290,7 @@ impl Limits {
             surveyed_connections: count(4, 240, most.surveyed_connections),
             candidates: count(2, 2_500, most.candidates),
             held_legs: count(2, 2_500, most.held_legs),
+            recent_handshakes: count(1, 200, most.recent_handshakes),
             servers: count(1, 64, most.servers),
             key_log_sessions: count(1, 500, most.key_log_sessions),
             encapsulations: count(1, 320, most.encapsulations),
@@ -491,6 +497,7 @@ mod tests {
                 + each(limits.stream_numbers, 64)
                 + each(limits.surveyed_connections, 240)
                 + each(limits.candidates + limits.held_legs, 2_500)
+                + each(limits.recent_handshakes, 200)
                 + each(limits.servers, 64)
                 + each(limits.key_log_sessions, 500)
                 + each(limits.shared_heads, 8_192)

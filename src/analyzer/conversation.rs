@@ -4,6 +4,7 @@ mod finish;
 mod resting;
 
 use super::Options;
+use super::pairing::Asked;
 use super::translated::Target;
 use super::upper::{Phase, Upper};
 use super::watch::Standing;
@@ -12,6 +13,7 @@ use crate::decode::flow_key::{EncapsulationId, Endpoint, FlowKey};
 use crate::decode::segment::{IcmpError, Segment};
 use crate::http::http2::frame::StreamId;
 use crate::limits::Limits;
+use crate::moment::Moment;
 use crate::seq::SeqNum;
 use crate::side::{PerSide, Side};
 use crate::tcp::connection::Connection;
@@ -59,7 +61,10 @@ pub(super) struct Conversation {
 /// A connection turned out to be a WebSocket.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Opened {
+    /// Number of its TCP connection.
+    pub serial: u64,
     pub server: Endpoint,
+    pub request: Option<Moment>,
     /// Hash of its handshake key.
     pub key: Option<u64>,
     /// Its stream, where it lies in HTTP/2.
@@ -375,10 +380,12 @@ impl Conversation {
         if !self.upper.is_websocket {
             return None;
         }
-        let server = self.server();
+        let (serial, server) = (self.serial, self.server());
+        let opened = Opened { serial, server, request: None, key: None, stream: None, target: None };
         if let Some(multiplexed) = self.upper.http2_mut() {
             let (stream, target) = multiplexed.streams.take_opening()?;
-            return Some(Opened { server, key: None, stream: Some(stream), target });
+            let request = multiplexed.streams.began(stream);
+            return Some(Opened { request, stream: Some(stream), target, ..opened });
         }
         if self.upper.server_told {
             return None;
@@ -386,7 +393,20 @@ impl Conversation {
         self.upper.server_told = true;
         let request = self.upper.handshake.request.as_ref();
         self.key = request.and_then(|request| request.key.as_deref()).map(fnv1a).and_then(NonZeroU64::new);
-        Some(Opened { server, key: self.key(), stream: None, target: request.map(Target::of) })
+        let (key, target) = (self.key(), request.map(Target::of));
+        Some(Opened { request: request.map(|request| request.at), key, target, ..opened })
+    }
+
+    /// Was its request answered?
+    pub(super) fn has_answer(&self) -> bool {
+        self.upper.handshake.response.is_some()
+    }
+
+    /// Its handshake, with the hash of its key, once the request was answered.
+    pub(super) fn answered(&self) -> Option<(u64, Asked)> {
+        let handshake = &self.upper.handshake;
+        let response = Some(handshake.response.as_ref()?.at);
+        Some((self.key()?, Asked { serial: self.serial, request: handshake.request.as_ref()?.at, response }))
     }
 
     /// The hash of its handshake key, if the tracker was told of it.

@@ -195,6 +195,12 @@ impl Follower {
         self.tracker.advance(now);
     }
 
+    /// The latest time that packets, or [`advance`](Follower::advance), have told.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.tracker.now
+    }
+
     /// The capture dropped packets between two times: no connection that ended then is said to have sent no Close.
     pub fn note_losses(&mut self, from: Timestamp, to: Timestamp) {
         self.tracker.note_losses(from, to);

@@ -288,6 +288,11 @@ impl Streams {
         self.untold.pop_front()
     }
 
+    /// When its request was.
+    pub(super) fn began(&self, id: StreamId) -> Option<Moment> {
+        self.followed.get(&id).map(|stream| stream.opened)
+    }
+
     /// Is the request on this stream still waiting for its answer, and of no known leg?
     pub(super) fn awaits_answer(&self, id: StreamId) -> bool {
         let waits = |stream: &Stream| stream.opening == Opening::Waiting && stream.key.is_none();

@@ -5,12 +5,13 @@
 use super::Options;
 use super::conversation::{Conversation, Opened};
 use super::judging::{Ended, Judge, Judged, Seen};
-use super::pairing::Pairing;
+use super::pairing::{Asked, Pairing};
 use super::record::{ConnectionRecord, Identity};
 use crate::anomaly::{Anomaly, AnomalyCounts};
 use crate::decode::segment::Endpoint;
 use crate::limits::Limits;
 use crate::moment::Moment;
+use crate::time::Timestamp;
 use crate::tls::shape::Score;
 use crate::verdict::teardown::Blind;
 use crate::verdict::verdict::{Cause, Kind};
@@ -25,7 +26,9 @@ pub struct Followed(pub(super) Event);
 pub(super) enum Event {
     Opened(Opened),
     /// A stream of HTTP/2 turned out to be another leg of the connection with this key.
-    Linked(u64),
+    Linked(u64, Asked),
+    /// The handshake with this key was answered.
+    Answered(u64, Asked),
     /// The peer of one that was given up has spoken again.
     Revived {
         serial: u64,
@@ -122,14 +125,9 @@ impl Settler {
     /// Takes what following packets has yielded next.
     pub fn take(&mut self, followed: Followed) {
         match followed.0 {
-            Event::Linked(key) => self.pairing.begin(key),
-            Event::Opened(Opened { server, key, .. }) => {
-                self.opened += 1;
-                self.remember_server(server);
-                if let Some(key) = key {
-                    self.pairing.begin(key);
-                }
-            }
+            Event::Linked(key, asked) => self.pairing.begin(key, asked, &self.limits),
+            Event::Answered(key, asked) => self.pairing.answered(key, asked),
+            Event::Opened(opened) => self.note_opening(&opened),
             Event::Ended(ended) => {
                 let judged = self.judge.judge(ended);
                 self.take_judged(judged);
@@ -143,6 +141,30 @@ impl Settler {
                 }
             }
         }
+        self.take_paired();
+    }
+
+    fn note_opening(&mut self, opened: &Opened) {
+        self.opened += 1;
+        self.remember_server(opened.server);
+        if let Some((key, request)) = opened.key.zip(opened.request) {
+            let asked = Asked { serial: opened.serial, request, response: None };
+            self.pairing.begin(key, asked, &self.limits);
+        }
+    }
+
+    /// Takes over what need not wait for another leg any longer.
+    fn take_paired(&mut self) {
+        while let Some(record) = self.pairing.poll() {
+            self.settled.push_back(Settled::Final(record));
+        }
+    }
+
+    /// Tells the time, as only live capture does: from now on nothing waits for its other leg for longer than
+    /// [`Limits::leg_patience`].
+    pub fn advance(&mut self, now: Timestamp) {
+        self.pairing.advance(now, &self.limits);
+        self.take_paired();
     }
 
     /// Reports a connection whose peer is dead before it ends.
@@ -164,11 +186,7 @@ impl Settler {
         } else if is_websocket {
             self.ended += 1;
             match key {
-                Some(key) => {
-                    let settled = &mut self.settled;
-                    let settle = |record| settled.push_back(Settled::Final(record));
-                    self.pairing.finish(key, record, self.limits.held_legs, settle);
-                }
+                Some(key) => self.pairing.finish(key, record, &self.limits),
                 None => self.settled.push_back(Settled::Final(record)),
             }
         } else if is_hidden {
@@ -229,6 +247,8 @@ impl Settler {
 
     /// Nothing more was followed: connections that came to nothing are listed if their servers carried WebSockets.
     pub fn finish(&mut self) {
+        self.pairing.finish_all();
+        self.take_paired();
         for candidate in std::mem::take(&mut self.candidates) {
             self.let_go(candidate);
         }
@@ -276,6 +296,11 @@ impl Settler {
     #[must_use]
     pub fn anomalies(&self) -> &AnomalyCounts {
         &self.anomalies
+    }
+
+    /// WebSockets that have ended and wait for their other leg, where [the time is told](Settler::advance).
+    pub fn held_back(&self) -> impl Iterator<Item = &ConnectionRecord> {
+        self.pairing.waiting()
     }
 
     /// TCP connections that were judged and carried no WebSocket.

@@ -195,10 +195,11 @@ impl Tracker {
         let may_grow = conversation.may_grow()
             && (segment.payload_len() > 0 || conversation.held_bytes() > 0 || conversation.grows_by_time());
         let held = conversation.held_bytes();
+        let awaits_answer = may_grow && !conversation.has_answer();
         conversation.handle_segment(segment, &self.options);
         let grew = conversation.upper.take_growth();
         if may_grow {
-            self.note_growth(id);
+            self.note_growth(id, awaits_answer);
         } else if grew {
             self.table.recount(id);
         }
@@ -208,8 +209,8 @@ impl Tracker {
     }
 
     /// Notes what a segment made of a connection whose kind may change with every packet: an open WebSocket is none of
-    /// these.
-    fn note_growth(&mut self, id: FlowId) {
+    /// these. `awaited_answer`: before that segment no answer to its handshake had come.
+    fn note_growth(&mut self, id: FlowId, awaited_answer: bool) {
         let now = self.now;
         let Some(conversation) = self.table.awake_mut(id) else { return };
         let openings: Vec<_> = std::iter::from_fn(|| conversation.take_opening()).collect();
@@ -219,12 +220,14 @@ impl Tracker {
                 conversation.upper.handshake.forget_key();
             }
         }
+        let answered = if awaited_answer { conversation.answered() } else { None };
         let has_ended = conversation.has_ended_streams(now);
         let streams = if has_ended { conversation.take_streams(Which::Ended(now)) } else { Vec::new() };
         self.table.recount(id);
         for opened in openings {
             self.note_opening(id, opened);
         }
+        self.events.extend(answered.map(|(key, asked)| Event::Answered(key, asked)));
         self.streams_ended(streams, Observed::Whole);
     }
 

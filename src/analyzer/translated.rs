@@ -3,12 +3,14 @@
 //! it, before the proxy and over the other version, is waiting for its answer.
 
 use super::conversation::Opened;
+use super::pairing::Asked;
 use super::settling::Event;
 use super::tracker::Tracker;
 use crate::decode::segment::Endpoint;
 use crate::flow::table::FlowId;
 use crate::http::http2::frame::StreamId;
 use crate::http::upgrade::Request;
+use crate::moment::Moment;
 use crate::websocket::vitals::fnv1a;
 use crate::work;
 use std::collections::VecDeque;
@@ -45,6 +47,9 @@ impl Target {
 #[derive(Clone, Copy, Debug)]
 struct Front {
     id: FlowId,
+    /// Number of its TCP connection.
+    serial: u64,
+    request: Option<Moment>,
     /// `None`: it came over HTTP/1.1.
     stream: Option<StreamId>,
     /// Hash of its handshake key, over HTTP/1.1.
@@ -64,11 +69,13 @@ impl Tracker {
     /// A WebSocket was asked for in conversation `id`.
     pub(super) fn note_opening(&mut self, id: FlowId, opened: Opened) {
         self.events.push_back(Event::Opened(opened));
-        let Opened { server, key, stream, target: Some(target) } = opened else { return };
+        let Opened { serial, request, server, key, stream, target: Some(target), .. } = opened else {
+            return;
+        };
         if stream.is_none() && key.is_none() {
             return;
         }
-        let leg = Front { id, stream, key, target, server };
+        let leg = Front { id, serial, request, stream, key, target, server };
         if self.link(&leg) {
             return; // What is behind a proxy may be before another one; that is not followed.
         }
@@ -89,19 +96,13 @@ impl Tracker {
         let fits = |front: &&Front| front.target.is_passed_on_as(&back.target) && front.server != back.server;
         let mut fitting = waiting.iter().filter(fits);
         let (Some(front), None) = (fitting.next().copied(), fitting.next()) else { return false };
-        let (Some(key), Some((id, stream))) = (front.key.or(back.key), in_http2(&front, back)) else {
-            return false;
-        };
-        if let Some(conversation) = self.table.get_mut(id) {
+        let in_http2 = if front.stream.is_some() { &front } else { back };
+        let (Some(key), Some(stream)) = (front.key.or(back.key), in_http2.stream) else { return false };
+        if let Some(conversation) = self.table.get_mut(in_http2.id) {
             conversation.set_stream_key(stream, key);
-            self.events.push_back(Event::Linked(key));
+            let (serial, request) = (in_http2.serial, in_http2.request.unwrap_or_default());
+            self.events.push_back(Event::Linked(key, Asked { serial, request, response: None }));
         }
         true
     }
-}
-
-/// Which of two legs lies in HTTP/2, and where.
-fn in_http2(front: &Front, back: &Front) -> Option<(FlowId, StreamId)> {
-    let place = |leg: &Front| leg.stream.map(|stream| (leg.id, stream));
-    place(front).or(place(back))
 }

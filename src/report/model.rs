@@ -490,7 +490,7 @@ pub struct Stats {
     pub tcp_connections: Flow,
     /// Those of them that turned out to be WebSockets, or asked to become one.
     pub websockets: Flow,
-    /// Listed ends by `verdict.label`.
+    /// Listed ends by `verdict.label`, with those that wait for their other leg before they are written.
     pub ended: BTreeMap<String, u64>,
     /// Connections whose state was dropped to keep within the limits.
     pub evicted: u64,

@@ -29,6 +29,38 @@ pub struct Leg<'a> {
     pub traffic: PerSide<Traffic>,
 }
 
+/// When a leg's handshake was, and when TCP ended, as far as it is known.
+#[derive(Clone, Copy, Debug)]
+pub struct Span {
+    /// The request.
+    pub request: Moment,
+    /// The answer.
+    pub response: Option<Moment>,
+    /// TCP's end.
+    pub end: Option<Moment>,
+}
+
+impl Span {
+    /// That of one whose request was seen.
+    #[must_use]
+    pub fn of(teardown: &Teardown) -> Option<Span> {
+        let opening = &teardown.opening;
+        let response = opening.response.map(|answer| answer.at);
+        Some(Span { request: opening.request?, response, end: teardown.tcp_end().map(|end| end.at) })
+    }
+
+    /// May a proxy have sent the request `inner` because it was sent this one?
+    ///
+    /// It asks before it answers, and while its client is there.
+    #[must_use]
+    pub fn may_enclose(&self, inner: &Span) -> bool {
+        let delay = inner.request.at.seconds_since(self.request.at);
+        let answered_inside = inner.response.zip(self.response).is_none_or(|(inner, outer)| inner <= outer);
+        let asked_in_time = self.response.into_iter().chain(self.end).all(|outer| inner.request <= outer);
+        answered_inside && asked_in_time && (0.0..=FORWARDED_WITHIN).contains(&delay)
+    }
+}
+
 /// Messages that one leg may have more than the other: those on their way when it ended.
 const IN_FLIGHT: u64 = 8;
 
@@ -68,20 +100,13 @@ pub struct OtherLeg {
 pub fn are_legs(front: &Leg<'_>, back: &Leg<'_>) -> bool {
     let known = Side::BOTH.into_iter().all(|side| front.initial_seq[side].is_some());
     let same_tcp = known && front.initial_seq == back.initial_seq;
-    let (outer, inner) = (&front.teardown.opening, &back.teardown.opening);
-    let (Some(asked), Some(forwarded)) = (outer.request, inner.request) else { return false };
-    let delay = forwarded.at.seconds_since(asked.at);
-    let answered_inside = match (inner.response, outer.response) {
-        (Some(inner), Some(outer)) => inner.at <= outer.at,
-        _ => true,
+    let (Some(outer), Some(inner)) = (Span::of(front.teardown), Span::of(back.teardown)) else {
+        return false;
     };
-    // A proxy asks before it answers, and while its client is there.
-    let asked_in_time = outer.response.is_none_or(|outer| forwarded <= outer.at)
-        && front.teardown.tcp_end().is_none_or(|end| forwarded <= end.at);
     let same_frames = Side::BOTH
         .into_iter()
         .all(|side| front.traffic[side].messages.abs_diff(back.traffic[side].messages) <= IN_FLIGHT);
-    !same_tcp && answered_inside && asked_in_time && same_frames && (0.0..=FORWARDED_WITHIN).contains(&delay)
+    !same_tcp && outer.may_enclose(&inner) && same_frames
 }
 
 /// The event that began a leg's end: who, with which Close, when.

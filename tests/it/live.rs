@@ -63,6 +63,13 @@ impl Live {
         std::iter::from_fn(|| self.settler.poll()).map(|settled| in_words(&settled)).collect()
     }
 
+    /// The time is told, as in silence; what has been settled by then.
+    fn tick(&mut self, now: Timestamp) -> Vec<String> {
+        self.follower.advance(now);
+        self.settler.advance(self.follower.now());
+        self.told()
+    }
+
     /// At the end of the capture.
     fn rest(mut self) -> Vec<String> {
         self.follower.finish();
@@ -79,7 +86,9 @@ fn at(packet: &TcpPacket) -> Timestamp {
 
 fn in_words(settled: &Settled) -> String {
     match settled {
-        Settled::Final(record) => format!("ended {}", label(record)),
+        Settled::Final(record) => {
+            format!("ended {}{}", label(record), if record.beside.is_some() { ", a leg" } else { "" })
+        }
         Settled::Early(record) => format!("early {}", label(record)),
         Settled::Stands { .. } => "stands".to_owned(),
         Settled::Revised { .. } => "revised".to_owned(),
@@ -340,6 +349,146 @@ fn a_clock_that_steps_back_holds_no_verdict_back() {
     assert_eq!(live.told(), [""; 0]);
     live.follower.advance(hour_ago.saturating_add(MINUTE));
     assert_eq!(live.told(), ["ended 1001"]);
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A client made by hand, which sends the same key each time, has asked at this time.
+fn asked(client: &str, after: Duration) -> Conversation {
+    asks(Conversation::between(client, "10.77.2.2:9001"), after)
+}
+
+fn asks(mut conn: Conversation, after: Duration) -> Conversation {
+    conn.wait(after).connect().client_sends(&wire::request("/ws")).server_acks();
+    conn
+}
+
+/// It was answered so much later.
+fn answered(mut conn: Conversation, after: Duration) -> Conversation {
+    conn.wait(after).server_sends(&wire::response()).client_acks();
+    conn
+}
+
+fn closed(mut conn: Conversation, after: Duration) -> Conversation {
+    conn.wait(after)
+        .server_sends(&wire::close(Server, 1001, ""))
+        .client_sends(&wire::close(Client, 1001, ""));
+    conn.fin(Server).fin(Client).server_acks();
+    conn
+}
+
+fn by_time(conversations: &[Conversation]) -> Vec<TcpPacket> {
+    let mut packets: Vec<TcpPacket> = conversations.iter().flat_map(Conversation::packets).collect();
+    packets.sort_by_key(|packet| packet.at_ns);
+    packets
+}
+
+/// The legs of a WebSocket through a proxy, open: (front, back).
+fn legs() -> (Conversation, Conversation) {
+    let front = Conversation::between("10.77.1.2:40000", "10.77.2.2:9001").numbered(1_000, 2_000);
+    let back = Conversation::between("10.77.2.1:50000", "10.77.2.3:9001").numbered(3_000, 4_000);
+    let (front, back) = (asks(front, Duration::ZERO), asks(back, SECOND / 100));
+    (answered(front, SECOND / 10), answered(back, SECOND / 100))
+}
+
+#[test]
+fn an_end_waits_for_no_other_connection_that_happens_to_have_its_key() {
+    let before = answered(asked("10.77.1.2:40000", Duration::ZERO), SECOND / 100);
+    let ended = closed(answered(asked("10.77.1.3:40000", SECOND), SECOND / 100), SECOND);
+    let behind = asked("10.77.1.4:40000", SECOND * 2);
+    let mut live = Live::new();
+    let end = live.take(&by_time(&[before, ended, behind]));
+    live.follower.advance(end.saturating_add(Limits::default().linger));
+    assert_eq!(live.told(), ["ended 1001"]);
+}
+
+#[test]
+fn an_end_waits_for_its_other_leg_no_longer_than_it_has_patience_and_counts_meanwhile() {
+    let (front, back) = legs();
+    let mut live = Live::new();
+    live.tick(Timestamp::MIN);
+    let end = live.take(&by_time(&[front, closed(back, SECOND)]));
+    let judged = end.saturating_add(Limits::default().linger);
+    assert_eq!(live.tick(judged), [""; 0]);
+    let held: Vec<String> = live.settler.held_back().map(label).collect();
+    assert_eq!((held, live.settler.open_websockets()), (vec!["1001".to_owned()], 1));
+    let due = judged.saturating_add(Limits::default().leg_patience);
+    assert_eq!(live.tick(due.saturating_sub(SECOND / 100)), [""; 0]);
+    assert_eq!(live.tick(due), ["ended 1001"]);
+    assert_eq!(live.settler.held_back().count(), 0);
+    assert_eq!(live.rest(), ["ended open"]);
+}
+
+#[test]
+fn legs_that_end_within_that_time_are_told_together() {
+    let (front, back) = legs();
+    let mut live = Live::new();
+    live.tick(Timestamp::MIN);
+    let back = closed(back, SECOND);
+    let end = at(back.packets().last().unwrap());
+    live.take(&by_time(&[closed(front, SECOND * 4), back]));
+    assert_eq!(live.tick(end.saturating_add(SECOND * 11)), [""; 0]);
+    assert_eq!(live.tick(end.saturating_add(SECOND * 14)), ["ended 1001, a leg", "ended 1001, a leg"]);
+}
+
+#[test]
+fn in_a_file_a_leg_waits_for_the_other_as_long_as_it_takes() {
+    let (front, back) = legs();
+    let mut file = Live::with(Options::default());
+    file.take(&by_time(&[closed(front, MINUTE * 60), closed(back, SECOND)]));
+    assert_eq!(file.told(), [""; 0]);
+    assert_eq!(file.rest(), ["ended 1001, a leg", "ended 1001, a leg"]);
+}
+
+#[test]
+fn an_answer_that_shows_that_a_connection_is_no_leg_ends_the_wait_for_it() {
+    let ended = closed(answered(asked("10.77.1.2:40000", Duration::ZERO), SECOND / 10), SECOND);
+    let slow = asked("10.77.1.3:40000", SECOND / 20);
+    let before = by_time(&[ended.clone(), slow.clone()]).len();
+    let packets = by_time(&[ended, answered(slow, MINUTE)]);
+    let mut live = Live::with(Options::default());
+    live.take(&packets[..before]);
+    live.follower.advance(at(&packets[before - 1]).saturating_add(MINUTE / 2));
+    assert_eq!(live.told(), [""; 0], "it may be asked for behind a proxy");
+    live.take(&packets[before..]);
+    assert_eq!(live.told(), ["ended 1001"]);
+}
+
+#[test]
+fn others_with_their_key_part_no_legs() {
+    let (front, back) = legs();
+    let mut all: Vec<Conversation> = (0..40_u16)
+        .map(|n| {
+            answered(asked(&format!("10.77.1.9:{}", 40_000 + n), SECOND * (1 + u32::from(n))), SECOND / 100)
+        })
+        .collect();
+    all.extend([closed(front, MINUTE), closed(back, MINUTE)]);
+    let mut live = Live::with(Options::default());
+    live.take(&by_time(&all));
+    live.follower.advance(Timestamp::from_nanos(i64::MAX));
+    assert_eq!(live.told(), ["ended 1001, a leg", "ended 1001, a leg"]);
+}
+
+#[test]
+fn as_many_handshakes_may_begin_between_those_of_two_legs_as_are_remembered() {
+    for (recent_handshakes, told) in [(4, ", a leg"), (3, "")] {
+        let (front, back) = legs();
+        let others = (0..3_u16).map(|n| {
+            let mut conn = Conversation::between(&format!("10.77.1.9:{}", 40_000 + n), "10.77.2.2:9001");
+            let request = String::from_utf8(wire::request("/ws")).unwrap();
+            conn.wait(SECOND / 1_000).connect();
+            conn.client_sends(
+                request.replace(wire::KEY, &format!("dGhlIHNhbXBsZSBub2{n:03}ZQ==")).as_bytes(),
+            );
+            conn
+        });
+        let others: Vec<Conversation> = others.collect();
+        let limits = Limits { recent_handshakes, ..Limits::default() };
+        let mut live = Live::with(Options { limits, ..Options::default() });
+        live.take(&by_time(&[&others[..], &[closed(front, SECOND), closed(back, SECOND)]].concat()));
+        live.follower.advance(Timestamp::from_nanos(i64::MAX));
+        assert_eq!(live.told(), [format!("ended 1001{told}"), format!("ended 1001{told}")]);
+    }
 }
 
 /// All that `decode` reads, whatever it is wrapped in, passes the filter that live capture sets by itself.

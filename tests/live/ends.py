@@ -28,10 +28,14 @@ def awaited(condition, seconds=8):
     return False
 
 
-def types(live):
-    """The lines written whole so far, by their type."""
+def whole_lines(live):
+    """The lines written whole so far."""
     text = live.output.read_text()
-    return [line["type"] for line in lines(text[:text.rfind("\n") + 1])]
+    return lines(text[:text.rfind("\n") + 1])
+
+
+def types(live):
+    return [line["type"] for line in whole_lines(live)]
 
 
 def a_dead_peer_is_told_in_silence_and_taken_back(folder):
@@ -237,7 +241,27 @@ def interfaces_are_listed(_folder):
     return [] if line[:3] == ["lo", "up", "ETHERNET"] and "127.0.0.1" in line else [f"lo is listed as {line}"]
 
 
+def a_client_with_one_key_for_all_is_told_in_time(folder):
+    key = b"dGhlIHNhbXBsZSBub25jZQ=="
+    pair, still_open, unanswered = Pair("key"), Connection(1, key), Connection(2, key)
+    options = ["--limit", "linger=1s", "--limit", "leg_patience=3s", "--interval", "1s"]
+    live = Live(pair.near, folder / "key.ndjson", *options).await_start()
+    send(pair, still_open.connect() + still_open.upgrade() + Connection(3, key).whole(1001))
+    faults = [] if awaited(lambda: types(live).count("connection") == 1, 2.5) else ["an end waited for one that is no leg of it"]
+    send(pair, unanswered.connect() + unanswered.upgrade()[:1] + Connection(4, key).whole(1001) + Connection(5, key).whole(1001))
+    time.sleep(2.5)
+    told, stats = types(live).count("connection"), [line for line in whole_lines(live) if line["type"] == "stats"][-1]
+    if (told, stats["ended"], stats["websockets"]) != (1, {"1001": 3}, {"opened": 5, "open": 2}):
+        faults.append(f"of two that may be legs {told - 1} were told at once; {stats}")
+    faults += [] if awaited(lambda: types(live).count("connection") == 3, 4) else ["they were not told in time"]
+    status = live.stop()
+    labels = live.lines()[-1]["summary"]["by_label"]
+    pair.remove()
+    return faults + ([] if (status, labels.get("1001")) == (0, 3) else [f"status {status}, told {labels}"])
+
+
 CHECKS = [
+    a_client_with_one_key_for_all_is_told_in_time,
     a_dead_peer_is_told_in_silence_and_taken_back,
     losses_lower_claims_and_leave_a_close_that_was_seen,
     signals_do_what_the_manual_says,

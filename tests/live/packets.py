@@ -43,11 +43,11 @@ def ws_frame(opcode, payload=b"", masked=False):
 class Connection:
     """One connection, step by step; each step gives its frames."""
 
-    def __init__(self, number):
+    def __init__(self, number, key=None):
         self.client = (address(number), 1024 + number * 7 % 60000)
         self.server = (SERVER, SERVER_PORT)
-        # Each its own: connections with the same key count as legs of one, and wait for each other.
-        self.key = base64.b64encode(struct.pack("!QQ", 0, number))
+        # Each its own, as clients do: those with the same key may be legs of one, and wait for each other.
+        self.key = key or base64.b64encode(struct.pack("!QQ", 0, number))
         self.sent = {True: 1000 + number, False: 5000 + number}
 
     def step(self, by_client, flags, payload=b""):

@@ -221,11 +221,18 @@ impl Watch {
 
     /// Writes what has been settled.
     fn drain(&mut self) -> Result<()> {
+        self.settler.advance(self.follower.now());
+        self.report()?;
         while let Some(followed) = self.follower.poll() {
             self.settler.take(followed);
-            while let Some(settled) = self.settler.poll() {
-                self.output.take(settled)?;
-            }
+            self.report()?;
+        }
+        Ok(())
+    }
+
+    fn report(&mut self) -> Result<()> {
+        while let Some(settled) = self.settler.poll() {
+            self.output.take(settled)?;
         }
         Ok(())
     }
@@ -310,6 +317,7 @@ impl Watch {
                 fragments: follower.decoder().held_fragment_bytes() as u64,
             },
             recordings: self.output.recorder.as_ref().map(|recorder| recorder.recordings),
+            ended: self.output.ended(settler.held_back()),
             ..Stats::default()
         }
     }
@@ -344,9 +352,7 @@ impl Watch {
         self.follower.finish();
         self.drain()?;
         self.settler.finish();
-        while let Some(settled) = self.settler.poll() {
-            self.output.take(settled)?;
-        }
+        self.report()?;
         self.tell_of_recorder();
         self.write_stats()?;
         let (totals, infos) = (self.totals(), self.source.infos());

@@ -10,7 +10,7 @@ use crate::output::{Output, Selection, Totals, Writer};
 use crate::recorder::Recorder;
 use crate::sink::{Rotation, SharedFile};
 use anyhow::Result;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Write};
 use std::path::PathBuf;
 use wsclose::analyzer::Settled;
@@ -184,10 +184,24 @@ impl LiveOutput {
         }
     }
 
+    /// The listed ends so far by label, with those that will be once they need not wait for their other leg.
+    pub(crate) fn ended<'a>(
+        &self,
+        held_back: impl Iterator<Item = &'a ConnectionRecord>,
+    ) -> BTreeMap<String, u64> {
+        let mut ended = self.output.summary.by_label.clone();
+        for record in held_back {
+            let verdict = build::verdict(record);
+            if self.output.selection.lists(record, &verdict) {
+                *ended.entry(verdict.label.into_owned()).or_default() += 1;
+            }
+        }
+        ended
+    }
+
     /// Writes a `stats` line, where the format has such.
-    pub(crate) fn stats(&mut self, mut stats: Stats) -> io::Result<()> {
+    pub(crate) fn stats(&mut self, stats: Stats) -> io::Result<()> {
         let Writer::Ndjson(writer) = &mut self.output.writer else { return Ok(()) };
-        stats.ended.clone_from(&self.output.summary.by_label);
         writer.write(&Line::Stats(Box::new(stats)))
     }
 

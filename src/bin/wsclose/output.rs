@@ -161,7 +161,7 @@ pub(crate) struct Totals {
 /// The report being written.
 pub(crate) struct Output {
     pub(crate) writer: Writer,
-    selection: Selection,
+    pub(crate) selection: Selection,
     files: Vec<String>,
     redact: bool,
     pub(crate) summary: Summary,
