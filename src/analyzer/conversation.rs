@@ -63,7 +63,10 @@ pub(super) struct Conversation {
 pub(super) struct Opened {
     /// Number of its TCP connection.
     pub serial: u64,
+    pub client: Endpoint,
     pub server: Endpoint,
+    /// Its first packet.
+    pub began: Moment,
     pub request: Option<Moment>,
     /// Hash of its handshake key.
     pub key: Option<u64>,
@@ -195,7 +198,7 @@ impl Conversation {
         if segment.from_lower == self.client_is_lower { Side::Client } else { Side::Server }
     }
 
-    fn client(&self) -> Endpoint {
+    pub(super) fn client(&self) -> Endpoint {
         self.ends.endpoint(self.client_is_lower)
     }
 
@@ -380,12 +383,14 @@ impl Conversation {
         if !self.upper.is_websocket {
             return None;
         }
-        let (serial, server) = (self.serial, self.server());
-        let opened = Opened { serial, server, request: None, key: None, stream: None, target: None };
+        let (serial, client, server, began) = (self.serial, self.client(), self.server(), self.tcp.opened);
+        let opened =
+            Opened { serial, client, server, began, request: None, key: None, stream: None, target: None };
         if let Some(multiplexed) = self.upper.http2_mut() {
             let (stream, target) = multiplexed.streams.take_opening()?;
             let request = multiplexed.streams.began(stream);
-            return Some(Opened { request, stream: Some(stream), target, ..opened });
+            let began = request.unwrap_or(began);
+            return Some(Opened { began, request, stream: Some(stream), target, ..opened });
         }
         if self.upper.server_told {
             return None;

@@ -39,7 +39,7 @@ use crate::verdict::vantage::Vantage;
 pub use judging::Judge;
 use record::ConnectionRecord;
 use settling::Event;
-pub use settling::{Followed, Settled, Settler};
+pub use settling::{Followed, Settled, Settler, Turn};
 use std::time::Duration;
 use tracker::{Located, Tracker};
 
@@ -66,6 +66,8 @@ pub struct Options {
     /// Report a connection whose peer is dead once it has been so for this long, before it ends; `None`: never, as in
     /// files.
     pub dead_after: Option<Duration>,
+    /// Tell when a WebSocket opens, and when its TCP ends, before it is judged ([`Settled::Opened`]).
+    pub turns: bool,
     /// Where the capture was taken; `None`: it is estimated for each connection.
     pub vantage: Option<Vantage>,
 }

@@ -29,6 +29,8 @@ pub(super) enum Event {
     Linked(u64, Asked),
     /// The handshake with this key was answered.
     Answered(u64, Asked),
+    /// TCP of a WebSocket has ended; its stragglers are waited for ([`Options::turns`]).
+    Closing(Turn),
     /// The peer of one that was given up has spoken again.
     Revived {
         serial: u64,
@@ -72,6 +74,21 @@ pub enum Settled {
         /// The packet.
         at: Moment,
     },
+    /// A WebSocket opens, or is to ([`Options::turns`]).
+    Opened(Turn),
+    /// Its TCP has ended. The record follows, unless the WebSocket ended otherwise, as a stream of HTTP/2 may.
+    Closing(Turn),
+}
+
+/// The begin or the end of a WebSocket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Turn {
+    /// Who opened it.
+    pub client: Endpoint,
+    /// Who accepted it.
+    pub server: Endpoint,
+    /// When.
+    pub at: Timestamp,
 }
 
 /// Turns followed connections into judged records.
@@ -90,6 +107,7 @@ pub struct Settler {
     settled: VecDeque<Settled>,
     /// Connections that were reported before they ended.
     given_up: BTreeSet<Identity>,
+    turns: bool,
     other_connections: u64,
     anomalies: AnomalyCounts,
     /// WebSockets so far, and those of them that have ended.
@@ -109,6 +127,7 @@ impl Settler {
             pairing: Pairing::default(),
             settled: VecDeque::new(),
             given_up: BTreeSet::new(),
+            turns: options.turns,
             other_connections: 0,
             anomalies: AnomalyCounts::default(),
             opened: 0,
@@ -128,6 +147,7 @@ impl Settler {
             Event::Linked(key, asked) => self.pairing.begin(key, asked, &self.limits),
             Event::Answered(key, asked) => self.pairing.answered(key, asked),
             Event::Opened(opened) => self.note_opening(&opened),
+            Event::Closing(turn) => self.settled.push_back(Settled::Closing(turn)),
             Event::Ended(ended) => {
                 let judged = self.judge.judge(ended);
                 self.take_judged(judged);
@@ -146,6 +166,10 @@ impl Settler {
 
     fn note_opening(&mut self, opened: &Opened) {
         self.opened += 1;
+        if self.turns {
+            let Opened { client, server, began, .. } = *opened;
+            self.settled.push_back(Settled::Opened(Turn { client, server, at: began.at }));
+        }
         self.remember_server(opened.server);
         if let Some((key, request)) = opened.key.zip(opened.request) {
             let asked = Asked { serial: opened.serial, request, response: None };
@@ -259,7 +283,10 @@ impl Settler {
         loop {
             match self.poll()? {
                 Settled::Early(record) | Settled::Final(record) => return Some(record),
-                Settled::Stands { .. } | Settled::Revised { .. } => {}
+                Settled::Stands { .. }
+                | Settled::Revised { .. }
+                | Settled::Opened(_)
+                | Settled::Closing(_) => {}
             }
         }
     }

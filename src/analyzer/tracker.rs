@@ -4,7 +4,7 @@ use super::Options;
 use super::conversation::Conversation;
 use super::conversations::Conversations;
 use super::judging::Seen;
-use super::settling::Event;
+use super::settling::{Event, Turn};
 use super::split::Which;
 use super::translated::Waiting;
 use super::watch::{Standing, Watch};
@@ -261,6 +261,10 @@ impl Tracker {
             let deadline = self.now.saturating_add(limits.linger);
             self.lingering.push_back((deadline, id));
             self.due = self.due.min(deadline);
+            if self.options.turns && conversation.is_websocket() {
+                let (client, server, at) = (conversation.client(), conversation.server(), self.now);
+                self.events.push_back(Event::Closing(Turn { client, server, at }));
+            }
         }
         self.held_bytes = (self.held_bytes + conversation.held_bytes()).saturating_sub(held);
         if self.held_bytes > limits.out_of_order_total_bytes {

@@ -92,6 +92,8 @@ fn in_words(settled: &Settled) -> String {
         Settled::Early(record) => format!("early {}", label(record)),
         Settled::Stands { .. } => "stands".to_owned(),
         Settled::Revised { .. } => "revised".to_owned(),
+        Settled::Opened(_) => "opened".to_owned(),
+        Settled::Closing(_) => "closing".to_owned(),
     }
 }
 
@@ -349,6 +351,27 @@ fn a_clock_that_steps_back_holds_no_verdict_back() {
     assert_eq!(live.told(), [""; 0]);
     live.follower.advance(hour_ago.saturating_add(MINUTE));
     assert_eq!(live.told(), ["ended 1001"]);
+}
+
+#[test]
+fn who_asks_is_told_when_a_websocket_opens_and_when_its_tcp_ends() {
+    let conn = closed(answered(asked("10.77.1.2:40000", SECOND), SECOND), MINUTE);
+    let packets = conn.packets();
+    let mut live = Live::with(Options { turns: true, ..Options::default() });
+    let mut turns = Vec::new();
+    for packet in packets.chunks(1) {
+        live.take(packet);
+        while let Some(followed) = live.follower.poll() {
+            live.settler.take(followed);
+        }
+        turns.extend(std::iter::from_fn(|| live.settler.poll()).map(|turn| (at(&packet[0]), turn)));
+    }
+    let [(asked, Settled::Opened(opened)), (ended, Settled::Closing(closing))] = &turns[..] else {
+        panic!("{turns:?}")
+    };
+    assert_eq!((opened.at, at(&packets[3])), (at(&packets[0]), *asked), "the request opens, since the SYN");
+    assert_eq!((closing.at, opened.client, opened.client.port), (*ended, closing.client, 40_000));
+    assert_eq!(live.rest(), ["ended 1001"]);
 }
 
 const SECOND: Duration = Duration::from_secs(1);

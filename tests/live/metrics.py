@@ -103,9 +103,15 @@ def check():
                 ping = connection.connect() + connection.upgrade() + [connection.step(True, 0x18, b"\x89\x80\0\0\0\0"), connection.step(False, 0x18, b"\x8a\0")]
                 for frame in ping + (connection.resets() if label == "1006" else connection.closes(int(label)) + connection.fins()):
                     sender.send(frame)
+        come_back = Connection(1)
+        come_back.client = (come_back.client[0], 60_999)
+        for frame in come_back.connect() + come_back.upgrade():
+            sender.send(frame)
+        counts = lambda count: f"wsclose_reconnect_delay_seconds_count {count}\n" in get(f"{PAGE}/metrics")
+        faults = [] if awaited(lambda: counts(1), 5) else ["a client that came back, and stays, is not counted"]
         ended = awaited(lambda: get(f"{PAGE}/metrics").count("wsclose_connections_ended_total{") == len(CODES))
         time.sleep(1.2)
-        complaints = check_page() + check_rules() + check_scrape(folder) if ended else ["the ends are not counted"]
+        complaints = check_page() + check_rules() + check_scrape(folder) + faults if ended else ["the ends are not counted"]
         status = live.stop()
     pair.remove()
     print(f"metrics: {len(asked_for())} metrics asked for by dashboard and alerts")

@@ -49,6 +49,10 @@ pub(crate) fn run(args: &LiveArgs) -> Result<ExitCode> {
     let mut options = options(&args.common);
     options.limits = live_limits(&args.common);
     options.dead_after = can_revise(args.common.format).then_some(args.dead_after);
+    #[cfg(feature = "metrics")]
+    {
+        options.turns = args.metrics.is_some();
+    }
     let mut key_logs = KeyLogs::new(&args.common.keylog);
     options.more_keys = !key_logs.is_empty();
     key_logs.fill(&mut options, &[])?;

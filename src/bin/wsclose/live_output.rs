@@ -121,6 +121,12 @@ impl LiveOutput {
                     self.revise(&said, at)?;
                 }
             }
+            #[cfg(feature = "metrics")]
+            Settled::Opened(turn) => self.metrics.iter_mut().for_each(|metrics| metrics.opened(&turn)),
+            #[cfg(feature = "metrics")]
+            Settled::Closing(turn) => self.metrics.iter_mut().for_each(|metrics| metrics.closing(&turn)),
+            #[cfg(not(feature = "metrics"))]
+            Settled::Opened(_) | Settled::Closing(_) => {}
         }
         Ok(())
     }

@@ -19,6 +19,8 @@ mod metrics;
 mod offline;
 mod output;
 mod read_ahead;
+#[cfg(feature = "metrics")]
+mod reconnects;
 #[cfg(feature = "live")]
 mod recorder;
 #[cfg(feature = "live")]

@@ -3,6 +3,7 @@
 //! Values are set by the capture's thread; one more thread answers requests, one at a time. What packets may choose
 //! (codes, addresses) is bounded: beyond the first few it counts as `other`.
 
+use crate::reconnects::Reconnects;
 use anyhow::{Context as _, Result};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
@@ -12,22 +13,18 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
+use wsclose::analyzer::Turn;
 use wsclose::report::model::{Connection, Sides, Stats};
-use wsclose::time::Timestamp;
 
 /// Server addresses that have a series of their own.
 const SERVERS: usize = 64;
 /// Labels that do.
 const LABELS: usize = 64;
-/// Clients remembered for how long they wait before they come back.
-const CLIENTS: usize = 16_384;
-/// Longest wait that counts as coming back, in seconds.
-const RECONNECT_S: f64 = 300.0;
 /// A request is read and answered within this.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Bytes of a request's head.
@@ -89,8 +86,8 @@ pub(crate) struct Metrics {
     uptime: Gauge<f64, AtomicU64>,
     labels: HashSet<String>,
     servers: HashSet<String>,
-    /// When a client's last connection to a server ended.
-    last_end: HashMap<(IpAddr, String), Timestamp>,
+    comings: Reconnects,
+    forgotten: Counter,
     stats: Stats,
 }
 
@@ -115,7 +112,8 @@ impl Metrics {
             uptime: Gauge::default(),
             labels: HashSet::new(),
             servers: HashSet::new(),
-            last_end: HashMap::new(),
+            comings: Reconnects::default(),
+            forgotten: Counter::default(),
             stats: Stats::default(),
         };
         let registry = metrics.registry();
@@ -141,8 +139,14 @@ impl Metrics {
         all.register_with_unit("connection_idle_before_end", idle, Unit::Seconds, self.idle.clone());
         let pings = "Median round trip of the pings of a connection that ended, by who sent them";
         all.register_with_unit("ping_round_trip", pings, Unit::Seconds, self.pings.clone());
-        let reconnects = "From the end of a client's connection to its next one to the same server";
+        let reconnects =
+            "From the end of a client's connection to its next one to the same server, once that opens";
         all.register_with_unit("reconnect_delay", reconnects, Unit::Seconds, self.reconnects.clone());
+        all.register(
+            "reconnect_clients_forgotten",
+            "Clients that may come back, but were forgotten to remember no more than 16,384",
+            self.forgotten.clone(),
+        );
         all.register("websockets_open", "WebSockets open now", self.open.clone());
         all.register("tcp_connections_open", "TCP connections followed now", self.open_tcp.clone());
         all.register("packets", "Packets captured", self.packets.clone());
@@ -174,7 +178,7 @@ impl Metrics {
             label: bounded(&mut self.labels, LABELS, verdict.label.to_string()),
             cause: text(&verdict.cause),
             closed_by: text(&verdict.closed_by),
-            server: server.clone(),
+            server,
         };
         self.ends.get_or_create(&end).inc();
         let kind = OfKind { kind: verdict.kind.to_string() };
@@ -188,21 +192,26 @@ impl Metrics {
                 self.pings.get_or_create(&OfSide { side }).observe(median);
             }
         }
-        self.count_reconnect(connection, server);
+        let server = SocketAddr::new(connection.server.address, connection.server.port);
+        let delay = self.comings.ended((connection.client.address, server), connection.ended_at);
+        self.observe_reconnect(delay);
     }
 
-    fn count_reconnect(&mut self, connection: &Connection<'_>, server: String) {
-        let client = (connection.client.address, server);
-        if let Some(ended) = self.last_end.get(&client) {
-            let delay = connection.opened_at.seconds_since(*ended);
-            if (0.0..=RECONNECT_S).contains(&delay) {
-                self.reconnects.observe(delay);
-            }
-        } else if self.last_end.len() >= CLIENTS {
-            self.last_end.clear();
-        }
-        let ended = self.last_end.entry(client).or_insert(connection.ended_at);
-        *ended = connection.ended_at.max(*ended);
+    /// A WebSocket has opened: its client may have come back.
+    pub(crate) fn opened(&mut self, turn: &Turn) {
+        let delay = self.comings.opened(between(turn), turn.at);
+        self.observe_reconnect(delay);
+    }
+
+    /// TCP of a WebSocket has ended.
+    pub(crate) fn closing(&mut self, turn: &Turn) {
+        let delay = self.comings.ended(between(turn), turn.at);
+        self.observe_reconnect(delay);
+    }
+
+    fn observe_reconnect(&mut self, delay: Option<f64>) {
+        delay.into_iter().for_each(|delay| self.reconnects.observe(delay));
+        self.forgotten.inc_by(std::mem::take(&mut self.comings.forgotten));
     }
 
     /// Counts one that was taken back.
@@ -243,6 +252,10 @@ impl Metrics {
         }
         self.stats = now;
     }
+}
+
+fn between(turn: &Turn) -> (IpAddr, SocketAddr) {
+    (turn.client.address, SocketAddr::new(turn.server.address, turn.server.port))
 }
 
 /// Lives and silences: a tenth of a second to a day.
@@ -377,7 +390,9 @@ fn read_request(stream: &mut TcpStream) -> std::io::Result<Option<Asked>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use wsclose::decode::segment::Endpoint;
     use wsclose::report::model::Recordings;
+    use wsclose::time::Timestamp;
 
     #[test]
     fn what_packets_may_choose_is_bounded() {
@@ -385,6 +400,19 @@ mod tests {
         let names: Vec<String> = (0..5).map(|n| bounded(&mut known, 2, n.to_string())).collect();
         assert_eq!(names, ["0", "1", OTHER, OTHER, OTHER]);
         assert_eq!(bounded(&mut known, 2, "1".to_owned()), "1");
+    }
+
+    #[test]
+    fn a_reconnect_is_on_the_page_while_the_new_connection_is_open() {
+        let (mut metrics, registry) = Metrics::new();
+        let end = |port| Endpoint { address: std::net::Ipv4Addr::LOCALHOST.into(), port };
+        let turn = |seconds| Turn { client: end(1), server: end(9), at: Timestamp::from_parts(seconds, 0) };
+        metrics.opened(&turn(0));
+        metrics.closing(&turn(10));
+        metrics.opened(&turn(13));
+        let mut page = String::new();
+        encode(&mut page, &registry).unwrap();
+        assert!(page.contains("wsclose_reconnect_delay_seconds_sum 3.0"), "{page}");
     }
 
     #[test]
