@@ -164,16 +164,16 @@ limits! {
     /// for one at rest, and heads that are not whole yet or its own.
     connection_bytes: usize = 4 << 30, Bytes, Once, least 1;
     /// TCP connections without HTTP, and encrypted ones, kept until it is known whether their server carries WebSockets.
-    candidates: usize = 65_536, Count, Each(2_500), least 1;
+    candidates: usize = 65_536, Count, Each(RECORD_BYTES), least 1;
     /// Addresses and ports remembered as carrying WebSockets.
     servers: usize = 65_536, Count, Each(64);
     /// Judged connections held back because another that may be their other leg (its handshake has the same key, and lies
     /// within theirs or around it) is still followed.
-    held_legs: usize = 65_536, Count, Each(2_500);
+    held_legs: usize = 65_536, Count, Each(RECORD_BYTES);
     /// In live capture, how long such a connection waits; then it is reported by itself.
     leg_patience: Duration = Duration::from_secs(5), Time, Nothing;
     /// Handshakes begun last, in which another one with the same key may lie: that of the leg behind a proxy.
-    recent_handshakes: usize = 16_384, Count, Each(200);
+    recent_handshakes: usize = 16_384, Count, Each(HANDSHAKE_BYTES);
     /// TCP conversations whose Wireshark stream number is remembered.
     stream_numbers: usize = 4 << 20, Count, Each(64);
     /// Memory for out-of-order segments of one direction, in bytes: their payload, and 128 for each.
@@ -250,7 +250,7 @@ limits! {
     icmp_errors: usize = 8, Count, EachOfConnection(96);
     /// Connections remembered for what only many together show (idle limits, restarts, reconnects): packed to some 45
     /// bytes each; when they are compared 88 of one that is still open, 136 of one that has ended, 240 at the most.
-    surveyed_connections: usize = 1 << 20, Count, Each(240);
+    surveyed_connections: usize = 1 << 20, Count, Each(TRACE_BYTES);
     /// Connections that one finding lists by number.
     finding_connections: usize = 1_000, Count, Nothing;
     /// Packets that one diagnosis or finding names.
@@ -259,6 +259,13 @@ limits! {
     /// Text of the comments that `wsclose annotate` adds to a capture, in bytes: some 600 for a connection.
     comment_bytes: usize = 256 << 20, Bytes, Twice;
 }
+
+/// A judged connection that is kept, in bytes: some.
+pub(crate) const RECORD_BYTES: usize = 2_500;
+/// A handshake that is remembered, in bytes, with its place in a table.
+pub(crate) const HANDSHAKE_BYTES: usize = 200;
+/// What is remembered of a connection for what only many show, in bytes.
+pub(crate) const TRACE_BYTES: usize = 240;
 
 /// What the program takes before it has read anything, and for what it reads ahead, in bytes.
 const PROGRAM_BYTES: u64 = 16 << 20;
@@ -287,10 +294,10 @@ impl Limits {
             out_of_order_bytes: most.out_of_order_bytes.min(out_of_order_total_bytes / 2),
             out_of_order_total_bytes,
             stream_numbers: count(8, 64, most.stream_numbers),
-            surveyed_connections: count(4, 240, most.surveyed_connections),
-            candidates: count(2, 2_500, most.candidates),
-            held_legs: count(2, 2_500, most.held_legs),
-            recent_handshakes: count(1, 200, most.recent_handshakes),
+            surveyed_connections: count(4, TRACE_BYTES, most.surveyed_connections),
+            candidates: count(2, RECORD_BYTES, most.candidates),
+            held_legs: count(2, RECORD_BYTES, most.held_legs),
+            recent_handshakes: count(1, HANDSHAKE_BYTES, most.recent_handshakes),
             servers: count(1, 64, most.servers),
             key_log_sessions: count(1, 500, most.key_log_sessions),
             encapsulations: count(1, 320, most.encapsulations),
@@ -495,9 +502,9 @@ mod tests {
             let sum = limits.connection_bytes
                 + limits.out_of_order_total_bytes
                 + each(limits.stream_numbers, 64)
-                + each(limits.surveyed_connections, 240)
-                + each(limits.candidates + limits.held_legs, 2_500)
-                + each(limits.recent_handshakes, 200)
+                + each(limits.surveyed_connections, TRACE_BYTES)
+                + each(limits.candidates + limits.held_legs, RECORD_BYTES)
+                + each(limits.recent_handshakes, HANDSHAKE_BYTES)
                 + each(limits.servers, 64)
                 + each(limits.key_log_sessions, 500)
                 + each(limits.shared_heads, 8_192)

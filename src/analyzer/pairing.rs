@@ -7,7 +7,7 @@
 
 use super::record::{Beside, ConnectionRecord};
 use super::track::Track;
-use crate::limits::Limits;
+use crate::limits::{HANDSHAKE_BYTES, Limits, RECORD_BYTES};
 use crate::moment::Moment;
 use crate::time::Timestamp;
 use crate::verdict::legs::{Leg, OtherLeg, Span, Story, are_legs, follow};
@@ -155,6 +155,11 @@ impl Pairing {
     /// The next record that waits no longer.
     pub(super) fn poll(&mut self) -> Option<Box<ConnectionRecord>> {
         self.ready.pop_front()
+    }
+
+    /// Memory of what is held and of handshakes that are remembered, as estimated, in bytes.
+    pub(super) fn memory(&self) -> usize {
+        self.held * RECORD_BYTES + self.begun.len() * HANDSHAKE_BYTES
     }
 
     /// The records held, where the time is told.

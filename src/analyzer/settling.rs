@@ -9,7 +9,7 @@ use super::pairing::{Asked, Pairing};
 use super::record::{ConnectionRecord, Identity};
 use crate::anomaly::{Anomaly, AnomalyCounts};
 use crate::decode::segment::Endpoint;
-use crate::limits::Limits;
+use crate::limits::{Limits, RECORD_BYTES};
 use crate::moment::Moment;
 use crate::time::Timestamp;
 use crate::tls::shape::Score;
@@ -328,6 +328,12 @@ impl Settler {
     /// WebSockets that have ended and wait for their other leg, where [the time is told](Settler::advance).
     pub fn held_back(&self) -> impl Iterator<Item = &ConnectionRecord> {
         self.pairing.waiting()
+    }
+
+    /// Memory of what waits for another leg, or for its server to be known, as estimated, in bytes.
+    #[must_use]
+    pub fn waiting_bytes(&self) -> usize {
+        self.pairing.memory() + self.candidates.len() * RECORD_BYTES
     }
 
     /// TCP connections that were judged and carried no WebSocket.

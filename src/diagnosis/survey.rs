@@ -6,7 +6,7 @@ use super::trace::Trace;
 use super::traces::Traces;
 use super::words::counted;
 use super::{clusters, many, path, reconnect, shared};
-use crate::limits::Limits;
+use crate::limits::{Limits, TRACE_BYTES};
 use crate::moment::Moment;
 use crate::verdict::verdict::packet;
 use crate::work;
@@ -50,6 +50,12 @@ impl Survey {
         let id = id?;
         let cause = diagnoses.first().and_then(|strongest| self.add_cause(id, strongest));
         Some(Counted { id, cause })
+    }
+
+    /// Memory of the connections remembered, as estimated, in bytes.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        self.remembered * TRACE_BYTES
     }
 
     /// Forgets a connection: what was said of it did not hold.

@@ -70,6 +70,12 @@ impl Diagnoser {
         Diagnoser { survey: Survey::new(limits.clone()), limits, last: None }
     }
 
+    /// Memory of the connections remembered, as estimated, in bytes.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        self.survey.memory()
+    }
+
     /// Diagnoses `record`, listed in the report as number `id`; `None`: it is not listed, yet others may follow from
     /// it.
     pub fn take<'a>(

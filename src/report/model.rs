@@ -508,6 +508,9 @@ pub struct Recordings {
     pub written: u64,
     /// Could not be written, and are lost.
     pub lost: u64,
+    /// Packets that were let go before their connection ended, to keep to `--record-budget`.
+    #[serde(default)]
+    pub dropped_packets: u64,
 }
 
 /// How many came, and how many are there.
@@ -528,4 +531,25 @@ pub struct Memory {
     pub out_of_order: u64,
     /// IP fragments.
     pub fragments: u64,
+    /// Judged connections that wait for their other leg, or until their server is known to carry WebSockets; and handshakes in
+    /// which another one may lie.
+    #[serde(default)]
+    pub waiting: u64,
+    /// What is remembered of ended connections for the findings.
+    #[serde(default)]
+    pub survey: u64,
+    /// The flight recorder's packets.
+    #[serde(default)]
+    pub recorder: u64,
+}
+
+impl Memory {
+    /// All of it.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        let Memory { connections, out_of_order, fragments, waiting, survey, recorder } = *self;
+        [connections, out_of_order, fragments, waiting, survey, recorder]
+            .into_iter()
+            .fold(0, u64::saturating_add)
+    }
 }

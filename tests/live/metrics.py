@@ -6,12 +6,13 @@ import re
 import subprocess
 import tempfile
 import time
+import urllib.error
 import urllib.parse
 import urllib.request
 
 from ends import awaited
 from packets import Connection
-from program import ROOT, Live
+from program import ROOT, Live, binary
 from space import Pair
 
 PAGE = "http://127.0.0.1:9464"
@@ -89,6 +90,32 @@ def check_scrape(folder):
         server.wait()
 
 
+def a_capture_that_stands_still_is_told():
+    """Nobody reads its standard output: the thread that captures waits for that, the one that answers does not."""
+    pair, health = Pair("still"), "http://127.0.0.1:9465/healthz"
+    command = [binary(), "live", "-i", pair.near, "--metrics", "9465", "--limit", "linger=1s"]
+    live = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+
+    def status():
+        try:
+            return urllib.request.urlopen(health, timeout=3).status
+        except urllib.error.HTTPError as error:
+            return error.code
+        except OSError:
+            return None
+
+    try:
+        faults = [] if awaited(lambda: status() == 200) else [f"/healthz answers {status()}"]
+        with pair.sender() as sender:
+            for frame in (frame for number in range(2_000) for frame in Connection(number).whole(1001)):
+                sender.send(frame)
+        return faults + ([] if awaited(lambda: status() == 503, 15) else [f"the capture stands still, and /healthz answers {status()}"])
+    finally:
+        live.kill()
+        live.wait()
+        pair.remove()
+
+
 def check():
     """Returns complaints."""
     pair = Pair("prom")
@@ -115,4 +142,5 @@ def check():
         status = live.stop()
     pair.remove()
     print(f"metrics: {len(asked_for())} metrics asked for by dashboard and alerts")
+    complaints += a_capture_that_stands_still_is_told()
     return complaints + ([] if status == 0 else [f"exit status {status}"])

@@ -77,8 +77,8 @@ pub(crate) fn run(args: &LiveArgs) -> Result<ExitCode> {
     #[cfg(feature = "metrics")]
     if let Some(listener) = listener {
         let (metrics, registry) = Metrics::new();
+        metrics::serve(listener, registry, metrics.heartbeat.clone())?;
         output.metrics = Some(metrics);
-        metrics::serve(listener, registry)?;
     }
     let (follower, settler) = halves(options);
     let timers = Timers::start(args);
@@ -155,6 +155,8 @@ impl Watch {
     fn run(&mut self, args: &LiveArgs) -> Result<Option<CaptureError>> {
         loop {
             self.source.wait();
+            #[cfg(feature = "metrics")]
+            self.output.metrics.iter().for_each(|metrics| metrics.heartbeat.beat());
             self.key_logs.follow(&mut self.follower);
             // An interface may go away. What was captured before is reported all the same.
             let more = self.take();
@@ -319,6 +321,9 @@ impl Watch {
                 connections: follower.connection_bytes() as u64,
                 out_of_order: follower.held_bytes() as u64,
                 fragments: follower.decoder().held_fragment_bytes() as u64,
+                waiting: settler.waiting_bytes() as u64,
+                survey: self.output.output.diagnoser.memory() as u64,
+                recorder: self.output.recorder.as_ref().map_or(0, Recorder::memory) as u64,
             },
             recordings: self.output.recorder.as_ref().map(|recorder| recorder.recordings),
             ended: self.output.ended(settler.held_back()),

@@ -6,6 +6,8 @@ mod args;
 mod explain;
 #[cfg(feature = "top")]
 mod figures;
+#[cfg(feature = "metrics")]
+mod heartbeat;
 mod inject;
 mod keys;
 #[cfg(feature = "live")]

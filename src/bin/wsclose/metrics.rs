@@ -3,6 +3,7 @@
 //! Values are set by the capture's thread; one more thread answers requests, one at a time. What packets may choose
 //! (codes, addresses) is bounded: beyond the first few it counts as `other`.
 
+use crate::heartbeat::Heartbeat;
 use crate::reconnects::Reconnects;
 use anyhow::{Context as _, Result};
 use prometheus_client::encoding::EncodeLabelSet;
@@ -83,6 +84,8 @@ pub(crate) struct Metrics {
     evicted: Counter,
     memory: Family<Table, Gauge>,
     recordings: Family<Outcome, Counter>,
+    recorder_dropped: Counter,
+    pub(crate) heartbeat: Heartbeat,
     uptime: Gauge<f64, AtomicU64>,
     labels: HashSet<String>,
     servers: HashSet<String>,
@@ -109,6 +112,8 @@ impl Metrics {
             evicted: Counter::default(),
             memory: Family::default(),
             recordings: Family::default(),
+            recorder_dropped: Counter::default(),
+            heartbeat: Heartbeat::new(),
             uptime: Gauge::default(),
             labels: HashSet::new(),
             servers: HashSet::new(),
@@ -159,11 +164,16 @@ impl Metrics {
         );
         all.register_with_unit(
             "memory",
-            "Memory in use, by table, estimated",
+            "Memory in use, by table: estimates, some by what one entry takes on average",
             Unit::Bytes,
             self.memory.clone(),
         );
         all.register("recordings", "Files of --record, by what became of them", self.recordings.clone());
+        all.register(
+            "recorder_packets_dropped",
+            "Packets that --record let go before their connection ended, to keep to its budget",
+            self.recorder_dropped.clone(),
+        );
         all.register_with_unit("uptime", "Since the capture began", Unit::Seconds, self.uptime.clone());
         all
     }
@@ -239,11 +249,15 @@ impl Metrics {
             ("connections", now.memory.connections),
             ("out_of_order", now.memory.out_of_order),
             ("fragments", now.memory.fragments),
+            ("waiting", now.memory.waiting),
+            ("survey", now.memory.survey),
+            ("recorder", now.memory.recorder),
         ] {
             self.memory.get_or_create(&Table { table }).set(gauge(bytes));
         }
         let before = self.stats.recordings.unwrap_or_default();
         if let Some(now) = now.recordings {
+            self.recorder_dropped.inc_by(new(now.dropped_packets, before.dropped_packets));
             for (outcome, count) in
                 [("written", new(now.written, before.written)), ("lost", new(now.lost, before.lost))]
             {
@@ -288,18 +302,18 @@ pub(crate) fn listen(address: SocketAddr) -> Result<TcpListener> {
 }
 
 /// Answers requests from now on, on a thread of its own.
-pub(crate) fn serve(listener: TcpListener, registry: Registry) -> Result<()> {
+pub(crate) fn serve(listener: TcpListener, registry: Registry, heartbeat: Heartbeat) -> Result<()> {
     let answer_all = move || {
         for stream in listener.incoming().flatten() {
             // One that misbehaves is its own loss.
-            let _ = answer(stream, &registry);
+            let _ = answer(stream, &registry, &heartbeat);
         }
     };
     std::thread::Builder::new().name("metrics".to_owned()).spawn(answer_all).context("starting a thread")?;
     Ok(())
 }
 
-fn answer(mut stream: TcpStream, registry: &Registry) -> std::io::Result<()> {
+fn answer(mut stream: TcpStream, registry: &Registry, heartbeat: &Heartbeat) -> std::io::Result<()> {
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     let asked = read_request(&mut stream)?;
@@ -313,7 +327,10 @@ fn answer(mut stream: TcpStream, registry: &Registry) -> std::io::Result<()> {
                     Err(_) => ("500 Internal Server Error", "text/plain", String::new()),
                 }
             }
-            Some(("/healthz", _)) => ("200 OK", "text/plain", "ok\n".to_owned()),
+            Some(("/healthz", _)) => match heartbeat.silent_for() {
+                None => ("200 OK", "text/plain", "ok\n".to_owned()),
+                Some(silence) => ("503 Service Unavailable", "text/plain", stands_still(silence)),
+            },
             Some(_) => ("404 Not Found", "text/plain", "/metrics, /healthz\n".to_owned()),
             None => ("400 Bad Request", "text/plain", String::new()),
         };
@@ -323,6 +340,10 @@ fn answer(mut stream: TcpStream, registry: &Registry) -> std::io::Result<()> {
         body.len()
     )?;
     stream.flush()
+}
+
+fn stands_still(silence: Duration) -> String {
+    format!("the capture has stood still for {} s\n", silence.as_secs())
 }
 
 /// What a GET asks for.
@@ -391,7 +412,7 @@ fn read_request(stream: &mut TcpStream) -> std::io::Result<Option<Asked>> {
 mod tests {
     use super::*;
     use wsclose::decode::segment::Endpoint;
-    use wsclose::report::model::Recordings;
+    use wsclose::report::model::{Memory, Recordings};
     use wsclose::time::Timestamp;
 
     #[test]
@@ -416,14 +437,30 @@ mod tests {
     }
 
     #[test]
+    fn a_capture_that_stands_still_is_not_healthy() {
+        for (silence, status) in [(0, "200 OK"), (9, "503 Service Unavailable")] {
+            let listener = listen(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+            let address = listener.local_addr().unwrap();
+            let heartbeat = Heartbeat::silent_since(Duration::from_secs(silence));
+            serve(listener, Registry::default(), heartbeat).unwrap();
+            let mut stream = TcpStream::connect(address).unwrap();
+            stream.write_all(b"GET /healthz HTTP/1.1\r\n\r\n").unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).unwrap();
+            assert!(answer.starts_with(&format!("HTTP/1.1 {status}\r\n")), "{answer}");
+        }
+    }
+
+    #[test]
     fn the_page_names_every_metric_and_counts_what_was_new() {
         let (mut metrics, registry) = Metrics::new();
         for packets in [5, 5, 7] {
             metrics.set(Stats { packets, dropped_by_kernel: packets, ..Stats::default() });
         }
         for lost in [1, 1, 3] {
-            let recordings = Some(Recordings { written: 0, lost });
-            metrics.set(Stats { packets: 7, dropped_by_kernel: 7, recordings, ..Stats::default() });
+            let recordings = Some(Recordings { written: 0, lost, dropped_packets: 2 * lost });
+            let memory = Memory { waiting: 4, survey: 5, recorder: 6, ..Memory::default() };
+            metrics.set(Stats { packets: 7, dropped_by_kernel: 7, recordings, memory, ..Stats::default() });
         }
         metrics.revise();
         let mut page = String::new();
@@ -433,6 +470,10 @@ mod tests {
             "wsclose_dropped_packets_total{by=\"kernel\"} 7",
             "wsclose_connections_revised_total 1",
             "wsclose_recordings_total{outcome=\"lost\"} 3",
+            "wsclose_recorder_packets_dropped_total 6",
+            "wsclose_memory_bytes{table=\"waiting\"} 4",
+            "wsclose_memory_bytes{table=\"survey\"} 5",
+            "wsclose_memory_bytes{table=\"recorder\"} 6",
             "# EOF",
         ] {
             assert!(page.lines().any(|found| found == line), "{line} in {page}");

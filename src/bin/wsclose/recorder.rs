@@ -198,6 +198,13 @@ impl Recorder {
         self.keep_to_budget();
     }
 
+    /// Memory it takes, as estimated, in bytes.
+    pub(crate) fn memory(&self) -> usize {
+        let order = self.order.len() * size_of::<(FlowKey, Moment)>();
+        let reels = self.reels.len() * size_of::<(FlowKey, Reel)>();
+        self.bytes + order + reels + self.heads.len() * size_of::<FlowKey>()
+    }
+
     /// Drops the heads of the oldest connections until the rest take half of the budget: those of connections that were never
     /// reported, since they carried no WebSocket, would stay for ever.
     fn keep_heads_to_budget(&mut self) {
@@ -210,6 +217,7 @@ impl Recorder {
         {
             let Some(reel) = self.reels.get_mut(&key) else { continue };
             let bytes = std::mem::take(&mut reel.head_bytes);
+            self.recordings.dropped_packets += reel.head.len() as u64;
             reel.head.clear();
             self.head_bytes -= bytes;
             self.bytes -= bytes;
@@ -232,6 +240,7 @@ impl Recorder {
             if let Some(oldest) = reel.drop_oldest() {
                 self.bytes -= oldest;
                 self.tail_packets -= 1;
+                self.recordings.dropped_packets += 1;
             }
             if reel.head.is_empty() && reel.tail.is_empty() {
                 self.reels.remove(&key);
@@ -514,7 +523,7 @@ mod tests {
         assert_eq!(recorder.take_notices(), ["recordings fail, the capture goes on: no space"]);
         assert_eq!(recorder.count(Ok(written.clone())), Some(written.clone()));
         assert_eq!(recorder.take_notices(), ["recordings are written again; 2 recordings lost so far"]);
-        assert_eq!(recorder.recordings, Recordings { written: 1, lost: 2 });
+        assert_eq!(recorder.recordings, Recordings { written: 1, lost: 2, dropped_packets: 0 });
         std::fs::write(&written, "").unwrap();
         recorder.take_back(&written);
         recorder.take_back(&written);
@@ -541,6 +550,10 @@ mod tests {
             recorder.keep(ends(port), Interest::Wanted, &packet(number), &[0; 1_000]);
         }
         let kept = |reel: &Reel| reel.head.iter().chain(&reel.tail).map(Kept::cost).sum::<usize>();
+        let dropped = recorder.recordings.dropped_packets;
+        assert!(dropped > 0 && dropped < 50_000, "{dropped}");
+        let memory = recorder.memory();
+        assert!(memory > recorder.bytes && memory < (1 << 20) + (1 << 15), "{memory}");
         let held: usize = recorder.reels.values().map(kept).sum();
         assert_eq!(held, recorder.bytes);
         assert_eq!(recorder.tail_packets, recorder.reels.values().map(|reel| reel.tail.len()).sum::<usize>());
@@ -554,6 +567,7 @@ mod tests {
             let port = u16::try_from(1_000 + number % 60_000).unwrap();
             recorder.keep(ends(port), Interest::Opens, &packet(number), &[0; 60]);
         }
+        assert!(recorder.recordings.dropped_packets > dropped + 30_000, "handshakes that were let go count");
         let noted = (recorder.heads.len() + recorder.reels.len()) * size_of::<FlowKey>();
         assert!(recorder.head_bytes + noted < 2 << 20, "{noted}");
         for port in 1..u16::MAX {

@@ -86,7 +86,7 @@ fn heading<'a>(figures: &Figures, look: Look, width: u16) -> Vec<Line<'a>> {
         )),
     ]);
     let revised = if figures.revised == 0 { String::new() } else { format!(", {} revised", figures.revised) };
-    let memory = stats.memory.connections + stats.memory.out_of_order + stats.memory.fragments;
+    let memory = stats.memory.total();
     let dropped =
         format!("dropped {} by kernel, {} by interface", stats.dropped_by_kernel, stats.dropped_by_interface);
     let drops_now = figures.dropped.last_minute(figures.now) > 0;
@@ -287,7 +287,7 @@ mod tests {
             websockets: Flow { opened: 12, open: 3 },
             tcp_connections: Flow { opened: 20, open: 4 },
             evicted: 5,
-            memory: Memory { connections: 1 << 20, out_of_order: 1 << 19, fragments: 0 },
+            memory: Memory { connections: 1 << 20, out_of_order: 1 << 19, ..Memory::default() },
             ..Stats::default()
         });
         let lines = drawn(&figures, 140, 30);
@@ -307,7 +307,7 @@ mod tests {
             websockets: Flow { opened: 12_345, open: 10_000 },
             tcp_connections: Flow { opened: 23_456, open: 20_000 },
             evicted: 5,
-            memory: Memory { connections: 1 << 20, out_of_order: 1 << 19, fragments: 0 },
+            memory: Memory { connections: 1 << 20, out_of_order: 1 << 19, ..Memory::default() },
             ..Stats::default()
         });
         let lines = drawn(&figures, 80, 24);
