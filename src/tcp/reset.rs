@@ -56,8 +56,8 @@ impl Reset {
     /// lies behind it had been received before it came, or it would have been the last; or it was acknowledged after it.
     #[must_use]
     pub(super) fn is_defied(&self, acked: u64, peer_acked: u64) -> bool {
-        let place = self.offset.and_then(|offset| u64::try_from(offset).ok()).unwrap_or(self.sent);
-        peer_acked > self.peer_sent || acked > place
+        let place = self.offset.and_then(|offset| u64::try_from(offset).ok());
+        peer_acked > self.peer_sent || acked > place.unwrap_or(self.sent).min(self.sent)
     }
 }
 
