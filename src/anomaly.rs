@@ -89,6 +89,8 @@ anomalies! {
     HttpHeadTooLong = "http_head_too_long",
     /// A control character in an HTTP head (RFC 9110 §5.5); what stands around it was read.
     HttpControlCharacter = "http_control_character",
+    /// A line of an HTTP head that follows no grammar (RFC 9112 §3, §5); what stands around it was read.
+    HttpHeadMalformed = "http_head_malformed",
     /// A `101` whose `Sec-WebSocket-Accept` does not match the request's key (RFC 6455 §4.1).
     AcceptInvalid = "accept_invalid",
     /// A `101` that names a subprotocol the client did not offer.

@@ -273,7 +273,7 @@ impl Upper {
             HttpEvent::Request(request) => {
                 self.is_websocket = true;
                 *self.handshake = Handshake::default();
-                self.note_head(request.has_control_characters);
+                self.note_head(request.has_control_characters, request.is_malformed);
                 let at = request.at;
                 self.handshake.set_request(request);
                 let Phase::Http(mut http) = std::mem::replace(&mut self.phase, Phase::Ignored) else {
@@ -349,7 +349,7 @@ impl Upper {
 
     /// The Upgrade request was answered.
     fn answer(&mut self, response: Response) {
-        self.note_head(response.has_control_characters);
+        self.note_head(response.has_control_characters, response.is_malformed);
         let Phase::Upgrading(upgrading) = std::mem::replace(&mut self.phase, Phase::Ignored) else { return };
         let Upgrading { http, mut session, .. } = *upgrading;
         if response.status == 101 && response.is_websocket {
@@ -364,9 +364,12 @@ impl Upper {
         }
     }
 
-    fn note_head(&mut self, has_control_characters: bool) {
+    fn note_head(&mut self, has_control_characters: bool, is_malformed: bool) {
         if has_control_characters {
             self.anomalies.insert(Anomaly::HttpControlCharacter);
+        }
+        if is_malformed {
+            self.anomalies.insert(Anomaly::HttpHeadMalformed);
         }
     }
 

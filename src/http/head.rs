@@ -1,13 +1,15 @@
 //! Parsing one HTTP head, by `httparse`.
 
 use super::body::BodyLength;
+use super::mended::Mended;
 use super::upgrade::{Request, RequestHead, Response, ResponseHead};
 use crate::moment::Moment;
 use httparse::{Header, Status};
 use std::mem::MaybeUninit;
 use std::sync::Arc;
 
-/// Headers looked at in one head; a head with more is not followed.
+/// Headers looked at in one head. Of a request with more, those that matter here are picked out; an answer with more is not
+/// followed.
 const HEADERS_MAX: usize = 192;
 
 /// Outcome of parsing a head at the start of some bytes.
@@ -27,18 +29,20 @@ pub(super) fn request(bytes: &[u8], at: Moment) -> Parsed<(Request, BodyLength)>
     if !matches!(parsed, Parsed::Invalid) {
         return parsed;
     }
-    let Some(tamed) = tamed(bytes) else { return parsed };
-    let mut lenient = strict_request(&tamed, bytes, at);
-    if let Parsed::Whole((request, _), _) = &mut lenient {
-        let head = Arc::make_mut(&mut request.head);
-        head.has_control_characters = true;
-        // The target keeps its own bytes.
-        let start = head.method.len() + 1;
-        if let Some(target) = bytes.get(start..start + head.target.len()) {
-            head.target = target.to_vec();
-        }
+    let needed = |name: &str| Field::named(name).is_some();
+    let Some(mended) = Mended::of(bytes, true, needed) else { return parsed };
+    let Parsed::Whole((mut request, body), _) = strict_request(&mended.text, &mended.own, at) else {
+        return parsed;
+    };
+    let head = Arc::make_mut(&mut request.head);
+    head.has_control_characters = mended.has_control_characters;
+    head.is_malformed = mended.is_malformed;
+    // The target keeps its own bytes.
+    let start = head.method.len() + 1;
+    if let Some(target) = mended.own.get(start..start + head.target.len()) {
+        head.target = target.to_vec();
     }
-    lenient
+    Parsed::Whole((request, body), mended.len)
 }
 
 /// A response head with the length of its body, as the headers alone tell it (RFC 9112 §6.3).
@@ -47,38 +51,14 @@ pub(super) fn response(bytes: &[u8], at: Moment) -> Parsed<(Response, BodyLength
     if !matches!(parsed, Parsed::Invalid) {
         return parsed;
     }
-    let Some(tamed) = tamed(bytes) else { return parsed };
-    let mut lenient = strict_response(&tamed, bytes, at);
-    if let Parsed::Whole((response, _), _) = &mut lenient {
-        Arc::make_mut(&mut response.head).has_control_characters = true;
-    }
-    lenient
-}
-
-/// The head at the start of `bytes` with harmless bytes in place of control characters; `None`: it holds none. Some
-/// servers take such heads, and their connections must not be hidden by that.
-fn tamed(bytes: &[u8]) -> Option<Vec<u8>> {
-    let end = blank_line_end(bytes)?;
-    let head = bytes.get(..end)?;
-    let follows = |at: usize| head.get(at + 1).copied();
-    let is_wrong = |at: usize, byte: u8| match byte {
-        b'\r' => follows(at) != Some(b'\n'),
-        b'\n' | b'\t' => false,
-        _ => byte.is_ascii_control(),
+    let Some(mended) = Mended::of(bytes, false, |_| true) else { return parsed };
+    let Parsed::Whole((mut response, body), _) = strict_response(&mended.text, &mended.own, at) else {
+        return parsed;
     };
-    // The first line has to be text. Targets and values are taken from where they stand, with their own bytes.
-    let first_line = head.iter().position(|byte| *byte == b'\n').unwrap_or(end);
-    let stand_in = |at: usize| if at < first_line { b'_' } else { 0xff };
-    let change = |(at, byte): (usize, &u8)| if is_wrong(at, *byte) { stand_in(at) } else { *byte };
-    let tamed: Vec<u8> = head.iter().enumerate().map(change).collect();
-    (tamed != head).then_some(tamed)
-}
-
-/// Behind the first blank line, however its lines end: a later one may be there or not, as TCP cuts the bytes.
-fn blank_line_end(bytes: &[u8]) -> Option<usize> {
-    let bare = memchr::memmem::find(bytes, b"\n\n").map(|at| at + 2);
-    let usual = memchr::memmem::find(bytes, b"\n\r\n").map(|at| at + 3);
-    bare.into_iter().chain(usual).min()
+    let head = Arc::make_mut(&mut response.head);
+    head.has_control_characters = mended.has_control_characters;
+    head.is_malformed = mended.is_malformed;
+    Parsed::Whole((response, body), mended.len)
 }
 
 /// Gives `headers`, parsed in `bytes`, the values that stand there in `own`.
@@ -115,6 +95,7 @@ fn strict_request(bytes: &[u8], own: &[u8], at: Moment) -> Parsed<(Request, Body
                 extensions: all.extensions,
                 was_forwarded: all.is_forwarded,
                 has_control_characters: false,
+                is_malformed: false,
                 wants_websocket: parsed.method == Some("GET") && all.upgrades,
             };
             let body = all.body.unwrap_or(BodyLength::Known(0));
@@ -143,6 +124,7 @@ fn strict_response(bytes: &[u8], own: &[u8], at: Moment) -> Parsed<(Response, Bo
                 extensions: all.extensions,
                 header_names: if status == 101 { names(parsed.headers) } else { Vec::new() },
                 has_control_characters: false,
+                is_malformed: false,
                 is_websocket: all.upgrades,
             };
             let accept = all.accept.map(Box::from);

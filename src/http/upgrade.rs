@@ -52,6 +52,8 @@ pub struct RequestHead {
     pub was_forwarded: bool,
     /// Does it hold control characters, which no head may (RFC 9110 §5.5)? In headers they stand as 0xFF.
     pub has_control_characters: bool,
+    /// Does it hold a line that follows no grammar (RFC 9112 §3, §5)? What stands around it was read.
+    pub is_malformed: bool,
     /// Does it ask for an upgrade to `websocket`?
     pub wants_websocket: bool,
 }
@@ -84,6 +86,8 @@ pub struct ResponseHead {
     pub header_names: Vec<u8>,
     /// Does it hold control characters, which no head may (RFC 9110 §5.5)? In headers they stand as 0xFF.
     pub has_control_characters: bool,
+    /// Does it hold a line that follows no grammar (RFC 9112 §3, §5)? What stands around it was read.
+    pub is_malformed: bool,
     /// Does it name `websocket` as the protocol switched to?
     pub is_websocket: bool,
 }

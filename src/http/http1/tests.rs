@@ -60,6 +60,42 @@ fn values_with_control_characters_keep_their_own_bytes() {
 }
 
 #[test]
+fn a_malformed_head_is_read_however_it_is_cut_and_no_further_than_its_blank_line() {
+    let head =
+        b"GET /g\xfc b HTTP/1.1\r\nX@Y: 1\r\nUpgrade :\r\n websocket\r\nno colon\r\n: z\r\nHost: h\r\n\r\n";
+    let stream = [&head[..], b"X: y\r\n\r\n"].concat();
+    for cut in 0..head.len() {
+        let mut http = Http1::default();
+        let mut events = feed(&mut http, Side::Client, &stream[..cut]);
+        events.extend(feed(&mut http, Side::Client, &stream[cut..]));
+        let Some((left, Some(HttpEvent::Request(request)))) = events.last() else { panic!("cut at {cut}") };
+        assert_eq!(*left, stream.len() - head.len(), "cut at {cut}");
+        assert!(request.wants_websocket && request.is_malformed && !request.has_control_characters);
+        assert_eq!((request.target.as_slice(), request.host()), (&b"/g\xfc b"[..], Some(&b"h"[..])));
+    }
+}
+
+#[test]
+fn what_only_resembles_a_head_is_not_mended_into_one() {
+    let odd: [&[u8]; 6] = [
+        b"GET  HTTP/1.1\r\nUpgrade: websocket\r\n\r\n",
+        b"GET HTTP/1.1\r\nUpgrade: websocket\r\n\r\n",
+        b"GET /\xfc HTTP/2.0\r\nUpgrade: websocket\r\n\r\n",
+        b"GET /\xfc\r\nUpgrade: websocket\r\n\r\n",
+        b"get /\xfc HTTP/1.1\r\nUpgrade: websocket\r\n\r\n",
+        b"G\xc4T / HTTP/1.1\r\nUpgrade: websocket\r\n\r\n",
+    ];
+    for head in odd {
+        let events = feed(&mut Http1::default(), Side::Client, head);
+        assert!(matches!(events.last(), Some((_, Some(HttpEvent::NotHttp)))), "{head:?}");
+    }
+    for head in [&b"HTTP/1.1 1x1 \x01\r\n\r\n"[..], b"HTTP/1.1 \xfc\r\nX@Y: 1\r\n\r\n"] {
+        let events = feed(&mut Http1::default(), Side::Server, head);
+        assert!(matches!(events.last(), Some((_, Some(HttpEvent::NotHttp)))), "{head:?}");
+    }
+}
+
+#[test]
 fn ordinary_messages_before_the_upgrade_are_passed_over() {
     let mut http = Http1::default();
     let before = b"POST /a HTTP/1.1\r\nContent-Length: 5\r\n\r\nhello\

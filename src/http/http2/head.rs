@@ -101,6 +101,7 @@ impl Head {
             extensions: self.owned(EXTENSIONS),
             was_forwarded: FORWARDING.clone().any(|place| self.value(place).is_some()),
             has_control_characters: false,
+            is_malformed: false,
             wants_websocket: true,
         };
         Request::new(at, self.owned(KEY), head)
