@@ -40,7 +40,7 @@ pub enum MergeInput {
 pub struct MergedSource {
     /// Files being read, by the place of their next packet in the merged order.
     lanes: BTreeMap<Rank, Box<Lane>>,
-    /// Those of them whose block has been handed on whole: to be filled before anything else.
+    /// Those of them whose block has been handed on whole, or held secrets alone: to be filled before anything else.
     #[expect(clippy::vec_box, reason = "lanes go to and fro between here and the map")]
     spent: Vec<Box<Lane>>,
     /// Files not due yet, the next one last.
@@ -83,17 +83,15 @@ impl Lane {
         Lane { source, block: Block::default(), next: 0, index, ended: false }
     }
 
-    /// Reads until there is a packet or the end. `true`: there is a packet. Secrets without packets are moved on into
-    /// `secrets`.
-    fn fill(&mut self, secrets: &mut Vec<Vec<u8>>) -> bool {
-        while self.next >= self.block.packets.len() {
+    /// Reads until there is a packet, or secrets, or the end. `false`: it is the end.
+    fn fill(&mut self) -> bool {
+        while self.rest().is_empty() && self.block.secrets.is_empty() {
             if self.ended {
                 return false;
             }
             self.next = 0;
             // The error stays in the source's info.
             self.ended = !matches!(self.source.read_block(&mut self.block), Ok(More::Yes));
-            secrets.append(&mut self.block.secrets);
         }
         true
     }
@@ -231,9 +229,7 @@ impl MergedSource {
         let (first_at, input) = match closed {
             Some(path) => (first_packet_at(&path, &self.limits), Held::Closed(path)),
             None => {
-                let mut secrets = Vec::new();
-                lane.fill(&mut secrets);
-                lane.block.secrets = secrets;
+                lane.fill();
                 (lane.first_at(), Held::Open(Box::new(lane)))
             }
         };
@@ -242,17 +238,14 @@ impl MergedSource {
 
     /// Opens the waiting files that come before every open lane's next packet.
     fn wake(&mut self, secrets: &mut Vec<Vec<u8>>) {
-        while let Some(next) = self.waiting.last() {
+        while let Some(next) = self.waiting.last().filter(|_| self.spent.is_empty()) {
             let due = (next.first_at, next.index);
             if self.lanes.first_key_value().is_some_and(|(rank, _)| *rank < due) {
                 return;
             }
             let Some(waiting) = self.waiting.pop() else { return };
             let lane = match waiting.input {
-                Held::Open(mut lane) => {
-                    secrets.append(&mut lane.block.secrets);
-                    Ok(lane)
-                }
+                Held::Open(lane) => Ok(lane),
                 Held::Closed(path) => FileSource::open(&path, waiting.index, &self.limits)
                     .map(|source| Box::new(Lane::new(source, waiting.index))),
             };
@@ -263,9 +256,14 @@ impl MergedSource {
         }
     }
 
+    /// Fills a lane. Its secrets go on at once: before its first packet there may be many.
     fn start(&mut self, mut lane: Box<Lane>, secrets: &mut Vec<Vec<u8>>) {
-        if lane.fill(secrets) {
+        let goes_on = lane.fill();
+        secrets.append(&mut lane.block.secrets);
+        if !lane.rest().is_empty() {
             self.lanes.insert(lane.rank(), lane);
+        } else if goes_on {
+            self.spent.push(lane);
         } else {
             self.retire(&lane);
         }
@@ -286,7 +284,7 @@ impl MergedSource {
 
     /// Fills lanes that have been handed on whole, and removes those that have ended.
     fn refill(&mut self, secrets: &mut Vec<Vec<u8>>) {
-        while let Some(lane) = self.spent.pop() {
+        for lane in std::mem::take(&mut self.spent) {
             self.start(lane, secrets);
         }
     }
@@ -337,6 +335,9 @@ impl MergedSource {
                 return More::Yes;
             }
             self.wake(&mut block.secrets);
+            if !self.spent.is_empty() {
+                return More::Yes;
+            }
         }
         More::No
     }
@@ -350,7 +351,8 @@ impl Source for MergedSource {
         }
         self.refill(&mut block.secrets);
         self.wake(&mut block.secrets);
-        Ok(self.merge(block))
+        // Until each lane has shown its next packet, none is known to be the earliest.
+        Ok(if self.spent.is_empty() { self.merge(block) } else { More::Yes })
     }
 
     fn losses(&self) -> Losses {
@@ -379,6 +381,8 @@ fn copy(packet: &PacketRef, bytes: &[u8], block: &mut Block, used: &mut usize) {
 /// The time of a file's first packet; `None` if it has none or can't be read.
 fn first_packet_at(path: &Path, limits: &Limits) -> Option<Timestamp> {
     let mut lane = Lane::new(FileSource::open(path, 0, limits).ok()?.with_read_bytes(LOOK_BYTES), 0);
-    lane.fill(&mut Vec::new());
+    while lane.rest().is_empty() && lane.fill() {
+        lane.block.secrets.clear();
+    }
     lane.first_at()
 }

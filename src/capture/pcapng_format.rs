@@ -114,7 +114,8 @@ impl PcapngFormat {
             | ENHANCED_PACKET
             | INTERFACE_STATISTICS => false,
             DECRYPTION_SECRETS => {
-                let fits = limits.secrets_bytes.saturating_sub(self.secrets_bytes) >= head.total as usize;
+                let room = limits.secrets_bytes.saturating_sub(self.secrets_bytes);
+                let fits = room >= secrets_cost(head.total as usize);
                 if !fits {
                     self.skipped_secrets_bytes =
                         self.skipped_secrets_bytes.saturating_add(u64::from(head.total));
@@ -224,9 +225,11 @@ impl PcapngFormat {
     /// without them.
     fn secrets(&mut self, order: ByteOrder, block: &[u8], sink: &mut Sink<'_>) {
         if let Some((secrets, missing)) = tls_key_log(order, block) {
-            self.secrets_bytes = self.secrets_bytes.saturating_add(secrets.len());
             self.skipped_secrets_bytes = self.skipped_secrets_bytes.saturating_add(missing);
-            sink.secrets.push(secrets.to_vec());
+            if !secrets.is_empty() {
+                self.secrets_bytes = self.secrets_bytes.saturating_add(secrets_cost(block.len()));
+                sink.secrets.push(secrets.to_vec());
+            }
         }
     }
 
@@ -266,6 +269,11 @@ impl PcapngFormat {
         sink.push(Record { at, link_type, fcs_len, range, original_len: fields.original });
         Ok(())
     }
+}
+
+/// What a block of secrets counts for, `total` bytes long: a file of short ones takes more memory than their text.
+pub(super) const fn secrets_cost(total: usize) -> usize {
+    total.saturating_add(size_of::<Vec<u8>>())
 }
 
 /// The key log in a Decryption Secrets Block, if that is what it holds.

@@ -1,7 +1,9 @@
 //! Looks ahead for the secrets of a pcapng file, which may stand behind the packets they are for.
 
 use super::format::{ByteOrder, from};
-use super::pcapng_format::{DECRYPTION_SECRETS, OVERHEAD, SECTION_HEADER, section_order, tls_key_log};
+use super::pcapng_format::{
+    DECRYPTION_SECRETS, OVERHEAD, SECTION_HEADER, secrets_cost, section_order, tls_key_log,
+};
 use crate::limits::Limits;
 use std::fs::File;
 use std::io::{BufReader, Read, Result};
@@ -50,9 +52,12 @@ fn collect(mut file: BufReader<File>, limits: &Limits, found: &mut Vec<Vec<u8>>)
         let Some(order) = order else { return Ok(()) };
         let (kind, total) = (order.u32([t0, t1, t2, t3]), order.u32([l0, l1, l2, l3]) as usize);
         let Some(left) = total.checked_sub(OVERHEAD) else { return Ok(()) };
-        if kind == DECRYPTION_SECRETS && left <= room {
-            room -= left;
-            found.extend(secrets(&mut file, order, &head, left)?);
+        if kind == DECRYPTION_SECRETS && secrets_cost(total) <= room {
+            let secrets = secrets(&mut file, order, &head, left)?;
+            if let Some(secrets) = secrets.filter(|secrets| !secrets.is_empty()) {
+                room -= secrets_cost(total);
+                found.push(secrets);
+            }
         } else {
             file.seek_relative(i64::try_from(left).unwrap_or(i64::MAX))?;
         }

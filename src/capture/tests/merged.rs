@@ -97,3 +97,30 @@ fn large_overlapping_files_lose_nothing() {
             .all(|(packet, bytes)| { *bytes == format!("packet {}", packet.at.packet - 1).into_bytes() })
     );
 }
+
+#[test]
+fn secrets_before_the_first_packet_come_bit_by_bit_and_change_no_order() {
+    let order = Order::Le;
+    let key = |number: u32| {
+        let text = [&order.u32(number)[..], &[b'k'; 96]].concat();
+        block(order, 10, &[&order.u32(0x544c_534b)[..], &order.u32(100), &text].concat())
+    };
+    let keys: Vec<u8> = (0..20_000).flat_map(key).collect();
+    let packet = |second: u64| enhanced(order, 0, second * 1_000_000, b"x", &[]);
+    let with_keys = [section(order), interface(order, 1, 0, &[]), keys, packet(3), packet(5)].concat();
+    let without = [section(order), interface(order, 1, 0, &[]), packet(2), packet(4), packet(6)].concat();
+    let (_folder, paths) = on_disk(&[without.clone(), with_keys.clone(), with_keys.clone()]);
+    for mut merged in [
+        MergedSource::open(&paths, &Limits::default()),
+        readers(&[without.as_slice(), &with_keys, &with_keys]),
+    ] {
+        let (mut block, mut most, mut secrets, mut seconds) = (Block::default(), 0, 0, Vec::new());
+        while merged.read_block(&mut block).unwrap() == More::Yes {
+            most = most.max(block.secrets.len());
+            secrets += block.secrets.len();
+            seconds.extend(block.packets.iter().map(|packet| packet.at.at.nanos() / 1_000_000_000));
+        }
+        assert_eq!((secrets, seconds), (40_000, vec![2, 3, 3, 4, 5, 5, 6]));
+        assert!(most < 10_000, "{most} at a time");
+    }
+}

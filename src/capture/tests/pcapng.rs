@@ -162,6 +162,26 @@ fn other_blocks_are_skipped_and_numbered_as_wireshark_does() {
 }
 
 #[test]
+fn short_secrets_count_for_the_memory_they_take_and_empty_ones_are_passed_over() {
+    let order = Order::Le;
+    let secrets = |text: &[u8]| {
+        let mut body = [order.u32(0x544c_534b), order.u32(text.len() as u32)].concat();
+        body.extend_from_slice(text);
+        block(order, 10, &body)
+    };
+    let file = [section(order), secrets(b"").repeat(1000), secrets(b"x").repeat(1000)].concat();
+    let limits = Limits { secrets_bytes: 4800, ..Limits::default() };
+    let each = secrets(b"x").len() + size_of::<Vec<u8>>();
+    let read = read_with(Cursor::new(file.clone()), &limits);
+    assert_eq!(read.secrets, vec![b"x".to_vec(); 4800 / each]);
+    assert_eq!(read.info.skipped_secrets_bytes, 24 * (1000 - 4800 / each) as u64);
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("file"), file).unwrap();
+    let ahead = crate::capture::secrets::look_ahead(&folder.path().join("file"), &limits);
+    assert_eq!(ahead, read.secrets);
+}
+
+#[test]
 fn tls_secrets_are_handed_out_and_capped() {
     let order = Order::Le;
     let secrets = |kind: u32, text: &[u8]| {
@@ -170,7 +190,7 @@ fn tls_secrets_are_handed_out_and_capped() {
     let file =
         [section(order), secrets(0x544c_534b, b"CLIENT_RANDOM 1 2\n"), secrets(0x5747_4b4c, b"wireguard")];
     let file = [file.concat(), secrets(0x544c_534b, &[b'x'; 100])].concat();
-    let limits = Limits { secrets_bytes: 64, ..Limits::default() };
+    let limits = Limits { secrets_bytes: 96, ..Limits::default() };
     let read = read_with(Cursor::new(file), &limits);
     assert_eq!(read.secrets, [b"CLIENT_RANDOM 1 2\n"]);
     assert_eq!(read.info.skipped_secrets_bytes, 120);
