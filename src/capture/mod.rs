@@ -159,6 +159,19 @@ pub enum CaptureError {
 }
 
 impl CaptureError {
+    /// Is the input damaged, and not a system's refusal to read it, or to write what is made of it? A decompressor's errors
+    /// are not the system's.
+    #[must_use]
+    pub fn is_damage(&self) -> bool {
+        match self {
+            CaptureError::Truncated { .. } | CaptureError::Corrupt { .. } => true,
+            CaptureError::Io { source, .. } => {
+                source.raw_os_error().is_none() && source.kind() != std::io::ErrorKind::WriteZero
+            }
+            CaptureError::Unrecognized { .. } | CaptureError::Filter { .. } => false,
+        }
+    }
+
     /// Offset of the damage in the (decompressed) file, where there is one.
     #[must_use]
     pub fn offset(&self) -> Option<u64> {

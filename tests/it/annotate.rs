@@ -316,3 +316,22 @@ fn the_capture_says_what_it_holds_in_every_form_of_file() {
         );
     }
 }
+
+#[test]
+fn an_output_that_cant_be_written_is_an_error_whatever_the_input() {
+    let folder = tempfile::tempdir().unwrap();
+    let whole = Pcap::default().write(&Packaging::default().apply(&two_connections()));
+    for (name, input) in [("whole", &whole[..]), ("cut", &whole[..whole.len() - 3])] {
+        let path = folder.path().join(name);
+        std::fs::write(&path, input).unwrap();
+        for output in [folder.path(), &folder.path().join("missing/out"), Path::new("/dev/full")] {
+            if !output.exists() && output.is_absolute() && output.starts_with("/dev") {
+                continue;
+            }
+            let outcome = annotate(&path, output, &[]);
+            let text = stderr(&outcome);
+            assert_eq!(outcome.status.code(), Some(2), "{name}: {text}");
+            assert!(text.contains(&*output.to_string_lossy()) && !text.contains("comments on"), "{name}: {text}");
+        }
+    }
+}

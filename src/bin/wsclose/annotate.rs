@@ -12,6 +12,7 @@ use std::process::ExitCode;
 use wsclose::analyzer::Analyzer;
 use wsclose::analyzer::members::Members;
 use wsclose::analyzer::record::ConnectionRecord;
+use wsclose::capture::CaptureError;
 use wsclose::capture::rewrite::{Changes, Rewritten, rewrite};
 use wsclose::limits::Limits;
 use wsclose::report::annotate::Annotations;
@@ -35,15 +36,13 @@ pub(crate) fn run(args: &AnnotateArgs) -> Result<ExitCode> {
         each_block(&args.file, &limits, |block| members.handle_block(block))?;
         found.annotations.keep_only(members.into_packets());
     }
-    let outcome = write(args, &found.annotations, &limits);
-    tell(args, &found, outcome.as_ref().copied().unwrap_or_default());
-    match outcome {
-        Ok(_) if found.is_whole => Ok(ExitCode::SUCCESS),
-        Ok(_) => Ok(EXIT_INCOMPLETE.into()),
-        // Its sound packets have been written.
-        Err(_) if !found.is_whole => Ok(EXIT_INCOMPLETE.into()),
-        Err(error) => Err(error),
+    match write(args, &found.annotations, &limits)? {
+        Ok(written) => tell(args, &found, written),
+        // Its sound packets have been written, and what is wrong with the others was said.
+        Err(error) if !found.is_whole && error.is_damage() => tell(args, &found, Rewritten::default()),
+        Err(error) => return Err(error.into()),
     }
+    Ok(if found.is_whole { ExitCode::SUCCESS } else { EXIT_INCOMPLETE.into() })
 }
 
 /// What the capture holds of what was asked for.
@@ -112,7 +111,12 @@ fn take(
     }
 }
 
-fn write(args: &AnnotateArgs, annotations: &Annotations, limits: &Limits) -> Result<Rewritten> {
+/// Writes the output, all of it that can be written. The error outside is of the output, the one inside may be.
+fn write(
+    args: &AnnotateArgs,
+    annotations: &Annotations,
+    limits: &Limits,
+) -> Result<Result<Rewritten, CaptureError>> {
     let creating = || format!("creating {}", args.output.display());
     let mut out = BufWriter::new(File::create(&args.output).with_context(creating)?);
     let names = if args.no_names { Vec::new() } else { annotations.names() };
@@ -120,7 +124,7 @@ fn write(args: &AnnotateArgs, annotations: &Annotations, limits: &Limits) -> Res
     let changes = Changes { about: &about, names: &names, packets: Some(annotations), ..Changes::default() };
     let written = rewrite(&args.file, &changes, &mut out, limits);
     out.flush().with_context(|| format!("writing {}", args.output.display()))?;
-    Ok(written?)
+    Ok(written)
 }
 
 fn tell(args: &AnnotateArgs, found: &Found, written: Rewritten) {
