@@ -50,6 +50,9 @@ pub struct Changes<'a> {
     pub names: &'a [(IpAddr, String)],
     /// What becomes of the packets; `None`: they stay as they are.
     pub packets: Option<&'a dyn PacketChanges>,
+    /// Where the file is damaged, if nothing from there on is to be written: what can't be read can't be told apart. `None`:
+    /// it is passed on as it is.
+    pub until: Option<u64>,
 }
 
 /// What was written.
@@ -130,6 +133,9 @@ impl<R: Read, W: Write> Copier<'_, R, W> {
     fn copy(mut self) -> Result<Rewritten, CaptureError> {
         let mut offset = 0;
         loop {
+            if self.changes.until.is_some_and(|until| offset >= until) {
+                return Ok(self.written);
+            }
             let mut head = [0; OVERHEAD];
             let found = fill(&mut self.input, &mut head)?;
             let [t0, t1, t2, t3, l0, l1, l2, l3, magic @ ..] = head;

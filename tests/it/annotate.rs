@@ -331,7 +331,36 @@ fn an_output_that_cant_be_written_is_an_error_whatever_the_input() {
             let outcome = annotate(&path, output, &[]);
             let text = stderr(&outcome);
             assert_eq!(outcome.status.code(), Some(2), "{name}: {text}");
-            assert!(text.contains(&*output.to_string_lossy()) && !text.contains("comments on"), "{name}: {text}");
+            assert!(
+                text.contains(&*output.to_string_lossy()) && !text.contains("comments on"),
+                "{name}: {text}"
+            );
         }
+    }
+}
+
+#[test]
+fn behind_damage_nothing_of_other_connections_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let (input, output) = (folder.path().join("in"), folder.path().join("out"));
+    let packets = Packaging::default().apply(&two_connections());
+    let whole = Pcapng::default().write(&packets);
+    let has_closed = |bytes: &[u8]| bytes.windows(7).any(|window| window == b"/closed");
+    let first = Pcapng::default().write(&packets[..1]);
+    // A packet block claims no bytes, four more than it has, or none behind what was cut off.
+    let at = first.len();
+    for total in [0_u32, u32::from_le_bytes(whole[at + 4..at + 8].try_into().unwrap()) + 4] {
+        let mut damaged = [&whole[..], &whole[at..]].concat();
+        let place = whole.len();
+        damaged[place + 4..place + 8].copy_from_slice(&total.to_le_bytes());
+        std::fs::write(&input, &damaged).unwrap();
+        let outcome = annotate(&input, &output, &["--only", "abnormal"]);
+        assert_eq!(outcome.status.code(), Some(1), "{}", stderr(&outcome));
+        assert!(has_closed(&damaged) && !has_closed(&std::fs::read(&output).unwrap()), "{total}");
+        let written = std::fs::read(&output).unwrap();
+        assert!(crate::support::capture_file::read(&written).is_some(), "{total}");
+        // All packets asked for: the rest is passed on.
+        annotate(&input, &output, &[]);
+        assert!(has_closed(&std::fs::read(&output).unwrap()[whole.len()..]), "{total}");
     }
 }

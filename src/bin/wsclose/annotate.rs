@@ -36,7 +36,7 @@ pub(crate) fn run(args: &AnnotateArgs) -> Result<ExitCode> {
         each_block(&args.file, &limits, |block| members.handle_block(block))?;
         found.annotations.keep_only(members.into_packets());
     }
-    match write(args, &found.annotations, &limits)? {
+    match write(args, &found, &limits)? {
         Ok(written) => tell(args, &found, written),
         // Its sound packets have been written, and what is wrong with the others was said.
         Err(error) if !found.is_whole && error.is_damage() => tell(args, &found, Rewritten::default()),
@@ -52,6 +52,8 @@ struct Found {
     members: Option<Members>,
     connections: u64,
     is_whole: bool,
+    /// Where the capture's damage begins, if only some packets are asked for: others may lie behind it.
+    until: Option<u64>,
 }
 
 fn search(args: &AnnotateArgs, limits: &Limits) -> Result<Found> {
@@ -74,6 +76,7 @@ fn search(args: &AnnotateArgs, limits: &Limits) -> Result<Found> {
         members: selection.is_narrowed().then(|| Members::new(limits)),
         connections: 0,
         is_whole: true,
+        until: None,
     };
     let mut diagnoser = Diagnoser::new(limits.clone());
     let mut take = |record: &ConnectionRecord| take(record, &selection, context, &mut diagnoser, &mut found);
@@ -86,6 +89,7 @@ fn search(args: &AnnotateArgs, limits: &Limits) -> Result<Found> {
     found.annotations.findings(&diagnoser.findings(context));
     found.is_whole = info.complete;
     if let Some(error) = &info.error {
+        found.until = error.offset.filter(|_| selection.is_narrowed());
         anstream::eprintln!("wsclose: {}", named(&info.path, &error.reason));
     }
     Ok(found)
@@ -112,16 +116,19 @@ fn take(
 }
 
 /// Writes the output, all of it that can be written. The error outside is of the output, the one inside may be.
-fn write(
-    args: &AnnotateArgs,
-    annotations: &Annotations,
-    limits: &Limits,
-) -> Result<Result<Rewritten, CaptureError>> {
+fn write(args: &AnnotateArgs, found: &Found, limits: &Limits) -> Result<Result<Rewritten, CaptureError>> {
     let creating = || format!("creating {}", args.output.display());
     let mut out = BufWriter::new(File::create(&args.output).with_context(creating)?);
+    let annotations = &found.annotations;
     let names = if args.no_names { Vec::new() } else { annotations.names() };
     let about = annotations.about();
-    let changes = Changes { about: &about, names: &names, packets: Some(annotations), ..Changes::default() };
+    let changes = Changes {
+        about: &about,
+        names: &names,
+        packets: Some(annotations),
+        until: found.until,
+        ..Changes::default()
+    };
     let written = rewrite(&args.file, &changes, &mut out, limits);
     out.flush().with_context(|| format!("writing {}", args.output.display()))?;
     Ok(written)
