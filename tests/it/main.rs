@@ -32,6 +32,7 @@ mod limits;
 mod manual;
 mod live;
 mod metamorphic;
+mod odd_use;
 mod partial;
 mod properties;
 mod resting;

@@ -29,6 +29,7 @@ use crate::signals;
 use crate::top::{self, Top};
 use anyhow::{Context as _, Result};
 use signal_hook::consts::{SIGHUP, SIGUSR1};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -543,6 +544,7 @@ fn live_options(args: &LiveArgs) -> Result<LiveOptions> {
 
 /// `wsclose interfaces`.
 pub(crate) fn interfaces() -> Result<ExitCode> {
+    let mut out = anstream::stdout().lock();
     for interface in live::interfaces()? {
         let link_type = interface.link_type.map_or_else(|| "-".to_owned(), |link_type| link_type.to_string());
         let state = if interface.up { "up" } else { "down" };
@@ -552,7 +554,8 @@ pub(crate) fn interfaces() -> Result<ExitCode> {
             interface.addresses.join(" ")
         };
         let (name, about) = (terminal(&interface.name), terminal(&about));
-        anstream::println!("{name:<16} {state:<5} {link_type:<12} {about}");
+        writeln!(out, "{name:<16} {state:<5} {link_type:<12} {about}")?;
     }
+    out.flush()?;
     Ok(ExitCode::SUCCESS)
 }

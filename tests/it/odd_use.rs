@@ -1,0 +1,60 @@
+//! The built program where something around it is odd: outputs that take nothing, reports from anywhere, strange arguments.
+
+use crate::support::capture_file::Pcap;
+use crate::support::conversation::Conversation;
+use crate::support::packaging::Packaging;
+use crate::support::{program, wire};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use tempfile::TempDir;
+use wsclose::side::Side::{Client, Server};
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn run(arguments: &[&str], folder: &TempDir) -> Output {
+    program::output(program::command().args(arguments).current_dir(folder.path()).stdin(Stdio::null()))
+}
+
+/// A folder with `a.pcap`: a WebSocket that the server closes with this reason, and one that it aborts.
+fn folder(reason: &str) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let mut closed = Conversation::opened();
+    closed.server_sends(&wire::close(Server, 1011, reason)).client_acks();
+    closed.client_sends(&wire::close(Client, 1011, "")).server_acks();
+    closed.fin(Server).fin(Client).acks(Server);
+    let mut lost = Conversation::between("10.0.0.7:40001", "10.0.0.9:8080");
+    lost.connect().upgrade("/lost").client_sends(&wire::text(Client, "hello")).server_acks().rst(Server);
+    let packets = [closed.packets(), lost.packets()].concat();
+    write(&folder, "a.pcap", &Pcap::default().write(&Packaging::default().apply(&packets)));
+    folder
+}
+
+fn write(folder: &TempDir, name: &str, bytes: &[u8]) -> PathBuf {
+    let path = folder.path().join(name);
+    std::fs::write(&path, bytes).unwrap();
+    path
+}
+
+/// What writes to a device that is always full says, where there is one.
+fn on_a_full_device(arguments: &[&str], folder: &TempDir) -> Option<Output> {
+    let full = std::fs::File::options().write(true).open("/dev/full").ok()?;
+    let mut command: Command = program::command();
+    command.args(arguments).current_dir(folder.path()).stdin(Stdio::null()).stdout(full);
+    Some(command.output().expect("wsclose runs"))
+}
+
+#[cfg(feature = "live")]
+#[test]
+fn interfaces_that_cant_be_written_are_an_error() {
+    let folder = folder("");
+    let Some(output) = on_a_full_device(&["interfaces"], &folder) else { return };
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    assert!(!stderr(&output).contains("panicked"), "{}", stderr(&output));
+}
