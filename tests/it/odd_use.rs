@@ -58,3 +58,32 @@ fn interfaces_that_cant_be_written_are_an_error() {
     assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
     assert!(!stderr(&output).contains("panicked"), "{}", stderr(&output));
 }
+
+/// Every string in `value`, with an escape sequence behind it; names of fields, the schema and the version stay.
+fn poison(value: &mut Value) {
+    match value {
+        Value::String(text) if !text.starts_with("wsclose.report/") && !text.contains("T") => text.push_str("\u{1b}[31m"),
+        Value::Array(list) => list.iter_mut().for_each(poison),
+        Value::Object(fields) => fields.values_mut().for_each(poison),
+        _ => {}
+    }
+}
+
+#[test]
+fn no_word_of_a_report_reaches_the_terminal_as_an_escape() {
+    let folder = folder("bye");
+    let mut report: Value =
+        serde_json::from_slice(&run(&["--format", "json", "a.pcap"], &folder).stdout).unwrap();
+    poison(&mut report["summary"]["findings"]);
+    for connection in report["connections"].as_array_mut().unwrap() {
+        connection["anomalies"] = serde_json::json!(["odd"]);
+        for name in ["anomalies", "diagnosis", "verdict", "handshake", "evidence"] {
+            poison(&mut connection[name]);
+        }
+    }
+    write(&folder, "r.json", report.to_string().as_bytes());
+    let output = run(&["merge", "r.json", "-v"], &folder);
+    let text = stdout(&output);
+    assert!(text.contains("oddities: odd\\u{1b}[31m"), "{text}{}", stderr(&output));
+    assert!(text.contains("What to do:") && !text.contains('\u{1b}'), "{text}");
+}

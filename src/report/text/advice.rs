@@ -17,7 +17,7 @@ pub(super) fn write(out: &mut impl Write, findings: &[Finding]) -> io::Result<()
     let mut shown = findings.iter().take(SHOWN).peekable();
     while let Some(finding) = shown.next() {
         let count = counted(finding.count, "connection");
-        writeln!(out, "  {count}, {}: {}", finding.confidence, terminal(&finding.text))?;
+        writeln!(out, "  {count}, {}", terminal(&format!("{}: {}", finding.confidence, finding.text)))?;
         // One advice for several is given once, under the last of them.
         if shown.peek().is_none_or(|next| next.advice != finding.advice) {
             writeln!(out, "      {}", terminal(&finding.advice))?;

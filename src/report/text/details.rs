@@ -73,7 +73,7 @@ pub(super) fn of(connection: &Connection<'_>, files: &FileNames) -> Vec<String> 
         lines.push(format!("no payload in its last {}", duration(idle)));
     }
     if !connection.anomalies.is_empty() {
-        lines.push(format!("oddities: {}", connection.anomalies.join(", ")));
+        lines.push(format!("oddities: {}", terminal(&connection.anomalies.join(", "))));
     }
     lines.extend(connection.evidence.iter().map(|item| evidence(item, files)));
     lines
