@@ -87,7 +87,7 @@ impl Diagnoser {
         let shown = |one: finding::Diagnosis| Diagnosis {
             id: one.id.name().into(),
             confidence: one.confidence.name().into(),
-            text: context.sentence(one.text),
+            text: said(one.id, one.text, context),
             advice: one.advice,
             packets: packets(&one.packets, context).collect(),
         };
@@ -122,7 +122,7 @@ impl Diagnoser {
         let shown = |one: finding::Finding| Finding {
             id: one.id.name().to_owned(),
             confidence: one.confidence.name().to_owned(),
-            text: context.sentence(one.text),
+            text: said(one.id, one.text, context),
             advice: one.advice,
             count: one.count,
             connections: one.connections,
@@ -135,6 +135,17 @@ impl Diagnoser {
     #[must_use]
     pub fn forgotten(&self) -> u64 {
         self.survey.forgotten
+    }
+}
+
+/// The sentence as the report has it. Whose code it is was read off a header's value.
+fn said(id: finding::Id, text: String, context: Context<'_>) -> String {
+    let text = context.sentence(text);
+    match text.rsplit_once("\" in ") {
+        Some((before, _)) if context.redact && id == finding::Id::ProtocolCode => {
+            format!("{before}\" in what it speaks")
+        }
+        _ => text,
     }
 }
 

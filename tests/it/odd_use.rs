@@ -87,3 +87,37 @@ fn no_word_of_a_report_reaches_the_terminal_as_an_escape() {
     assert!(text.contains("oddities: odd\\u{1b}[31m"), "{text}{}", stderr(&output));
     assert!(text.contains("What to do:") && !text.contains('\u{1b}'), "{text}");
 }
+
+#[test]
+fn redacted_reports_name_no_subprotocol_and_no_service() {
+    let folder = folder("");
+    let spoken = |from: &str, code: u16, headers: &str, host: &str| {
+        let mut conn = Conversation::between(from, "10.0.0.9:8080");
+        let head = String::from_utf8(wire::request_with("/ws", headers)).unwrap();
+        conn.connect().client_sends(head.replace("example.org", host).as_bytes()).server_acks();
+        conn.server_sends(&wire::response_with(headers)).client_acks();
+        conn.server_sends(&wire::close(Server, code, "")).client_sends(&wire::close(Client, code, ""));
+        conn.fin(Server).fin(Client).acks(Server);
+        conn.packets()
+    };
+    let protocol = "Sec-WebSocket-Protocol: graphql-transport-ws\r\n";
+    let packets = [
+        spoken("10.0.0.1:1001", 4429, protocol, "example.org"),
+        spoken("10.0.0.2:1002", 4004, "", "gateway.discord.gg"),
+    ];
+    write(&folder, "b.pcap", &Pcap::default().write(&Packaging::default().apply(&packets.concat())));
+    for format in ["text", "json", "ndjson", "html", "csv"] {
+        let text = |more: &[&str]| {
+            let arguments = ["--format", format, "-o", "out", "b.pcap"];
+            let output = run(&[&arguments[..], more].concat(), &folder);
+            assert!(output.status.success(), "{}", stderr(&output));
+            std::fs::read_to_string(folder.path().join("out")).unwrap()
+        };
+        let (open, redacted) = (text(&[]), text(&["--redact"]));
+        assert!(open.contains("in graphql-transport-ws") && open.contains("in Discord"), "{format}");
+        assert!(redacted.contains("in what it speaks"), "{format}");
+        for word in ["graphql-transport-ws", "Discord", "discord"] {
+            assert!(!redacted.contains(word), "{format}: {word}");
+        }
+    }
+}
