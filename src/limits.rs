@@ -206,6 +206,8 @@ limits! {
     /// Longest delay between two copies of one packet where IP has no identification (zero, or IPv6).
     copy_window_anonymous: Duration = Duration::from_millis(5), Time, Nothing;
     // -- tls
+    /// Largest key log that `inject-keys` takes keys from, in bytes.
+    key_log_bytes: usize = 256 << 20, Bytes, Once;
     /// TLS sessions whose secrets are kept.
     key_log_sessions: usize = 1 << 20, Count, Each(500);
     /// Longest hello message read, in bytes; certificates and the like are passed over by their length.

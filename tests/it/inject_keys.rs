@@ -1,6 +1,6 @@
 //! `wsclose inject-keys`: captures that carry their keys.
 
-use crate::support::capture_file::{Pcap, gzip};
+use crate::support::capture_file::{Pcap, Pcapng, gzip};
 use crate::support::conversation::Conversation;
 use crate::support::packaging::Packaging;
 use crate::support::{program, run};
@@ -98,6 +98,50 @@ fn the_input_and_the_key_log_are_not_overwritten() {
 }
 
 #[test]
+fn a_damaged_capture_is_written_as_far_as_it_goes_and_named() {
+    let (_folder, input, keys, output) = folder();
+    let mut conn = Conversation::connected();
+    conn.sends_cut(Side::Client, &client_hello(1), &[20]).server_acks();
+    let packets = Packaging::default().apply(&conn.packets());
+    for whole in [Pcap::default().write(&packets), Pcapng::default().write(&packets)] {
+        std::fs::write(&input, &whole[..whole.len() - 3]).unwrap();
+        let outcome = inject(&[&input, Path::new("--keylog"), &keys, Path::new("-o"), &output]);
+        let text = stderr(&outcome);
+        assert_eq!(outcome.status.code(), Some(1), "{text}");
+        assert!(text.contains(&format!("{}: cut short", input.display())), "{text}");
+        assert!(holds(&output, key_line(1).trim_end()), "{text}");
+        let refused =
+            inject(&[&input, Path::new("--keylog"), &keys, Path::new("-o"), Path::new("/missing/x")]);
+        assert_eq!(refused.status.code(), Some(2), "{}", stderr(&refused));
+    }
+    std::fs::write(&input, "no capture").unwrap();
+    let outcome = inject(&[&input, Path::new("--keylog"), &keys, Path::new("-o"), &output]);
+    assert_eq!(outcome.status.code(), Some(2));
+    assert!(stderr(&outcome).contains(&*input.to_string_lossy()), "{}", stderr(&outcome));
+}
+
+#[test]
+fn a_key_log_without_end_or_without_keys_is_refused() {
+    let (folder, input, _, output) = folder();
+    let large = folder.path().join("large.log");
+    let limit = wsclose::limits::Limits::default().key_log_bytes as u64;
+    std::fs::File::create(&large).unwrap().set_len(limit + 1).unwrap();
+    let empty = folder.path().join("empty.log");
+    std::fs::write(&empty, "").unwrap();
+    let cases = [
+        (Path::new("/dev/zero"), "regular file"),
+        (&large, "more than 268435456 bytes"),
+        (&empty, "no secret of a TLS session"),
+    ];
+    for (keys, why) in cases.into_iter().filter(|(keys, _)| keys.exists()) {
+        let outcome = inject(&[&input, Path::new("--keylog"), keys, Path::new("-o"), &output]);
+        let text = stderr(&outcome);
+        assert_eq!(outcome.status.code(), Some(2), "{text}");
+        assert!(text.contains(why) && text.contains(&*keys.to_string_lossy()), "{text}");
+    }
+}
+
+#[test]
 fn a_compressed_capture_is_written_plain() {
     let (_folder, input, keys, output) = folder();
     std::fs::write(&input, gzip(&std::fs::read(&input).unwrap())).unwrap();
@@ -125,7 +169,7 @@ fn tshark_decrypts_with_injected_keys() {
         }
         let output = folder.path().join("out.pcapng");
         let outcome = inject(&[&capture, Path::new("--keylog"), &keys, Path::new("-o"), &output]);
-        if stderr(&outcome).contains("none of the") {
+        if ["none of the", "no secret"].iter().any(|words| stderr(&outcome).contains(words)) {
             continue; // In clear text at this vantage.
         }
         assert!(outcome.status.success(), "{}: {}", capture.display(), stderr(&outcome));

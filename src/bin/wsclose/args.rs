@@ -85,7 +85,12 @@ Examples:
 
 const INJECT_EXAMPLES: &str = "\
 Examples:
-  wsclose inject-keys server.pcap --keylog keys.log -o decryptable.pcapng";
+  wsclose inject-keys server.pcap --keylog keys.log -o decryptable.pcapng
+
+Exit status:
+  0  done
+  1  the capture could not be read whole; what it holds was written
+  2  wrong usage, no keys for it, or an input or output that can't be read or written";
 
 const COMPLETIONS_EXAMPLES: &str = "\
 Examples:

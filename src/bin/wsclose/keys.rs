@@ -90,6 +90,15 @@ impl KeyLogs {
     }
 }
 
+/// Opens a key log, which has to be a file with an end: a pipe's length is 0, which would pass for one without keys.
+pub(crate) fn open_key_log(path: &Path) -> std::io::Result<File> {
+    // To open a named pipe is to wait for its writer.
+    if path.metadata()?.is_file() {
+        return File::open(path);
+    }
+    Err(std::io::Error::new(ErrorKind::InvalidInput, "not a regular file: copy it into one"))
+}
+
 fn read_ahead(path: &Path, keys: &mut KeyLog, limits: &wsclose::limits::Limits) {
     for secrets in look_ahead(path, limits) {
         keys.read(&Zeroizing::new(secrets), limits);
@@ -108,14 +117,9 @@ impl KeyLogFile {
         is_growing: bool,
         mut take: impl FnMut(&[u8]) -> Reading,
     ) -> std::io::Result<Reading> {
-        let mut file = File::open(&self.path)?;
+        let mut file = open_key_log(&self.path)?;
         let mut all = Reading::default();
-        let metadata = file.metadata()?;
-        if !metadata.is_file() {
-            // A pipe's length is 0, which would pass for a key log without keys.
-            return Err(std::io::Error::new(ErrorKind::InvalidInput, "not a regular file: copy it into one"));
-        }
-        if metadata.len() == self.read {
+        if file.metadata()?.len() == self.read {
             return Ok(all);
         }
         loop {
