@@ -3,6 +3,7 @@
 use super::build::Context;
 use super::model;
 use super::text::words::ordinal;
+use super::numbers::quoted;
 use super::tls::alert_text;
 use crate::analyzer::record::ConnectionRecord;
 use crate::moment::Moment;
@@ -129,7 +130,7 @@ fn close_text(close: &CloseFrame) -> Cow<'static, str> {
     let reason = String::from_utf8_lossy(&close.reason);
     match (close.code, close.body) {
         (Some(code), _) if reason.is_empty() => format!("Close {}", code.0).into(),
-        (Some(code), _) => format!("Close {} \"{reason}\"", code.0).into(),
+        (Some(code), _) => format!("Close {} {}", code.0, quoted(&reason)).into(),
         (None, CloseBody::Empty) => "Close, empty".into(),
         (None, CloseBody::Missing) => "Close, its code not in the capture".into(),
         (None, _) => "Close, malformed".into(),

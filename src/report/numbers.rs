@@ -19,17 +19,36 @@ pub struct Named {
 #[must_use]
 pub fn renamed(text: &str, mut name: impl FnMut(Named) -> String) -> String {
     let mut out = String::with_capacity(text.len());
-    for (place, part) in text.split('"').enumerate() {
-        if place > 0 {
-            out.push('"');
-        }
-        if place % 2 == 0 {
-            rename(part, &mut name, &mut out);
-        } else {
+    let (mut rest, mut is_quoted) = (text, false);
+    loop {
+        let end = next_quote(rest, is_quoted);
+        let (part, after) = rest.split_at_checked(end.unwrap_or(rest.len())).unwrap_or((rest, ""));
+        if is_quoted {
             out.push_str(part);
+        } else {
+            rename(part, &mut name, &mut out);
         }
+        let Some(after) = after.strip_prefix('"') else { return out };
+        out.push('"');
+        (rest, is_quoted) = (after, !is_quoted);
     }
-    out
+}
+
+/// Where the next quotation mark stands that begins a quotation or ends it: within one, a mark behind a backslash is
+/// the text's own.
+fn next_quote(text: &str, is_quoted: bool) -> Option<usize> {
+    let mut is_escaped = false;
+    text.bytes().position(|byte| {
+        let is_mark = byte == b'"' && !is_escaped;
+        is_escaped = is_quoted && byte == b'\\' && !is_escaped;
+        is_mark
+    })
+}
+
+/// `text` in quotation marks, its own ones and its backslashes marked as such.
+#[must_use]
+pub fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
 fn rename(text: &str, name: &mut impl FnMut(Named) -> String, out: &mut String) {
@@ -103,5 +122,13 @@ mod tests {
         let text = "Close 1000 \"see packet 3\" in packet 4";
         assert_eq!(with_files(text, 0), "Close 1000 \"see packet 3\" in packet 4 of file 1");
         assert_eq!(renamed("a \" b", |_| String::new()), "a \" b");
+        for reason in ["a\" packet 3", "\\", "\\\"", "\" packet 3 \"", "packet 3\\"] {
+            let text = |packet: &str| format!("Close 4000 {} in packet {packet}", quoted(reason));
+            assert_eq!(with_files(&text("4"), 0), text("4 of file 1"), "{reason}");
+            assert_eq!(
+                with_files(&format!("with the reason {reason:?} in packet 4"), 0),
+                format!("with the reason {reason:?} in packet 4 of file 1")
+            );
+        }
     }
 }

@@ -121,3 +121,17 @@ fn redacted_reports_name_no_subprotocol_and_no_service() {
         }
     }
 }
+
+#[test]
+fn a_quotation_mark_in_a_reason_hides_no_packet_from_its_file() {
+    let folder = folder("no \" packet 3 \\");
+    std::fs::copy(folder.path().join("a.pcap"), folder.path().join("b.pcap")).unwrap();
+    let output = run(&["--format", "json", "a.pcap", "b.pcap"], &folder);
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let connections = report["connections"].as_array().unwrap();
+    let closed = connections.iter().find(|it| it["verdict"]["label"] == "1011").unwrap();
+    let text = closed["diagnosis"][0]["text"].as_str().unwrap();
+    assert!(text.contains(r#""no \" packet 3 \\""#) && text.contains(" of file "), "{text}");
+    let evidence = closed["evidence"].to_string();
+    assert!(evidence.contains(r#"Close 1011 \"no \\\" packet 3 \\\\\""#), "{evidence}");
+}

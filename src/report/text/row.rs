@@ -187,7 +187,7 @@ fn coded(connection: &Connection<'_>) -> String {
             end += " (malformed)";
         }
         if !close.reason.is_empty() {
-            let _ = write!(end, " \"{}\"", cell(&close.reason, REASON_WIDTH));
+            let _ = write!(end, " \"{}\"", cell(&close.reason.replace('"', "\\\""), REASON_WIDTH));
         }
     }
     if !connection.verdict.clean {
