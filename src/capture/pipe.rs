@@ -56,9 +56,22 @@ mod system {
             // `Stdin` keeps bytes of its own, which no poll tells of.
             File::from(io::stdin().as_fd().try_clone_to_owned().ok()?)
         } else {
-            File::open(path).ok()?
+            without_waiting(path).ok()?
         };
         Some(Box::new(Pipe { file, stop: StopFlag::clone(stop), stopped: None }))
+    }
+
+    /// A named pipe whose writer is still to come: on Linux poll waits for it, where opening it would not look at the flag.
+    #[cfg(target_os = "linux")]
+    fn without_waiting(path: &Path) -> io::Result<File> {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        let flag = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+        File::options().read(true).custom_flags(flag).open(path)
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn without_waiting(path: &Path) -> io::Result<File> {
+        File::open(path)
     }
 
     pub(super) struct Pipe {
@@ -87,7 +100,10 @@ mod system {
                 match poll(&mut waiting, Some(&LOOK)) {
                     Ok(0) | Err(rustix::io::Errno::INTR) => {}
                     // An end and an error are told by reading, too.
-                    Ok(_) => return self.file.read(room),
+                    Ok(_) => match self.file.read(room) {
+                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                        outcome => return outcome,
+                    },
                     Err(error) => return Err(error.into()),
                 }
             }
@@ -127,6 +143,50 @@ mod tests {
         let mut all = Vec::new();
         let error = pipe.read_to_end(&mut all).unwrap_err();
         assert_eq!((all, error.to_string()), (b"more".to_vec(), "stopped by a signal".to_owned()));
+    }
+
+    /// A named pipe, if they can be made here.
+    #[cfg(target_os = "linux")]
+    fn named_pipe(folder: &Path) -> Option<std::path::PathBuf> {
+        let path = folder.join("pipe");
+        std::process::Command::new("mkfifo").arg(&path).status().ok()?.success().then_some(path)
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    #[cfg_attr(miri, ignore = "no processes in an interpreter")]
+    fn a_named_pipe_that_nobody_writes_to_can_be_stopped() {
+        let folder = tempfile::tempdir().unwrap();
+        let Some(path) = named_pipe(folder.path()) else { return };
+        let (done, ended) = std::sync::mpsc::channel();
+        let stop = StopFlag::default();
+        stop.store(true, Ordering::Relaxed);
+        std::thread::spawn(move || {
+            let error = open(&path, &stop).unwrap().read(&mut [0; 8]).unwrap_err();
+            done.send(error.to_string())
+        });
+        let error = ended.recv_timeout(std::time::Duration::from_secs(20)).unwrap();
+        assert_eq!(error, "stopped by a signal");
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    #[cfg_attr(miri, ignore = "no processes in an interpreter")]
+    fn a_named_pipe_is_read_whenever_its_writer_comes() {
+        let folder = tempfile::tempdir().unwrap();
+        let Some(path) = named_pipe(folder.path()) else { return };
+        let mut pipe = open(&path, &StopFlag::default()).unwrap();
+        let writer = std::thread::spawn(move || {
+            std::thread::sleep(std::time::Duration::from_millis(300));
+            let mut file = File::options().write(true).open(path).unwrap();
+            file.write_all(b"one").unwrap();
+            std::thread::sleep(std::time::Duration::from_millis(300));
+            file.write_all(b" two").unwrap();
+        });
+        let mut all = Vec::new();
+        pipe.read_to_end(&mut all).unwrap();
+        writer.join().unwrap();
+        assert_eq!(all, b"one two");
     }
 
     #[test]
