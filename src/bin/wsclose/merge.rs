@@ -29,6 +29,7 @@ pub(crate) fn run(args: &MergeArgs) -> Result<ExitCode> {
     // Packet numbers begin anew in each file.
     let several = args.reports.len() > 1;
     for (path, before) in args.reports.iter().zip(&before) {
+        let gone: Vec<u64> = before.revised.iter().copied().collect();
         let name = terminal(&path.to_string_lossy());
         let (first_id, first_input) = (summary.connections, inputs.len());
         let mut rest = read(open(path)?, &mut |mut connection| {
@@ -38,7 +39,7 @@ pub(crate) fn run(args: &MergeArgs) -> Result<ExitCode> {
             summary.count(&connection.verdict);
             connection.id = summary.connections;
             let front = connection.front_leg.filter(|id| !before.revised.contains(id));
-            connection.front_leg = front.map(|id| renumbered(id, first_id, before));
+            connection.front_leg = front.map(|id| renumbered(id, first_id, &gone));
             if several {
                 name_files(&mut connection, first_input);
             }
@@ -52,7 +53,9 @@ pub(crate) fn run(args: &MergeArgs) -> Result<ExitCode> {
         if several {
             rest.summary.name_files(first_input);
         }
-        add(rest, first_id, &mut summary, &mut inputs, &mut anomalies);
+        summary.merge(std::mem::take(&mut rest.summary), |id| renumbered(id, first_id, &gone));
+        inputs.append(&mut rest.inputs);
+        rest.anomalies.iter().for_each(|(name, count)| anomalies.add_named(name, *count));
     }
     writer.finish(inputs, &summary, &anomalies)?;
     Ok(if is_whole { ExitCode::SUCCESS } else { EXIT_INCOMPLETE.into() })
@@ -67,23 +70,10 @@ fn look_ahead(path: &Path) -> Result<Rest> {
     Ok(read(open(path)?, &mut |_| Ok(())).unwrap_or_default())
 }
 
-fn add(
-    mut rest: Rest,
-    first_id: u64,
-    summary: &mut Summary,
-    inputs: &mut Vec<Input>,
-    anomalies: &mut AnomalyCounts,
-) {
-    inputs.append(&mut rest.inputs);
-    rest.anomalies.iter().for_each(|(name, count)| anomalies.add_named(name, *count));
-    let findings = std::mem::take(&mut rest.summary);
-    summary.merge(findings, |id| renumbered(id, first_id, &rest));
-}
-
 /// The number that a connection has among those of all reports, `first_id` of which come before its own report's.
-fn renumbered(id: u64, first_id: u64, report: &Rest) -> u64 {
+fn renumbered(id: u64, first_id: u64, gone: &[u64]) -> u64 {
     // Those taken back have no number any more; reports count from 1.
-    let gone = report.revised.range(..id).count() as u64;
+    let gone = gone.partition_point(|one| *one < id) as u64;
     first_id.saturating_add(id).saturating_sub(gone)
 }
 
