@@ -28,7 +28,8 @@ pub struct Rest {
 /// Hands each connection of the report in `input` to `take`, and gives the rest.
 ///
 /// # Errors
-/// It is no report, of another version of the schema, cut short, or can't be read; or `take` fails.
+/// It is no report, of another version of the schema, or can't be read; or `take` fails. One that was cut short is read as
+/// far as it goes.
 pub fn read(
     mut input: impl BufRead,
     take: &mut dyn FnMut(Connection<'static>) -> std::io::Result<()>,
@@ -42,17 +43,25 @@ pub fn read(
     if start == b"{\"type\"" {
         return read_lines(input, take);
     }
-    let mut failure = None;
+    read_document(input, take)
+}
+
+fn read_document(
+    input: impl BufRead,
+    take: &mut dyn FnMut(Connection<'static>) -> std::io::Result<()>,
+) -> std::io::Result<Rest> {
+    let (mut rest, mut is_known, mut failure) = (Rest::default(), false, None);
     let mut deserializer = serde_json::Deserializer::from_reader(input);
-    let rest = deserializer.deserialize_map(Document { take, failure: &mut failure });
-    let rest = rest.and_then(|rest| deserializer.end().map(|()| rest));
-    match failure {
-        Some(failure) => Err(failure),
-        None => rest.map_err(Into::into).map(|mut rest: Rest| {
-            rest.inputs.iter_mut().for_each(plain_times);
-            rest
-        }),
+    let document = Document { take, failure: &mut failure, rest: &mut rest, is_known: &mut is_known };
+    let read = deserializer.deserialize_map(document).and_then(|()| deserializer.end());
+    match (failure, read) {
+        (Some(failure), _) => return Err(failure),
+        // Of a program that was killed: what there is counts.
+        (None, Err(error)) if error.is_eof() && is_known => rest.is_whole = false,
+        (None, read) => read?,
     }
+    rest.inputs.iter_mut().for_each(plain_times);
+    Ok(rest)
 }
 
 /// How pcap (each byte order, with microseconds or nanoseconds) and pcapng begin, and gzip, zstd and lz4.
@@ -235,26 +244,30 @@ fn known(schema: &str) -> Result<(), String> {
 struct Document<'a> {
     take: &'a mut dyn FnMut(Connection<'static>) -> std::io::Result<()>,
     failure: &'a mut Option<std::io::Error>,
+    /// What has been read beside the connections.
+    rest: &'a mut Rest,
+    /// It has said that it is a report of this schema.
+    is_known: &'a mut bool,
 }
 
 impl<'de> Visitor<'de> for Document<'_> {
-    type Value = Rest;
+    type Value = ();
 
     fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str("a report of wsclose")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Rest, A::Error> {
-        let (mut rest, mut schema) = (Rest::default(), None);
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let Document { take, failure, rest, is_known } = self;
         while let Some(key) = map.next_key::<String>()? {
             match key.as_str() {
                 "schema" => {
                     let found: String = map.next_value()?;
                     known(&found).map_err(A::Error::custom)?;
-                    schema = Some(found);
+                    *is_known = true;
                 }
                 "connections" => {
-                    map.next_value_seed(Connections { take: self.take, failure: self.failure })?;
+                    map.next_value_seed(Connections { take, failure })?;
                 }
                 "inputs" => rest.inputs = map.next_value()?,
                 "summary" => (rest.summary, rest.is_whole) = (map.next_value()?, true),
@@ -262,7 +275,7 @@ impl<'de> Visitor<'de> for Document<'_> {
                 _ => _ = map.next_value::<IgnoredAny>()?,
             }
         }
-        schema.map(|_| rest).ok_or_else(|| A::Error::missing_field("schema"))
+        if *is_known { Ok(()) } else { Err(A::Error::missing_field("schema")) }
     }
 }
 
@@ -323,13 +336,23 @@ mod tests {
 
     #[test]
     fn what_is_no_report_or_one_of_another_schema_is_refused() {
-        for text in
-            ["", "[]", "{}", "{\"schema\":\"other/1\"}", "{\"schema\":\"wsclose.report/1\"", "nonsense"]
-        {
+        for text in ["", "[]", "{}", "{\"schema\":\"other/1\"}", "{\"schema\":\"wsclose.rep", "nonsense"] {
             assert!(rest(text).is_err(), "{text}");
         }
         let other = "{\"type\":\"begin\",\"schema\":\"x/2\",\"generator\":{\"name\":\"\",\"version\":\"\"},\"inputs\":[]}";
         assert!(rest(other).unwrap_err().to_string().contains("x/2"));
+    }
+
+    #[test]
+    fn a_document_that_was_cut_short_is_read_as_far_as_it_goes() {
+        let whole = "{\"schema\":\"wsclose.report/1\",\"connections\":[],\"anomalies\":{\"tcp_gap\":2}}";
+        for cut in 30..whole.len() {
+            let rest = rest(whole.get(..cut).unwrap()).unwrap();
+            assert!(!rest.is_whole, "{cut}");
+            assert_eq!(rest.anomalies.is_empty(), cut < whole.len() - 1, "{cut}");
+        }
+        // What follows a cut is no report any more.
+        assert!(rest("{\"schema\":\"wsclose.report/1\",\"connections\":[} more").is_err());
     }
 
     #[test]

@@ -135,3 +135,20 @@ fn a_quotation_mark_in_a_reason_hides_no_packet_from_its_file() {
     let evidence = closed["evidence"].to_string();
     assert!(evidence.contains(r#"Close 1011 \"no \\\" packet 3 \\\\\""#), "{evidence}");
 }
+
+#[test]
+fn a_json_report_that_was_cut_short_is_merged_as_far_as_it_goes() {
+    let folder = folder("bye");
+    let whole = stdout(&run(&["--format", "json", "a.pcap"], &folder));
+    let (_, behind) = whole.split_at(whole.find("\"summary\"").unwrap());
+    // Within the totals, and within the second connection.
+    let cuts = [(whole.len() - behind.len() + 12, 2), (whole.find("10.0.0.7").unwrap(), 1)];
+    for (cut, connections) in cuts {
+        write(&folder, "r.json", &whole.as_bytes()[..cut]);
+        let output = run(&["merge", "--format", "json", "r.json"], &folder);
+        assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+        assert!(stderr(&output).contains("r.json: no totals at its end"), "{}", stderr(&output));
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(report["summary"]["connections"], connections);
+    }
+}
