@@ -152,3 +152,21 @@ fn a_json_report_that_was_cut_short_is_merged_as_far_as_it_goes() {
         assert_eq!(report["summary"]["connections"], connections);
     }
 }
+
+#[test]
+fn an_output_that_takes_nothing_is_named() {
+    let folder = folder("bye");
+    let report = run(&["--format", "json", "a.pcap"], &folder).stdout;
+    write(&folder, "r.json", &report);
+    if !Path::new("/dev/full").exists() {
+        return;
+    }
+    for format in ["text", "json", "ndjson", "html", "csv"] {
+        for input in [&["a.pcap"][..], &["merge", "r.json"]] {
+            let output = run(&[input, &["--format", format, "-o", "/dev/full"]].concat(), &folder);
+            let text = stderr(&output);
+            assert_eq!(output.status.code(), Some(2), "{text}");
+            assert!(text.contains("writing /dev/full: ") && !text.contains("r.json"), "{format}: {text}");
+        }
+    }
+}

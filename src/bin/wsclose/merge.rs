@@ -32,7 +32,8 @@ pub(crate) fn run(args: &MergeArgs) -> Result<ExitCode> {
         let gone: Vec<u64> = before.revised.iter().copied().collect();
         let name = terminal(&path.to_string_lossy());
         let (first_id, first_input) = (summary.connections, inputs.len());
-        let mut rest = read(open(path)?, &mut |mut connection| {
+        let mut unwritten = None;
+        let read = read(open(path)?, &mut |mut connection| {
             if before.revised.contains(&connection.id) {
                 return Ok(());
             }
@@ -43,9 +44,15 @@ pub(crate) fn run(args: &MergeArgs) -> Result<ExitCode> {
             if several {
                 name_files(&mut connection, first_input);
             }
-            writer.connection(connection, false)
-        })
-        .with_context(|| format!("reading {name}"))?;
+            writer.connection(connection, false).map_err(|error| {
+                unwritten = Some(error);
+                io::ErrorKind::Other.into()
+            })
+        });
+        if let Some(error) = unwritten {
+            return Err(error.into());
+        }
+        let mut rest = read.with_context(|| format!("reading {name}"))?;
         if !rest.is_whole {
             anstream::eprintln!("wsclose: {name}: no totals at its end: the report was cut short");
             is_whole = false;

@@ -315,13 +315,41 @@ impl Output {
 
 pub(crate) fn sink(args: &CommonArgs) -> Result<Sink> {
     Ok(match &args.output {
-        Some(path) => Box::new(BufWriter::new(create(path)?)),
+        Some(path) => Box::new(BufWriter::new(NamedFile { file: create(path)?, path: path.clone() })),
         None => Box::new(BufWriter::new(io::stdout())),
     })
 }
 
 fn create(path: &Path) -> Result<File> {
     File::create(path).with_context(|| format!("creating {}", path.display()))
+}
+
+/// A file whose errors name it.
+struct NamedFile {
+    file: File,
+    path: PathBuf,
+}
+
+impl NamedFile {
+    fn named<T>(&self, outcome: io::Result<T>) -> io::Result<T> {
+        outcome.map_err(|error| match error.kind() {
+            // Tried again, and seen by no one.
+            io::ErrorKind::Interrupted => error,
+            kind => io::Error::new(kind, format!("writing {}: {error}", self.path.display())),
+        })
+    }
+}
+
+impl Write for NamedFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.file.write(bytes);
+        self.named(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let flushed = self.file.flush();
+        self.named(flushed)
+    }
 }
 
 /// Does the text report go to a terminal?
