@@ -5,7 +5,7 @@
 
 #[cfg(not(feature = "zstd"))]
 use super::zstd_frames::ZstdFrames;
-use flate2::bufread::MultiGzDecoder;
+use flate2::bufread::GzDecoder;
 use lz4_flex::frame::FrameDecoder as Lz4Decoder;
 use std::io::{self, BufRead, BufReader, Cursor, ErrorKind, Read};
 
@@ -53,7 +53,7 @@ impl Compression {
     ) -> io::Result<Box<dyn Read + Send>> {
         let input = Watched::new(Cursor::new(start.to_vec()).chain(input));
         Ok(match self {
-            Compression::Gzip => Box::new(Pieces::new(MultiGzDecoder::new(input))),
+            Compression::Gzip => Box::new(Pieces::new(GzipMembers { decoder: Some(GzDecoder::new(input)) })),
             Compression::Zstd => zstd(input, zstd_window)?,
             Compression::Lz4 => Box::new(Lz4Frames::new(input)),
         })
@@ -159,6 +159,51 @@ impl<R: Read> Read for Pieces<R> {
             }
         }
         Ok(filled)
+    }
+}
+
+/// All members of a gzip file. Zeros behind them are padding, as for gzip itself.
+struct GzipMembers<R: Read> {
+    /// Of the member that is read; `None` behind the last one.
+    decoder: Option<GzDecoder<Watched<R>>>,
+}
+
+impl<R: Read> GzipMembers<R> {
+    /// Goes on to the next member, if there is one.
+    fn next_member(&mut self) -> io::Result<()> {
+        let Some(mut input) = self.decoder.take().map(GzDecoder::into_inner) else { return Ok(()) };
+        loop {
+            let bytes = match input.fill_buf() {
+                Ok(bytes) => bytes,
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            };
+            match bytes.first() {
+                None => return Ok(()),
+                Some(0) => {
+                    let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
+                    input.consume(zeros);
+                }
+                Some(0x1f) => {
+                    self.decoder = Some(GzDecoder::new(input));
+                    return Ok(());
+                }
+                Some(_) => return Err(io::Error::new(ErrorKind::InvalidData, "other bytes follow its end")),
+            }
+        }
+    }
+}
+
+impl<R: Read> Read for GzipMembers<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while let Some(decoder) = &mut self.decoder {
+            let read = decoder.read(buffer)?;
+            if read > 0 || buffer.is_empty() {
+                return Ok(read);
+            }
+            self.next_member()?;
+        }
+        Ok(0)
     }
 }
 

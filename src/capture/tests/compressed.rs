@@ -138,3 +138,21 @@ fn compressed_text_is_named() {
     let text = read(&gzip(b"hello world, this is no capture\n")).error_text();
     assert!(text.contains("looks like a text file"), "{text}");
 }
+
+#[test]
+fn zeros_behind_gzip_are_padding_and_other_bytes_are_named() {
+    let whole = gzip(&plain());
+    let sound = read(&whole);
+    for padding in [1, 511, 200_000] {
+        let padded = read(&[&whole[..], &vec![0; padding]].concat());
+        assert!(padded.info.complete, "{padding}: {}", padded.error_text());
+        assert_eq!(padded.packets.len(), sound.packets.len());
+        let twice = read(&[&gzip(&plain()[..24]), &vec![0; padding][..], &gzip(&plain()[24..])].concat());
+        assert!(twice.info.complete && twice.packets.len() == sound.packets.len(), "{padding}");
+    }
+    for junk in [&b"garbage"[..], b"x", b"\0\0garbage"] {
+        let read = read(&[&whole[..], junk].concat());
+        assert_eq!(read.packets.len(), sound.packets.len());
+        assert!(read.error_text().contains("other bytes follow its end"), "{}", read.error_text());
+    }
+}
