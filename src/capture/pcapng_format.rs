@@ -161,7 +161,10 @@ impl PcapngFormat {
         match head.kind {
             SECTION_HEADER => self.section(head, block, offset),
             INTERFACE_DESCRIPTION => self.interface(head, block, offset, limits),
-            INTERFACE_STATISTICS => self.statistics(head, block, offset),
+            INTERFACE_STATISTICS => {
+                self.statistics(head, block);
+                Ok(())
+            }
             DECRYPTION_SECRETS => {
                 self.secrets(head.order, block, sink);
                 Ok(())
@@ -208,17 +211,16 @@ impl PcapngFormat {
         }
     }
 
-    fn statistics(&mut self, head: Head, block: &[u8], offset: u64) -> Result<(), CaptureError> {
-        let Some(ParsedBlock::InterfaceStatistics(found)) = parsed(head.order, block) else {
-            return Err(corrupt(offset, "the Interface Statistics Block's fields don't fit its length"));
-        };
-        work::step();
-        // Statistics of an interface that does not exist harm nobody.
-        if let Some(interface) = self.interfaces.get_mut(found.if_id as usize) {
+    /// Statistics that can't be read, or of an interface that does not exist, are passed over: the packets are sound
+    /// without them.
+    fn statistics(&mut self, head: Head, block: &[u8]) {
+        if let Some(ParsedBlock::InterfaceStatistics(found)) = parsed(head.order, block)
+            && let Some(interface) = self.interfaces.get_mut(found.if_id as usize)
+        {
+            work::step();
             let more = interface.set_statistics(&found, head.order);
             self.dropped = self.dropped.saturating_add(more);
         }
-        Ok(())
     }
 
     /// Secrets of another kind are passed over, and of those that end early what there is counts: the packets are sound

@@ -215,3 +215,21 @@ fn interfaces_are_capped() {
     let read = read_with(Cursor::new(file), &limits);
     assert!(read.error_text().contains("more than 2 interfaces"), "{}", read.error_text());
 }
+
+#[test]
+fn statistics_that_cant_be_read_are_passed_over() {
+    for order in [Order::Le, Order::Be] {
+        for short in [&[][..], &order.u32(0), &[order.u32(0), order.u32(0)].concat()] {
+            let file = [
+                section(order),
+                interface(order, 1, 0, &[]),
+                block(order, 5, short),
+                enhanced(order, 0, 1, b"x", &[]),
+                statistics(order, 0, 2, 1),
+            ];
+            let read = read(&file.concat());
+            assert!(read.info.complete, "{}", read.error_text());
+            assert_eq!((read.packets.len(), read.info.dropped_packets), (1, 3));
+        }
+    }
+}
