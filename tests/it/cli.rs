@@ -377,9 +377,10 @@ fn an_unsupported_link_type_is_named() {
     let folder = Folder::new();
     for (number, name) in [(147, "LINKTYPE_147"), (249, "USBPCAP"), (230, "IEEE802_15_4_NOFCS")] {
         let packet = RawPacket::new(0, number, vec![0; 60]);
-        let output = run(&[&folder.with("other.pcap", &Pcap::default().write(&[packet]))]);
+        let path = folder.with("other.pcap", &Pcap::default().write(&[packet]));
+        let output = run(&[&path]);
         assert_eq!(output.status.code(), Some(1));
-        let message = format!("wsclose: link type {name} is not supported: 1 packet not looked at\n");
+        let message = format!("wsclose: {path}: link type {name} is not supported: 1 packet not looked at\n");
         assert_eq!(stderr(&output), message);
     }
 }

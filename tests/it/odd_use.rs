@@ -1,6 +1,6 @@
 //! The built program where something around it is odd: outputs that take nothing, reports from anywhere, strange arguments.
 
-use crate::support::capture_file::Pcap;
+use crate::support::capture_file::{Pcap, Pcapng, RawPacket};
 use crate::support::conversation::Conversation;
 use crate::support::packaging::Packaging;
 use crate::support::{program, wire};
@@ -169,4 +169,22 @@ fn an_output_that_takes_nothing_is_named() {
             assert!(text.contains("writing /dev/full: ") && !text.contains("r.json"), "{format}: {text}");
         }
     }
+}
+
+#[test]
+fn link_types_that_are_not_supported_are_told_with_their_file_and_only_the_first_few() {
+    let folder = folder("bye");
+    for (name, kinds) in [("one.pcapng", 1_u16), ("many.pcapng", 20)] {
+        let packet = |kind: u16| RawPacket::new(u64::from(kind), 50_000 + kind, vec![0; 60]);
+        let packets: Vec<RawPacket> = (0..kinds).map(packet).collect();
+        write(&folder, name, &Pcapng::default().write(&packets));
+    }
+    let output = run(&["a.pcap", "one.pcapng"], &folder);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).starts_with("wsclose: one.pcapng: link type "), "{}", stderr(&output));
+    let output = run(&["one.pcapng", "many.pcapng"], &folder);
+    let lines = stderr(&output).lines().filter(|line| line.contains("not supported")).count();
+    assert_eq!(lines, 9, "{}", stderr(&output));
+    assert!(stderr(&output).contains("12 link types more not supported"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("not looked at (and of 1 other file)"), "{}", stderr(&output));
 }

@@ -72,7 +72,7 @@ pub(crate) fn run(args: &AnalyzeArgs) -> Result<ExitCode> {
     reporter.output.read_again(&args.files, follower.keys(), &limits(&args.common))?;
     finish(&mut reporter, &follower, &infos)?;
     read?;
-    let is_whole = warn_of_incomplete(&args.common, &infos) & warn_of_unsupported(&follower);
+    let is_whole = warn_of_incomplete(&args.common, &infos) & warn_of_unsupported(&follower, &infos);
     warn_of_overlap(&infos);
     Ok(exit_status(is_whole, reporter.output.has_failed))
 }
@@ -291,13 +291,25 @@ fn warn_of_overlap(infos: &[InputInfo]) {
     }
 }
 
-/// Names the link types that are not supported. True: there are none.
-fn warn_of_unsupported(follower: &Follower) -> bool {
-    let mut is_supported = true;
-    for (link_type, packets) in follower.decoder().unsupported_link_types() {
-        is_supported = false;
-        let packets = counted(packets, "packet");
-        anstream::eprintln!("wsclose: link type {link_type} is not supported: {packets} not looked at");
+/// Names the link types that are not supported, the first few, each with the first file that has it. True: there are
+/// none.
+fn warn_of_unsupported(follower: &Follower, infos: &[InputInfo]) -> bool {
+    const NAMED: usize = 8;
+    let unsupported: Vec<_> = follower.decoder().unsupported_link_types().collect();
+    for (link_type, packets) in unsupported.iter().take(NAMED) {
+        let mut files = infos.iter().filter(|info| info.link_types.contains(link_type));
+        let first = files.next().map_or_else(String::new, |info| format!("{}: ", terminal(&info.path)));
+        let others = match files.count() {
+            0 => String::new(),
+            more => format!(" (and of {})", counted(more as u64, "other file")),
+        };
+        let packets = counted(*packets, "packet");
+        anstream::eprintln!(
+            "wsclose: {first}link type {link_type} is not supported: {packets} not looked at{others}"
+        );
     }
-    is_supported
+    if let more @ 1.. = unsupported.len().saturating_sub(NAMED) {
+        anstream::eprintln!("wsclose: {} more not supported", counted(more as u64, "link type"));
+    }
+    unsupported.is_empty()
 }
