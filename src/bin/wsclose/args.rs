@@ -218,7 +218,7 @@ pub(crate) struct CommonArgs {
     /// Do not recognise WebSockets whose opening handshake is not in the capture
     #[arg(long, help_heading = CHOICE)]
     pub(crate) no_midstream: bool,
-    /// Look only at packets that match this BPF expression, as tcpdump takes it
+    /// Look only at packets that match this BPF expression, as tcpdump takes it; names of hosts in it are looked up
     #[cfg(feature = "live")]
     #[arg(long, value_name = "BPF", help_heading = READING)]
     pub(crate) filter: Option<String>,
