@@ -188,3 +188,16 @@ fn link_types_that_are_not_supported_are_told_with_their_file_and_only_the_first
     assert!(stderr(&output).contains("12 link types more not supported"), "{}", stderr(&output));
     assert!(stderr(&output).contains("not looked at (and of 1 other file)"), "{}", stderr(&output));
 }
+
+#[test]
+fn limits_that_cant_be_listed_are_an_error_and_a_reader_that_left_is_none() {
+    let folder = folder("");
+    if let Some(output) = on_a_full_device(&["--limit", "help"], &folder) {
+        assert_eq!(output.status.code(), Some(2));
+        assert!(stderr(&output).starts_with("wsclose: "), "{}", stderr(&output));
+    }
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let output = program::command().args(["--limit", "help"]).stdout(writer).output().unwrap();
+    assert_eq!((output.status.code(), stderr(&output)), (Some(0), String::new()));
+}

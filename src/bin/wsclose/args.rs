@@ -276,7 +276,13 @@ fn parse_limit(text: &str) -> Result<(String, String), String> {
     if text == "help" {
         let mut out = anstream::stdout();
         let told = out.write_all(limits_help().as_bytes()).and_then(|()| out.flush());
-        std::process::exit(i32::from(told.is_err()));
+        std::process::exit(match told {
+            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+                anstream::eprintln!("wsclose: {error}");
+                2
+            }
+            _ => 0,
+        });
     }
     let (name, value) = text.split_once('=').ok_or("not NAME=VALUE; `--limit help` lists the names")?;
     Limits::default().set(name, value).map_err(|error| format!("{error}; `--limit help` lists them all"))?;
