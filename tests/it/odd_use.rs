@@ -62,7 +62,9 @@ fn interfaces_that_cant_be_written_are_an_error() {
 /// Every string in `value`, with an escape sequence behind it; names of fields, the schema and the version stay.
 fn poison(value: &mut Value) {
     match value {
-        Value::String(text) if !text.starts_with("wsclose.report/") && !text.contains("T") => text.push_str("\u{1b}[31m"),
+        Value::String(text) if !text.starts_with("wsclose.report/") && !text.contains("T") => {
+            text.push_str("\u{1b}[31m")
+        }
         Value::Array(list) => list.iter_mut().for_each(poison),
         Value::Object(fields) => fields.values_mut().for_each(poison),
         _ => {}
@@ -106,7 +108,7 @@ fn redacted_reports_name_no_subprotocol_and_no_service() {
         spoken("10.0.0.2:1002", 4004, "", "gateway.discord.gg"),
     ];
     write(&folder, "b.pcap", &Pcap::default().write(&Packaging::default().apply(&packets.concat())));
-    for format in ["text", "json", "ndjson", "html", "csv"] {
+    for format in ["text", "json", "ndjson", "html"] {
         let text = |more: &[&str]| {
             let arguments = ["--format", format, "-o", "out", "b.pcap"];
             let output = run(&[&arguments[..], more].concat(), &folder);
@@ -200,4 +202,30 @@ fn limits_that_cant_be_listed_are_an_error_and_a_reader_that_left_is_none() {
     drop(reader);
     let output = program::command().args(["--limit", "help"]).stdout(writer).output().unwrap();
     assert_eq!((output.status.code(), stderr(&output)), (Some(0), String::new()));
+}
+
+#[test]
+fn arguments_that_cant_be_meant_are_refused() {
+    let folder = folder("bye");
+    let (early, late) = ("2020-01-01T00:00:00Z", "2021-01-01T00:00:00Z");
+    let cases: [(&[&str], &str); 4] = [
+        (&["--ws-port", "0", "a.pcap"], "--ws-port"),
+        (&["--since", late, "--until", early, "a.pcap"], "--since is later than --until"),
+        (&["show", "a.pcap", "--stream", "0", "--ws-port", "0"], "--ws-port"),
+        (&["annotate", "a.pcap", "-o", "out", "--ws-port", "0"], "--ws-port"),
+    ];
+    for (arguments, why) in cases {
+        let output = run(arguments, &folder);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(stderr(&output).contains(why), "{}", stderr(&output));
+    }
+    assert!(run(&["--since", early, "--until", late, "a.pcap"], &folder).status.success());
+}
+
+#[cfg(feature = "live")]
+#[test]
+fn an_interface_named_twice_is_refused() {
+    let output = run(&["live", "-i", "lo", "-i", "lo"], &folder(""));
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("the interface lo is named twice"), "{}", stderr(&output));
 }

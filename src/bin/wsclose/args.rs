@@ -203,7 +203,7 @@ pub(crate) struct CommonArgs {
     #[arg(long, value_name = "LABELS", value_delimiter = ',', value_parser = Selector::parse, help_heading = CHOICE)]
     pub(crate) fail_on: Vec<Selector>,
     /// Server ports that carry WebSockets, even where none was seen to open: failed connections to them are listed
-    #[arg(long, value_name = "PORT", value_delimiter = ',', help_heading = CHOICE)]
+    #[arg(long, value_name = "PORT", value_delimiter = ',', value_parser = port(), help_heading = CHOICE)]
     pub(crate) ws_port: Vec<u16>,
     /// Where the captures were taken (estimated for each connection otherwise)
     #[arg(long, value_enum, value_name = "WHERE", help_heading = READING)]
@@ -269,6 +269,11 @@ fn parse_bytes(text: &str) -> Result<u64, String> {
     limits::read_bytes(text)
         .filter(|bytes| *bytes > 0)
         .ok_or_else(|| "not a size such as 256M or 2G".to_owned())
+}
+
+/// A port that something can listen on.
+fn port() -> clap::builder::RangedI64ValueParser<u16> {
+    clap::value_parser!(u16).range(1..)
 }
 
 /// `help` needs no file: it is answered where it is met.
@@ -422,7 +427,7 @@ pub(crate) struct ShowArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) keylog: Vec<PathBuf>,
     /// Server ports that carry WebSockets, even where none was seen to open
-    #[arg(long, value_name = "PORT", value_delimiter = ',')]
+    #[arg(long, value_name = "PORT", value_delimiter = ',', value_parser = port())]
     pub(crate) ws_port: Vec<u16>,
     #[command(flatten)]
     pub(crate) limits: LimitArgs,
@@ -473,7 +478,7 @@ pub(crate) struct AnnotateArgs {
           help_heading = CHOICE)]
     pub(crate) closed_by: Vec<String>,
     /// Server ports that carry WebSockets, even where none was seen to open
-    #[arg(long, value_name = "PORT", value_delimiter = ',', help_heading = CHOICE)]
+    #[arg(long, value_name = "PORT", value_delimiter = ',', value_parser = port(), help_heading = CHOICE)]
     pub(crate) ws_port: Vec<u16>,
     /// Comment on connections in TLS that can't be decrypted, too, where they look like a WebSocket
     #[arg(long, help_heading = CHOICE)]

@@ -112,6 +112,12 @@ fn check(args: &LiveArgs) -> Result<()> {
             "wsclose: --redact does not reach the packets that --record writes: they hold query strings, headers and payload"
         );
     }
+    let mut named = args.interfaces.iter().enumerate();
+    if let Some((_, twice)) =
+        named.find(|(place, name)| args.interfaces.iter().take(*place).any(|it| it == *name))
+    {
+        anyhow::bail!("the interface {} is named twice", terminal(twice));
+    }
     // A part of a document is none: only lines may go on in another file.
     if args.rotate.is_some() && !args.common.format.is_of_lines() {
         anyhow::bail!(

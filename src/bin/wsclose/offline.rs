@@ -41,6 +41,9 @@ pub(crate) fn run(args: &AnalyzeArgs) -> Result<ExitCode> {
     let mut selection = Selection::new(&args.common);
     (selection.since, selection.until) = (args.since, args.until);
     check_inputs(&args.files)?;
+    if args.since.zip(args.until).is_some_and(|(since, until)| since > until) {
+        bail!("--since is later than --until");
+    }
     check_filter(&args.common)?;
     check_output(args)?;
     let mut source = MergedSource::open_until(&args.files, &options.limits, &stop_of_pipes(&args.files)?);
