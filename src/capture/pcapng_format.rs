@@ -107,12 +107,8 @@ impl PcapngFormat {
     /// May the block be passed over without looking into it?
     fn is_skipped(&mut self, head: Head, limits: &Limits) -> bool {
         match head.kind {
-            SECTION_HEADER
-            | INTERFACE_DESCRIPTION
-            | PACKET
-            | SIMPLE_PACKET
-            | ENHANCED_PACKET
-            | INTERFACE_STATISTICS => false,
+            SECTION_HEADER | INTERFACE_DESCRIPTION | PACKET | SIMPLE_PACKET | ENHANCED_PACKET => false,
+            INTERFACE_STATISTICS => head.total as usize > OPTION_BYTES,
             DECRYPTION_SECRETS => {
                 let room = limits.secrets_bytes.saturating_sub(self.secrets_bytes);
                 let fits = room >= secrets_cost(head.total as usize);
@@ -417,6 +413,8 @@ impl Format for PcapngFormat {
                 continue;
             }
             let total = head.total as usize;
+            // A list is made of its options: empty ones take ten times their bytes.
+            let largest = if head.kind == INTERFACE_DESCRIPTION { OPTION_BYTES } else { largest };
             if total > largest {
                 let reason = format!(
                     "a block of type {:#x} claims {total} bytes; at most {largest} are accepted",

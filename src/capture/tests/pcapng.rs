@@ -190,7 +190,7 @@ fn tls_secrets_are_handed_out_and_capped() {
     let file =
         [section(order), secrets(0x544c_534b, b"CLIENT_RANDOM 1 2\n"), secrets(0x5747_4b4c, b"wireguard")];
     let file = [file.concat(), secrets(0x544c_534b, &[b'x'; 100])].concat();
-    let limits = Limits { secrets_bytes: 96, ..Limits::default() };
+    let limits = Limits { secrets_bytes: 120, ..Limits::default() };
     let read = read_with(Cursor::new(file), &limits);
     assert_eq!(read.secrets, [b"CLIENT_RANDOM 1 2\n"]);
     assert_eq!(read.info.skipped_secrets_bytes, 120);
@@ -232,4 +232,20 @@ fn statistics_that_cant_be_read_are_passed_over() {
             assert_eq!((read.packets.len(), read.info.dropped_packets), (1, 3));
         }
     }
+}
+
+#[test]
+fn a_block_on_an_interface_may_hold_so_many_options_and_no_more() {
+    let order = Order::Le;
+    let empty = |bytes: usize| option(order, 1, &[]).repeat(bytes / 4);
+    // Its own fields and lengths take 20 bytes.
+    let most = super::super::pcapng_format::OPTION_BYTES - 20;
+    let packet = enhanced(order, 0, 1, b"x", &[]);
+    let whole = read(&[section(order), interface(order, 1, 0, &empty(most)), packet.clone()].concat());
+    assert!(whole.info.complete && whole.packets.len() == 1, "{}", whole.error_text());
+    let larger = read(&[section(order), interface(order, 1, 0, &empty(most + 4)), packet.clone()].concat());
+    assert!(larger.error_text().contains("1048576 are accepted"), "{}", larger.error_text());
+    let counts = block(order, 5, &[vec![0; 12], empty(most + 4)].concat());
+    let passed = read(&[section(order), interface(order, 1, 0, &[]), counts, packet].concat());
+    assert!(passed.info.complete && passed.packets.len() == 1, "{}", passed.error_text());
 }
