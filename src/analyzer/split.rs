@@ -26,6 +26,7 @@ pub(super) struct StreamPart {
     ends: PerSide<Option<Ended>>,
     is_closed: bool,
     is_open: bool,
+    is_unread: bool,
 }
 
 /// Which streams are taken from their connection.
@@ -134,6 +135,7 @@ impl Conversation {
             ends,
             is_closed: stream.is_closed,
             is_open: stream.opening == Opening::Open,
+            is_unread: stream.opening == Opening::Unread,
             session: stream.session,
         }
     }
@@ -173,6 +175,7 @@ impl StreamPart {
         if let Some(answer) = &mut teardown.opening.response {
             answer.is_switch = self.is_open;
         }
+        teardown.opening.answer_unread = self.is_unread;
         teardown.stream = Some(Box::new(self.facts));
         if self.is_closed {
             self.forget_tcp(teardown);

@@ -1,7 +1,7 @@
 //! The one place that decides: evidence in, verdict out.
 
 use super::reset_origin::{ResetOrigin, reset_origin};
-use super::teardown::{Answer, Blind, Lost, Observed, Secrecy, Sight, TcpEnd, TcpEndKind, Teardown};
+use super::teardown::{Answer, Blind, Lost, Observed, Opening, Secrecy, Sight, TcpEnd, TcpEndKind, Teardown};
 use super::verdict::{Cause, ClosedBy, Kind, Verdict, Words};
 use super::why;
 use crate::side::Side;
@@ -62,8 +62,8 @@ fn judge_opening<W: Words>(teardown: &Teardown) -> Option<Verdict<W>> {
         return None;
     }
     let Some(answer) = opening.response else {
-        let has_frames = opening.frames.client || opening.frames.server;
-        return if opening.request.is_some() && has_frames { None } else { Some(judge_unanswered(teardown)) };
+        let is_open = opening.request.is_some() && frames_show_answer(teardown);
+        return if is_open { None } else { Some(judge_unanswered(teardown)) };
     };
     if !answer.is_switch {
         let why = why::refused_by_status(&answer);
@@ -77,6 +77,13 @@ fn judge_opening<W: Words>(teardown: &Teardown) -> Option<Verdict<W>> {
     }
     client_rejects(teardown, &answer)
         .then(|| verdict(Kind::Refused, Some(ClosedBy::Client), why::refused_by_client(teardown, &answer)))
+}
+
+/// Do frames show that an answer which was not read opened it? The server's do; the client's only where an answer may have
+/// passed unseen: it may send them before it has one.
+fn frames_show_answer(teardown: &Teardown) -> bool {
+    let Opening { frames, answer_unread, .. } = teardown.opening;
+    frames.server || (frames.client && (answer_unread || teardown.sight.server != Sight::Full))
 }
 
 /// Did the client have to reject this `101` (RFC 6455 §4.1), and did it act so?

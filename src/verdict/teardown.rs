@@ -163,6 +163,8 @@ pub struct Opening {
     pub request: Option<Moment>,
     /// Its answer.
     pub response: Option<Answer>,
+    /// An answer came that could not be read (HTTP/2).
+    pub answer_unread: bool,
     /// Which sides sent frames.
     pub frames: PerSide<bool>,
 }

@@ -191,6 +191,7 @@ impl Conversation {
             ttl: PerSide::from_fn(|side| self.tcp.halves[side].first_ttl),
             request: handshake.request.as_ref().map(|request| request.at),
             response,
+            answer_unread: false,
             frames: self.upper.frames(),
         }
     }

@@ -201,6 +201,33 @@ fn client_frames_before_the_101_are_read_and_counted_as_an_oddity() {
 }
 
 #[test]
+fn client_frames_before_an_answer_that_never_comes_open_nothing() {
+    for frame in [wire::text(Client, "early"), wire::close(Client, 1000, "")] {
+        let asked = || {
+            let mut conn = Conversation::connected();
+            conn.client_sends(&[wire::request("/ws"), frame.clone()].concat()).server_acks();
+            conn
+        };
+        check(asked().rst(Server), "refused:refused by server");
+        let mut conn = asked();
+        both_fins(&mut conn, Server);
+        check(&conn, "refused:refused by server");
+        check(&asked(), "open:open by -");
+        // Behind a hole of the server's, in which the answer may stand, they are a WebSocket's.
+        let mut conn = asked();
+        conn.next_not_captured().server_sends(&wire::response());
+        conn.client_acks().client_sends(&wire::text(Client, "hi")).server_acks();
+        both_fins(&mut conn, Server);
+        let answer = if frame == wire::text(Client, "early") {
+            "unknown:unknown by unknown"
+        } else {
+            "coded:1000 by client"
+        };
+        check(&conn, answer);
+    }
+}
+
+#[test]
 fn header_names_and_tokens_are_read_without_regard_to_case() {
     let request = "GET /ws HTTP/1.1\r\nHOST: x\r\nupgrade: WebSocket\r\nconnection: keep-alive, upgrade\r\n\
                    sec-websocket-KEY: dGhlIHNhbXBsZSBub25jZQ==\r\nsec-websocket-version: 13\r\n\r\n";
