@@ -245,16 +245,16 @@ fn blind_side(teardown: &Teardown) -> Option<(Side, Lost)> {
     Side::BOTH.into_iter().find_map(|side| teardown.unseen_close(side).map(|lost| (side, lost)))
 }
 
-/// After a FIN the peer's next packet shows how much it had sent. Without one, a Close of its own may have crossed
-/// the FIN unseen. A reset that answers a segment which the capture lacks may answer a Close. But an abort right behind
+/// After a FIN the peer's acknowledgment of it shows how much the peer had sent, or its own end does. Without either, a
+/// Close may have crossed the FIN unseen, also behind a packet that did: the peer could still send one. A reset that answers a segment which the capture lacks may answer a Close. But an abort right behind
 /// the FIN leaves the peer nothing to say, and acknowledges what it had sent.
 fn unconfirmed(teardown: &Teardown, end: &TcpEnd) -> Option<(Side, Lost)> {
     let peer = end.by.other();
-    let spoke = teardown.last[peer].is_some_and(|last| last > end.at || (last == end.at && !end.is_seen));
+    let has_answered = !end.is_seen || teardown.fin_acked(end.by) || teardown.has_left(peer);
     let lost =
         Lost { blind: Blind::OneSided, at: Some(end.at), offset: teardown.acked[peer], unsent_at: None };
     let is_shown = match end.kind {
-        TcpEndKind::Fin => spoke || aborted_behind_its_fin(teardown, end.by),
+        TcpEndKind::Fin => has_answered || aborted_behind_its_fin(teardown, end.by),
         TcpEndKind::Rst => {
             let is_foreign = matches!(origin_of(teardown, end), Some(ResetOrigin::Foreign(_)));
             is_foreign || teardown.reset[end.by].is_none_or(|reset| reset.provoked)

@@ -291,8 +291,19 @@ impl Teardown {
     /// whether a reset was honoured, or a peer is dead.
     #[must_use]
     pub fn is_certain(&self) -> bool {
-        let has_arrived = |side: &Side| self.fin[*side].is_some_and(|fin| self.acked[*side] > fin.offset);
-        self.observed != Observed::Evicted || Side::BOTH.iter().all(has_arrived)
+        self.observed != Observed::Evicted || Side::BOTH.into_iter().all(|side| self.fin_acked(side))
+    }
+
+    /// Did the peer acknowledge `side`'s FIN?
+    #[must_use]
+    pub fn fin_acked(&self, side: Side) -> bool {
+        self.fin[side].is_some_and(|fin| self.acked[side] > fin.offset)
+    }
+
+    /// Has `side` ended what it sends, by a FIN, seen or not, or a reset?
+    #[must_use]
+    pub fn has_left(&self, side: Side) -> bool {
+        self.fin[side].is_some() || self.unseen_fin[side].is_some() || self.reset[side].is_some()
     }
 
     /// The first event that ended TCP.

@@ -205,6 +205,27 @@ fn a_fin_whose_answer_is_not_in_the_capture_leaves_a_crossing_close_possible() {
 }
 
 #[test]
+fn a_packet_that_crossed_the_fin_does_not_show_that_no_close_followed_it() {
+    // The FIN is lost behind the capture point: what the other side sends next does not acknowledge it.
+    let crossed = || {
+        let mut conn = busy();
+        conn.next_lost().fin(Server);
+        conn.client_sends(&wire::text(Client, "crossed"));
+        conn
+    };
+    check(&crossed(), "unknown:unknown by unknown");
+    let mut conn = busy();
+    conn.next_lost().fin(Server).acks(Client);
+    check(&conn, "unknown:unknown by unknown");
+    // Once it is acknowledged, nothing of the client's was before it.
+    let mut conn = crossed();
+    check(conn.retransmits(Server).acks(Client), "abnormal:1006:fin by server");
+    // Its own end shows the same.
+    check(crossed().fin(Client), "abnormal:1006:fin by server");
+    check(crossed().rst(Client), "abnormal:1006:fin by server");
+}
+
+#[test]
 fn a_fin_and_an_abort_behind_it_need_no_answer() {
     // haproxy's worker that is told to end at once: the reset keeps the peer's kernel from answering the FIN.
     for by in Side::BOTH {
