@@ -26,8 +26,8 @@ fn tcp_ends(teardown: &Teardown) -> TcpEnds {
             offset: reset.sent,
             is_reset: true,
         });
-        let unseen = teardown.unseen_fin[side].map(|at| SideEnd {
-            at,
+        let unseen = teardown.unseen_fin[side].map(|fin| SideEnd {
+            at: fin.at,
             peer_received: None,
             offset: teardown.acked[side].saturating_sub(1),
             is_reset: false,

@@ -215,7 +215,8 @@ fn ended_by(teardown: &Teardown, end: &TcpEnd, origin: Option<ResetOrigin>) -> C
             if may_be_second { ClosedBy::Unknown } else { side.into() }
         }
         (None | Some(ResetOrigin::Endpoint), None) => {
-            let both = !end.is_seen && teardown.unseen_fin[end.by] == teardown.unseen_fin[end.by.other()];
+            let shown = |side: Side| teardown.unseen_fin[side].map(|fin| fin.at);
+            let both = !end.is_seen && shown(end.by) == shown(end.by.other());
             if both { ClosedBy::Unknown } else { end.by.into() }
         }
         (Some(ResetOrigin::NoSuchConnection), None) => ClosedBy::Unknown,

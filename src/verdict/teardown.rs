@@ -23,8 +23,8 @@ pub struct Teardown {
     pub close: PerSide<Option<CloseFrame>>,
     /// Each side's FIN.
     pub fin: PerSide<Option<Fin>>,
-    /// The peer's packet that acknowledges a FIN of that side which the capture lacks.
-    pub unseen_fin: PerSide<Option<Moment>>,
+    /// A FIN of that side which the capture lacks.
+    pub unseen_fin: PerSide<Option<UnseenFin>>,
     /// Each side's first reset that counts.
     pub reset: PerSide<Option<Reset>>,
     /// Could a Close of that side have passed unseen?
@@ -54,6 +54,15 @@ pub struct Teardown {
     pub unanswered_limit: u32,
     /// Longest wait for a SYN's first repetition.
     pub syn_timeout: Duration,
+}
+
+/// A FIN that the capture lacks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnseenFin {
+    /// The packet that shows it: one of the peer's that acknowledges it, or one of its sender's that stands behind it.
+    pub at: Moment,
+    /// Stream offset behind it, where the peer acknowledged it.
+    pub acked: Option<u64>,
 }
 
 /// What HTTP/2 tells of the end of one of its streams.
@@ -320,7 +329,7 @@ impl Teardown {
         };
         // Of two in one packet the one named first counts.
         for by in Side::BOTH {
-            consider(TcpEndKind::Fin, by, self.unseen_fin[by], false);
+            consider(TcpEndKind::Fin, by, self.unseen_fin[by].map(|fin| fin.at), false);
         }
         for by in Side::BOTH {
             consider(TcpEndKind::Fin, by, self.fin[by].as_ref().map(|fin| fin.at), true);
@@ -407,8 +416,15 @@ impl Teardown {
     /// Was `side`'s Close sent after it had received the other side's FIN? Such a Close ended nothing.
     #[must_use]
     pub fn close_answers_fin(&self, side: Side) -> bool {
-        let (Some(close), Some(fin)) = (&self.close[side], self.fin[side.other()]) else { return false };
-        close.at > fin.at && close.sender_had_received(fin.offset + 1) == Some(true)
+        let peer = side.other();
+        let seen = self.fin[peer].map(|fin| (fin.at, fin.offset.saturating_add(1)));
+        let unseen = || self.unseen_fin[peer].and_then(|fin| Some((fin.at, fin.acked?)));
+        let (Some(close), Some((at, behind))) = (&self.close[side], seen.or_else(unseen)) else {
+            return false;
+        };
+        // Of a FIN that was not seen the Close itself may be the acknowledgment.
+        let is_late = close.at > at || (seen.is_none() && close.at == at);
+        is_late && close.sender_had_received(behind) == Some(true)
     }
 
     /// Did `side`'s Close reach the peer: acknowledged, or answered by a Close sent after it?

@@ -15,7 +15,9 @@ use crate::tcp::stream_event::GapCause;
 use crate::tls::facts::Facts;
 use crate::verdict::endpoint::endpoints;
 use crate::verdict::judge::judge;
-use crate::verdict::teardown::{Answer, Blind, LastMessage, Lost, Opening, Secrecy, Sight, Teardown};
+use crate::verdict::teardown::{
+    Answer, Blind, LastMessage, Lost, Opening, Secrecy, Sight, Teardown, UnseenFin,
+};
 use crate::verdict::vantage::{self, Vantage};
 use crate::websocket::session::{Direction, HiddenCause, Traffic};
 use crate::websocket::vitals::Vitals;
@@ -161,13 +163,18 @@ impl Conversation {
     }
 
     /// FINs that only their acknowledgments show.
-    fn unseen_fins(&self) -> PerSide<Option<Moment>> {
+    fn unseen_fins(&self) -> PerSide<Option<UnseenFin>> {
         let (halves, in_frame) = (&self.tcp.halves, self.in_frame);
-        let mut unseen = PerSide::from_fn(|side| halves[side].unseen_fin().filter(|_| !in_frame[side]));
+        let mut unseen = PerSide::from_fn(|side| {
+            let at = halves[side].unseen_fin().filter(|_| !in_frame[side])?;
+            Some(UnseenFin { at, acked: Some(halves[side].acked) })
+        });
         for side in Side::BOTH {
-            let by_peer = unseen[side.other()];
-            if by_peer.is_some() && halves[side].last == by_peer && halves[side].has_hidden_fin() {
-                *unseen.get_mut(side) = by_peer;
+            if let Some(UnseenFin { at, .. }) = unseen[side.other()]
+                && halves[side].last == Some(at)
+                && halves[side].has_hidden_fin()
+            {
+                *unseen.get_mut(side) = Some(UnseenFin { at, acked: None });
             }
         }
         unseen

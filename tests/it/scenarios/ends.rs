@@ -69,6 +69,28 @@ fn a_first_fin_that_the_capture_lacks_is_known_by_its_acknowledgment() {
 }
 
 #[test]
+fn a_close_that_answers_a_fin_which_the_capture_lacks_ended_nothing() {
+    for by in Side::BOTH {
+        let answer = format!("abnormal:1006:fin by {}", by.name());
+        let mut conn = busy();
+        conn.next_not_captured().fin(by);
+        conn.sends(by.other(), &wire::close(by.other(), 1002, "")).fin(by.other()).acks(by);
+        check(&conn, &answer);
+        // The acknowledgment may come first.
+        let mut conn = busy();
+        conn.next_not_captured().fin(by).acks(by.other());
+        conn.sends(by.other(), &wire::close(by.other(), 1002, "")).fin(by.other()).acks(by);
+        check(&conn, &answer);
+        // A Close that crossed it came first.
+        let mut conn = busy();
+        conn.next_lost_unseen().fin(by);
+        conn.sends(by.other(), &wire::close(by.other(), 1002, ""));
+        conn.next_not_captured().retransmits(by).acks(by.other()).fin(by.other()).acks(by);
+        check(&conn, &format!("coded:1002 by {}", by.other().name()));
+    }
+}
+
+#[test]
 fn a_last_byte_that_the_capture_lacks_inside_a_frame_is_no_fin() {
     let close = wire::close(Server, 1001, "bye");
     let mut conn = busy();
