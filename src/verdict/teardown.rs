@@ -332,7 +332,10 @@ impl Teardown {
             consider(TcpEndKind::Fin, by, self.unseen_fin[by].map(|fin| fin.at), false);
         }
         for by in Side::BOTH {
-            consider(TcpEndKind::Fin, by, self.fin[by].as_ref().map(|fin| fin.at), true);
+            // What a FIN acknowledges came before it, even where the capture has it behind.
+            let is_second = self.fin_answers_fin(by) && !self.fin_answers_fin(by.other());
+            let fin = self.fin[by].as_ref().filter(|_| !is_second);
+            consider(TcpEndKind::Fin, by, fin.map(|fin| fin.at), true);
         }
         for by in Side::BOTH {
             consider(TcpEndKind::Rst, by, self.reset[by].as_ref().map(|reset| reset.at), true);
@@ -417,14 +420,16 @@ impl Teardown {
     #[must_use]
     pub fn close_answers_fin(&self, side: Side) -> bool {
         let peer = side.other();
-        let seen = self.fin[peer].map(|fin| (fin.at, fin.offset.saturating_add(1)));
-        let unseen = || self.unseen_fin[peer].and_then(|fin| Some((fin.at, fin.acked?)));
-        let (Some(close), Some((at, behind))) = (&self.close[side], seen.or_else(unseen)) else {
-            return false;
-        };
-        // Of a FIN that was not seen the Close itself may be the acknowledgment.
-        let is_late = close.at > at || (seen.is_none() && close.at == at);
-        is_late && close.sender_had_received(behind) == Some(true)
+        let seen = self.fin[peer].map(|fin| fin.offset.saturating_add(1));
+        let unseen = || self.unseen_fin[peer].and_then(|fin| fin.acked);
+        let (Some(close), Some(behind)) = (&self.close[side], seen.or_else(unseen)) else { return false };
+        close.sender_had_received(behind) == Some(true)
+    }
+
+    /// Was `side`'s FIN sent after it had received the other side's? That holds in whatever order they were captured.
+    fn fin_answers_fin(&self, side: Side) -> bool {
+        let (Some(fin), Some(other)) = (self.fin[side], self.fin[side.other()]) else { return false };
+        fin.peer_acked.is_some_and(|acked| acked > other.offset)
     }
 
     /// Did `side`'s Close reach the peer: acknowledged, or answered by a Close sent after it?

@@ -1,8 +1,8 @@
 //! No Close: how TCP ended, and who began it.
 
-use super::{both_fins, busy, check, has_anomaly};
+use super::{both_fins, busy, check, check_packets, has_anomaly};
 use crate::support::conversation::Conversation;
-use crate::support::packet::{ACK, PSH, RST};
+use crate::support::packet::{ACK, PSH, RST, TcpPacket};
 use crate::support::wire;
 use std::time::Duration;
 use wsclose::side::Side::{self, Client, Server};
@@ -117,6 +117,30 @@ fn the_first_of_two_crossing_fins_decides() {
     conn.forges(Server, 0x11, |packet| packet.ack = client_seq);
     conn.client_acks();
     check(&conn, "abnormal:1006:fin by client");
+}
+
+/// The packets of the script with that one behind its successor.
+fn with_swapped(conn: &Conversation, first: usize) -> Vec<TcpPacket> {
+    let mut packets = conn.packets();
+    let (earlier, later) = (packets[first].at_ns, packets[first + 1].at_ns);
+    packets.swap(first, first + 1);
+    (packets[first].at_ns, packets[first + 1].at_ns) = (earlier, later);
+    packets
+}
+
+#[test]
+fn what_a_fin_or_a_close_acknowledges_came_first_in_whatever_order_they_were_captured() {
+    for by in Side::BOTH {
+        let answer = format!("abnormal:1006:fin by {}", by.name());
+        let mut conn = busy();
+        let fin = conn.packets().len();
+        both_fins(&mut conn, by);
+        check_packets(&with_swapped(&conn, fin), &answer);
+        // So a Close that acknowledges a FIN only answers it.
+        let mut conn = busy();
+        conn.fin(by).sends(by.other(), &wire::close(by.other(), 1002, "")).fin(by.other()).acks(by);
+        check_packets(&with_swapped(&conn, fin), &answer);
+    }
 }
 
 #[test]
