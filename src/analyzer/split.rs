@@ -193,6 +193,7 @@ impl StreamPart {
                 *teardown.fin.get_mut(side) =
                     Some(Fin { at: end.at, offset, peer_acked: end.wire.peer_acked });
                 *teardown.unseen_fin.get_mut(side) = None;
+                *teardown.byte_or_fin.get_mut(side) = None;
             } else if first_reset == Some((end.at, side)) {
                 // Of two that cross only the first ended anything.
                 *teardown.reset.get_mut(side) = Some(reset(&end));
@@ -204,6 +205,7 @@ impl StreamPart {
     fn forget_tcp(&self, teardown: &mut Teardown) {
         teardown.fin = PerSide::default();
         teardown.unseen_fin = PerSide::default();
+        teardown.byte_or_fin = PerSide::default();
         teardown.reset = PerSide::default();
         teardown.unanswered = PerSide::default();
         teardown.observed = Observed::Whole;

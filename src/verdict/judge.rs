@@ -217,7 +217,9 @@ fn ended_by(teardown: &Teardown, end: &TcpEnd, origin: Option<ResetOrigin>) -> C
         (None | Some(ResetOrigin::Endpoint), None) => {
             let shown = |side: Side| teardown.unseen_fin[side].map(|fin| fin.at);
             let both = !end.is_seen && shown(end.by) == shown(end.by.other());
-            if both { ClosedBy::Unknown } else { end.by.into() }
+            // What the other side may have sent before it was seen to end: a FIN.
+            let may_be_second = teardown.byte_or_fin[end.by.other()].is_some_and(|at| at <= end.at);
+            if both || may_be_second { ClosedBy::Unknown } else { end.by.into() }
         }
         (Some(ResetOrigin::NoSuchConnection), None) => ClosedBy::Unknown,
         (Some(ResetOrigin::Foreign(_)), _) => ClosedBy::Network,

@@ -25,6 +25,8 @@ pub struct Teardown {
     pub fin: PerSide<Option<Fin>>,
     /// A FIN of that side which the capture lacks.
     pub unseen_fin: PerSide<Option<UnseenFin>>,
+    /// The peer's packet that acknowledges one byte more of that side than was seen, amid a frame: a byte of it, or a FIN.
+    pub byte_or_fin: PerSide<Option<Moment>>,
     /// Each side's first reset that counts.
     pub reset: PerSide<Option<Reset>>,
     /// Could a Close of that side have passed unseen?

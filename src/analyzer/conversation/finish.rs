@@ -145,6 +145,7 @@ impl Conversation {
             close,
             fin: PerSide::from_fn(|side| halves[side].fin),
             unseen_fin: self.unseen_fins(),
+            byte_or_fin: PerSide::from_fn(|side| halves[side].unseen_fin().filter(|_| self.in_frame[side])),
             reset: PerSide::from_fn(|side| halves[side].reset.as_deref().copied()),
             sight,
             nonsense_frame,

@@ -101,6 +101,22 @@ fn a_last_byte_that_the_capture_lacks_inside_a_frame_is_no_fin() {
 }
 
 #[test]
+fn a_byte_that_the_capture_lacks_inside_a_frame_may_be_the_fin_that_came_first() {
+    for by in Side::BOTH {
+        let mut conn = busy();
+        let frame = wire::text(by, "a long message");
+        conn.sends(by, &frame[..8]).acks(by.other());
+        conn.next_not_captured().fin(by).fin(by.other()).acks(by);
+        check(&conn, "abnormal:1006:fin by unknown");
+        // Acknowledged only behind the other's FIN, it came second.
+        let mut conn = busy();
+        conn.sends(by, &frame[..8]).acks(by.other()).fin(by.other()).acks(by);
+        conn.next_not_captured().fin(by).acks(by.other());
+        check(&conn, &format!("abnormal:1006:fin by {}", by.other().name()));
+    }
+}
+
+#[test]
 fn a_reset_that_follows_a_fin_is_a_consequence() {
     // The client's process died; the server, unaware, writes to the closed socket.
     let mut conn = busy();
