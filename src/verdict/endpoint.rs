@@ -231,14 +231,13 @@ fn without_close<W: Words>(teardown: &Teardown, side: Side) -> EndpointCode<W> {
     EndpointCode::new(CloseCode::ABNORMAL, without_close_certainty(teardown, side, &end), course, why)
 }
 
-/// A Close that crossed this end's own FIN may have passed unseen if nothing of the peer was seen after it; and a reset
-/// binds its receiver only if its sequence number is exact (RFC 5961 §3.2).
+/// Behind this end's own FIN a Close may still come, until the peer has ended, too, or this end is gone; and a reset binds
+/// its receiver only if its sequence number is exact (RFC 5961 §3.2).
 fn without_close_certainty(teardown: &Teardown, side: Side, end: &TcpEnd) -> Certainty {
-    let peer = side.other();
-    let spoke = teardown.last[peer].is_some_and(|last| last > end.at);
+    let may_follow = !teardown.has_left(side.other()) && own_reset(teardown, side).is_none();
     let is_guess = teardown.reset[end.by].is_some_and(|reset| reset.validity == ResetValidity::Ahead);
     match end.kind {
-        TcpEndKind::Fin if end.by == side && !spoke => Certainty::Likely,
+        TcpEndKind::Fin if end.by == side && may_follow => Certainty::Likely,
         TcpEndKind::Rst if is_guess => Certainty::Likely,
         TcpEndKind::Fin | TcpEndKind::Rst => Certainty::Certain,
     }
@@ -261,12 +260,10 @@ fn unanswered<W: Words>(teardown: &Teardown, side: Side, own: &CloseFrame) -> En
             None => EndpointCode::unknown(W::say(format_args!("{sent} up to the end of the capture"))),
         };
     };
-    let spoke = teardown.last[peer].is_some_and(|last| last > own.at);
-    // After a reset no Close can be accepted any more. But one that answers a segment which the capture lacks may answer
-    // the Close.
-    let is_drawn = teardown.reset[side].is_none_or(|reset| reset.provoked);
-    let final_end = end.by == peer || (end.kind == TcpEndKind::Rst && is_drawn);
-    let certainty = if spoke || final_end { Certainty::Certain } else { Certainty::Likely };
+    // Until the peer has ended, too, it may still answer. After a reset no Close can be accepted any more; but one that
+    // answers a segment which the capture lacks may answer the Close.
+    let is_gone = teardown.reset[side].is_some_and(|reset| reset.provoked);
+    let certainty = if teardown.has_left(peer) || is_gone { Certainty::Certain } else { Certainty::Likely };
     abnormal(certainty, W::say(format_args!("{sent}; then {}", end_text(&end))))
 }
 

@@ -91,6 +91,32 @@ fn rule_6_an_end_without_a_close_is_1006_on_both_sides() {
 }
 
 #[test]
+fn rule_6_an_end_that_has_only_closed_its_own_half_may_still_be_told() {
+    let half_closed = |own: &[u8]| {
+        let mut conn = Conversation::opened();
+        conn.server_sends(own).client_acks().fin(Server).client_acks();
+        conn
+    };
+    for own in [wire::text(Server, "bye"), close(Server, 1001)] {
+        assert_eq!(said(&record(&half_closed(&own)), Server), likely(1006));
+        let mut conn = half_closed(&own);
+        assert_eq!(said(&record(conn.fin(Client).server_acks()), Server), certain(1006));
+        let mut conn = half_closed(&own);
+        assert_eq!(said(&record(conn.rst(Client)), Server), certain(1006));
+        let mut conn = half_closed(&own);
+        assert_eq!(
+            said(&record(conn.client_sends(&wire::text(Client, "rest")).rst(Server)), Server),
+            certain(1006)
+        );
+        let mut conn = half_closed(&own);
+        assert_eq!(
+            said(&record(conn.client_sends(&close(Client, 1002)).server_acks()), Server),
+            likely(1002)
+        );
+    }
+}
+
+#[test]
 fn rule_7_crossed_closes_swap_their_codes() {
     let mut conn = Conversation::opened();
     conn.next_lost().client_sends(&close(Client, 4001)).server_sends(&close(Server, 1001));
