@@ -303,7 +303,7 @@ fn with_close<W: Words>(
     };
     let told_with = |certainty| EndpointCode {
         was_clean: is_clean(teardown, side),
-        ..EndpointCode::new(told, certainty, Course::Told, why())
+        ..EndpointCode::new(told, unless_failed_unseen(teardown, side, certainty), Course::Told, why())
     };
     let abnormal = |certainty| {
         let course = if teardown.close[side].is_some() { Course::Unanswered } else { Course::Quit };
@@ -324,6 +324,12 @@ fn with_close<W: Words>(
         Reach::SocketGone | Reach::AbortedBefore | Reach::Undelivered(_) => abnormal(Certainty::Likely),
         Reach::OnlySent => told_with(Certainty::Likely).or(CloseCode::ABNORMAL),
     }
+}
+
+/// If a Close of this end's own passed unseen, it may have failed the connection with that, and read no more (rule 8).
+fn unless_failed_unseen(teardown: &Teardown, side: Side, certainty: Certainty) -> Certainty {
+    let may_have_failed = teardown.close[side].is_none() && teardown.sight[side] != Sight::Full;
+    if may_have_failed { certainty.max(Certainty::Likely) } else { certainty }
 }
 
 /// May the receiver have failed the connection without a word, since `sender` had broken the protocol (RFC 6455 §7.1.7), or

@@ -135,6 +135,20 @@ fn rule_8_an_end_that_fails_the_connection_is_told_1006() {
 }
 
 #[test]
+fn rule_8_an_end_whose_last_bytes_the_capture_lacks_may_have_failed_the_connection() {
+    let ending = |seen: bool| {
+        let mut conn = Conversation::opened();
+        if !seen {
+            conn.next_not_captured();
+        }
+        conn.client_sends(&wire::text(Client, "hi")).server_sends(&close(Server, 1002));
+        conn.client_acks().fin(Client).fin(Server).acks(Client);
+        said(&record(&conn), Client)
+    };
+    assert_eq!((ending(true), ending(false)), (certain(1002), likely(1002)));
+}
+
+#[test]
 fn rule_8_an_answer_that_came_after_the_failing_end_had_left_is_not_read() {
     let mut conn = Conversation::opened();
     conn.server_sends(&close(Server, 1009));
