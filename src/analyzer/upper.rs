@@ -340,6 +340,8 @@ impl Upper {
             ) => {
                 upgrading.answer_lost = true;
                 upgrading.session.lose(side);
+                let (at, offset, cause) = (run.at, run.offset, HiddenCause::Unframed);
+                upgrading.session.sides.get_mut(side).hide(Hidden { at, offset, cause, unsent_at: None });
                 return run.bytes.len();
             }
             None => {}

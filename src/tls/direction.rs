@@ -69,7 +69,8 @@ pub(super) struct Direction {
     pub held: Held,
     /// Bytes to pass over: the rest of a record that a hole has hit, or that nobody will read.
     pub skip: u64,
-    /// A hole in the content that nobody was told of, since nothing was decrypted yet.
+    /// A hole in the content that nobody was told of: nothing was decrypted yet, or it is not known whether there was any
+    /// content, of a side whose session is sought.
     pub untold: Option<Gap>,
     /// Looks for a record behind a hole.
     pub search: Option<Box<Search>>,
@@ -80,6 +81,11 @@ impl Direction {
     pub(super) fn held_bytes(&self) -> usize {
         let search = self.search.as_ref().map_or(0, |search| search.buffer.capacity());
         self.deframer.held_bytes() + self.messages.held_bytes() + self.held.memory() + search
+    }
+
+    /// What may have been content was not read.
+    pub(super) fn miss(&mut self, gap: Gap) {
+        self.untold.get_or_insert(gap);
     }
 
     pub(super) fn is_blind(&self) -> bool {

@@ -163,6 +163,7 @@ impl Session {
                     .held
                     .first()
                     .map(|record| hole(record.at, record.offset, UNKNOWN_LEN, GapCause::Encrypted)),
+                (Reading::Sought(_), None) => direction.untold,
                 _ => None,
             };
             *direction = Direction { reading: Reading::Blind, ..Direction::default() };
@@ -485,9 +486,10 @@ impl Session {
     ) {
         if !self.facts.is_decrypted() {
             self.facts.decryption = Decryption::Decrypted;
+            // Of a side that is still sought its own records will tell.
             for side in Side::BOTH {
-                if let Some(gap) = self.directions.get_mut(side).untold.take() {
-                    call.sink.stream(side, StreamEvent::Gap(gap));
+                if self.directions[side].is_blind() {
+                    self.tell_untold(side, call);
                 }
             }
         }
@@ -509,6 +511,13 @@ impl Session {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// Tells those above of the hole that they were not told of.
+    fn tell_untold<S: StreamSink>(&mut self, side: Side, call: &mut Call<'_, S>) {
+        if let Some(gap) = self.directions.get_mut(side).untold.take() {
+            call.sink.stream(side, StreamEvent::Gap(gap));
         }
     }
 
@@ -539,9 +548,9 @@ impl Session {
     /// `side` is not read any more. What it says from `offset` on is a hole for those above.
     fn blind<S: StreamSink>(&mut self, side: Side, at: Moment, offset: u64, call: &mut Call<'_, S>) {
         let direction = self.directions.get_mut(side);
-        let skip = direction.skip;
+        let (skip, untold) = (direction.skip, direction.untold);
         *direction = Direction { reading: Reading::Blind, skip, ..Direction::default() };
-        let gap = hole(at, offset, UNKNOWN_LEN, GapCause::Encrypted);
+        let gap = untold.unwrap_or_else(|| hole(at, offset, UNKNOWN_LEN, GapCause::Encrypted));
         // Without any keys nobody above waits for anything.
         if self.facts.is_decrypted() {
             call.sink.stream(side, StreamEvent::Gap(gap));

@@ -120,3 +120,66 @@ fn without_keys_a_connection_under_way_is_counted_as_encrypted_and_nothing_is_cl
         }
     }
 }
+
+fn is_server_hello(packet: &Packet<'_>) -> bool {
+    !packet.from_client && packet.payload.first() == Some(&22) && packet.payload.get(5) == Some(&2)
+}
+
+/// The recording without each connection's `nth` packet of the server's that carries anything.
+fn without_a_packet(file: &[u8], nth: usize) -> Vec<u8> {
+    let mut seen: BTreeMap<u16, usize> = BTreeMap::new();
+    let mut kept = Vec::new();
+    for (kind, block) in blocks(file) {
+        let is_it = kind == ENHANCED_PACKET && {
+            let packet = packet(block);
+            let counts = !packet.from_client && !packet.payload.is_empty();
+            let count = seen.entry(packet.client_port).or_default();
+            *count += usize::from(counts);
+            counts && *count == nth + 1
+        };
+        if !is_it {
+            kept.extend_from_slice(block);
+        }
+    }
+    kept
+}
+
+fn by_port(outcome: &Outcome) -> BTreeMap<u16, String> {
+    outcome.connections.iter().map(|it| (it.client.port, it.verdict.label.to_string())).collect()
+}
+
+#[test]
+fn a_late_capture_that_lacks_a_packet_more_says_the_same_or_less() {
+    for (name, file) in recordings() {
+        let truth = by_port(&run::analyze_bytes(file.clone()));
+        for is_first in [is_client_hello as fn(&Packet<'_>) -> bool, is_server_hello, is_data] {
+            let late = begun_late(&file, 1, true, is_first);
+            for nth in 0..7 {
+                let outcome = run::analyze_bytes(without_a_packet(&late, nth));
+                for (port, label) in by_port(&outcome) {
+                    let says_no_more = ["unknown", "open", truth[&port].as_str()].contains(&label.as_str());
+                    assert!(says_no_more, "{name}, without packet {nth}: {label} for {}", truth[&port]);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn without_the_server_s_secret_a_late_capture_gives_no_end_without_a_close() {
+    const LABEL: &[u8] = b"SERVER_TRAFFIC_SECRET_0";
+    let mut checked = 0;
+    for (name, mut file) in recordings().filter(|(name, _)| name.starts_with("1.3")) {
+        while let Some(at) = file.windows(LABEL.len()).position(|it| it == LABEL) {
+            file[at] = b'-';
+        }
+        for is_first in [is_client_hello as fn(&Packet<'_>) -> bool, is_server_hello] {
+            let outcome = run::analyze_bytes(begun_late(&file, 1, true, is_first));
+            for found in &outcome.connections {
+                assert_eq!(found.verdict.label, "unknown", "{name}: {}", found.verdict.why);
+                checked += 1;
+            }
+        }
+    }
+    assert!(checked > 0);
+}

@@ -44,7 +44,10 @@ impl Session {
                 current.opener.pass_over();
                 current.opener.content_len(usize::from(hit.header.length))
             }
-            Reading::Sought(_) => return,
+            Reading::Sought(_) => {
+                direction.miss(Gap { offset: hit.offset, len: UNKNOWN_LEN, ..gap });
+                return;
+            }
             Reading::Open(_) | Reading::Waiting | Reading::Blind => {
                 self.blind(side, gap.at, hit.offset, call);
                 return;
@@ -68,6 +71,7 @@ impl Session {
         let direction = self.directions.get_mut(side);
         direction.messages.reset();
         if matches!(direction.reading, Reading::Sought(_)) {
+            direction.miss(Gap { len: UNKNOWN_LEN, ..gap });
             return;
         }
         if let (Reading::Clear, Some(opener)) = (&direction.reading, direction.pending.take()) {

@@ -4,10 +4,10 @@
 //! the secrets of the log are tried in turn, within a budget of bytes. Up to TLS 1.2 the keys depend on the server's random,
 //! too: there the capture must hold the `ServerHello`.
 
-use super::{Call, Context, Session};
+use super::{Call, Context, Session, UNKNOWN_LEN, hole};
 use crate::limits::Limits;
 use crate::side::{PerSide, Side};
-use crate::tcp::stream_event::StreamSink;
+use crate::tcp::stream_event::{GapCause, StreamSink};
 use crate::tls::decrypt::{Opened, Opener};
 use crate::tls::direction::{Current, Epoch, Reading};
 use crate::tls::facts::Decryption;
@@ -106,10 +106,13 @@ impl Session {
         match found {
             Some((candidate, opened)) => self.adopt(side, record, candidate, &opened, call),
             None => {
-                let reading = &mut self.directions.get_mut(side).reading;
-                let tried =
-                    if let Reading::Sought(tried) = reading { tried.saturating_add(1) } else { TRIES };
-                *reading = Reading::Sought(tried);
+                let direction = self.directions.get_mut(side);
+                let tried = match direction.reading {
+                    Reading::Sought(tried) => tried.saturating_add(1),
+                    _ => TRIES,
+                };
+                direction.reading = Reading::Sought(tried);
+                direction.miss(hole(record.at, record.offset, UNKNOWN_LEN, GapCause::Encrypted));
                 if is_hopeless || tried >= TRIES || self.trial_bytes == 0 {
                     self.blind(side, record.at, record.offset, call);
                 }
@@ -213,6 +216,13 @@ impl Session {
         if candidate.by != side {
             self.directions.swap();
             self.reversed = !self.reversed;
+        }
+        // What was passed over before the first record of content was the handshake. Before a later one stood content.
+        let is_first = candidate.current.opener.sequence() <= 1;
+        if is_first || !matches!(candidate.current.epoch, Epoch::Application(_)) {
+            self.directions.get_mut(candidate.by).untold = None;
+        } else if self.directions[candidate.by].untold.is_some() {
+            self.tell_untold(candidate.by, call);
         }
         self.directions.get_mut(candidate.by).reading = Reading::Open(Box::new(candidate.current));
         self.content(candidate.by, record, opened, call);
