@@ -15,6 +15,7 @@ use crate::tcp::stream_event::GapCause;
 use crate::tls::facts::Facts;
 use crate::verdict::endpoint::endpoints;
 use crate::verdict::judge::judge;
+use crate::verdict::reset_origin::{ResetOrigin, reset_origin};
 use crate::verdict::teardown::{
     Answer, Blind, LastMessage, Lost, Opening, Secrecy, Sight, Teardown, UnseenFin,
 };
@@ -126,21 +127,8 @@ impl Conversation {
                 }
             }
         }
-        for side in Side::BOTH {
-            // Its receiver may have taken other bytes than those read here.
-            if let Some(at) = halves[side].differs()
-                && sight[side] == Sight::Full
-            {
-                *sight.get_mut(side) = lost(Blind::Desynchronized, Some(at), 0, None);
-            }
-            // A reset ahead of its sender's bytes that ended the connection all the same: those bytes are missing.
-            if let Some(reset) = halves[side].reset.as_deref().filter(|r| r.validity == ResetValidity::Ahead)
-                && sight[side] == Sight::Full
-            {
-                *sight.get_mut(side) = lost(Blind::Gap, Some(reset.at), halves[side].next, None);
-            }
-        }
-        Teardown {
+        self.lose_to_tcp(&mut sight);
+        let mut teardown = Teardown {
             opening,
             close,
             fin: PerSide::from_fn(|side| halves[side].fin),
@@ -160,7 +148,41 @@ impl Conversation {
             until: seen.until,
             unanswered_limit: limits.unanswered_sendings,
             syn_timeout: limits.syn_timeout,
+        };
+        for side in Side::BOTH {
+            if let Some(fin) = self.fin_before_reset(side, &teardown) {
+                teardown.unseen_fin.get_mut(side).get_or_insert(fin);
+            }
         }
+        teardown
+    }
+
+    /// What TCP tells of bytes that its receiver took otherwise, or that are missing.
+    fn lose_to_tcp(&self, sight: &mut PerSide<Sight>) {
+        let halves = &self.tcp.halves;
+        for side in Side::BOTH {
+            // Its receiver may have taken other bytes than those read here.
+            if let Some(at) = halves[side].differs()
+                && sight[side] == Sight::Full
+            {
+                *sight.get_mut(side) = lost(Blind::Desynchronized, Some(at), 0, None);
+            }
+            // A reset ahead of its sender's bytes that ended the connection all the same: those bytes are missing.
+            if let Some(reset) = halves[side].reset.as_deref().filter(|r| r.validity == ResetValidity::Ahead)
+                && sight[side] == Sight::Full
+            {
+                *sight.get_mut(side) = lost(Blind::Gap, Some(reset.at), halves[side].next, None);
+            }
+        }
+    }
+
+    /// A FIN of `side` that only the other side's reset acknowledges: no receipt, but sent before.
+    fn fin_before_reset(&self, side: Side, teardown: &Teardown) -> Option<UnseenFin> {
+        let reset = teardown.reset[side.other()]?;
+        let half = &self.tcp.halves[side];
+        let is_shown = half.has_hidden_fin() && reset.acked == Some(half.shown()) && !self.in_frame[side];
+        let is_own = reset_origin(teardown, side.other()) == Some(ResetOrigin::Endpoint);
+        (is_shown && is_own).then_some(UnseenFin { at: reset.at, acked: None })
     }
 
     /// FINs that only their acknowledgments show.

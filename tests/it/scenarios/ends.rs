@@ -117,6 +117,19 @@ fn a_byte_that_the_capture_lacks_inside_a_frame_may_be_the_fin_that_came_first()
 }
 
 #[test]
+fn a_fin_that_only_a_reset_acknowledges_came_first() {
+    for by in Side::BOTH {
+        let mut conn = busy();
+        conn.next_not_captured().fin(by);
+        check(conn.rst(by.other()), &format!("abnormal:1006:fin by {}", by.name()));
+        // A reset that comes from somewhere else says nothing of either.
+        let mut conn = busy();
+        conn.next_not_captured().fin(by).forges(by.other(), RST | ACK, |packet| packet.ttl = 40);
+        check(&conn, "abnormal:1006:rst by network");
+    }
+}
+
+#[test]
 fn a_reset_that_follows_a_fin_is_a_consequence() {
     // The client's process died; the server, unaware, writes to the closed socket.
     let mut conn = busy();
