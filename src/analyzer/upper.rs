@@ -322,6 +322,9 @@ impl Upper {
     /// Takes bytes between the Upgrade request and its answer; gives how many were used.
     fn upgrading(&mut self, side: Side, run: Run<'_>, limits: &Limits) -> usize {
         let Phase::Upgrading(upgrading) = &mut self.phase else { return run.bytes.len() };
+        if side == Side::Client && upgrading.http.is_in_body(side) {
+            return upgrading.http.skip_body(side, run.bytes);
+        }
         let in_head = upgrading.http.has_partial_head(side) || looks_like_head(side, run.bytes);
         let is_frames = match side {
             Side::Client => !in_head,
@@ -354,6 +357,10 @@ impl Upper {
         self.note_head(response.has_control_characters, response.is_malformed);
         let Phase::Upgrading(upgrading) = std::mem::replace(&mut self.phase, Phase::Ignored) else { return };
         let Upgrading { http, mut session, .. } = *upgrading;
+        if http.is_in_body(Side::Client) {
+            // Frames follow behind the rest of the request's body.
+            session.lose(Side::Client);
+        }
         if response.status == 101 && response.is_websocket {
             if session.sides.client.traffic.frames > 0 {
                 self.anomalies.insert(Anomaly::FramesBeforeResponse);
@@ -452,11 +459,12 @@ impl Upper {
                 joining.stream(side, StreamEvent::Gap(gap), limits);
             }
             Phase::Upgrading(upgrading) => {
-                let in_frames = side == Side::Client || upgrading.answer_lost;
+                let in_body = side == Side::Client && upgrading.http.is_in_body(side);
+                let in_frames = !in_body && (side == Side::Client || upgrading.answer_lost);
                 if in_frames {
                     upgrading.session.stream(side, StreamEvent::Gap(gap), limits);
                 } else if !upgrading.http.gap(side, gap) {
-                    upgrading.answer_lost = true;
+                    upgrading.answer_lost |= side == Side::Server;
                     upgrading.session.stream(side, StreamEvent::Gap(gap), limits);
                 }
             }

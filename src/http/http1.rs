@@ -163,11 +163,7 @@ impl Http1 {
         while let Some(rest) = bytes.get(used..).filter(|rest| !rest.is_empty()) {
             let half = self.halves.get_mut(side);
             match half.state {
-                State::Body(body) => {
-                    let (step, left) = body.skip(rest);
-                    used += step;
-                    half.state = left.map_or(State::Head, State::Body);
-                }
+                State::Body(_) => used += self.skip_body(side, rest),
                 State::Resync if !looks_like_head(side, rest) => return (bytes.len(), None),
                 State::Start | State::Head | State::Resync => {
                     let (step, event) = self.feed_head(side, at, rest, limits);
@@ -179,6 +175,21 @@ impl Http1 {
             }
         }
         (used, None)
+    }
+
+    /// Is a body of `side` under way?
+    #[must_use]
+    pub fn is_in_body(&self, side: Side) -> bool {
+        matches!(self.halves[side].state, State::Body(_))
+    }
+
+    /// Passes over a body of `side` that is under way; gives how many of `bytes` belong to it.
+    pub fn skip_body(&mut self, side: Side, bytes: &[u8]) -> usize {
+        let half = self.halves.get_mut(side);
+        let State::Body(body) = half.state else { return 0 };
+        let (step, left) = body.skip(bytes);
+        half.state = left.map_or(State::Head, State::Body);
+        step
     }
 
     /// The server's answer, if a head of it is under way whose status line is whole: for a head that the snaplen cut.

@@ -228,6 +228,23 @@ fn client_frames_before_an_answer_that_never_comes_open_nothing() {
 }
 
 #[test]
+fn a_body_of_the_upgrade_request_is_no_frame() {
+    // What looks like an empty Close, or like the start of a frame that would swallow the real one.
+    for body in [&[0x88, 0][..], &[0x82, 0x7e], &[0x81, 0x85, 1, 2, 3, 4, 5]] {
+        let request = wire::request_with("/ws", &format!("Content-Length: {}\r\n", body.len()));
+        let whole = [request.as_slice(), body].concat();
+        for cuts in [&[][..], &[request.len()], &[request.len() + 1]] {
+            let mut conn = Conversation::connected();
+            conn.sends_cut(Client, &whole, cuts).server_acks();
+            conn.server_sends(&wire::response()).client_acks();
+            conn.client_sends(&wire::text(Client, "hello")).server_acks();
+            conn.server_sends(&wire::text(Server, "world")).client_acks();
+            closes_1001(&mut conn);
+        }
+    }
+}
+
+#[test]
 fn header_names_and_tokens_are_read_without_regard_to_case() {
     let request = "GET /ws HTTP/1.1\r\nHOST: x\r\nupgrade: WebSocket\r\nconnection: keep-alive, upgrade\r\n\
                    sec-websocket-KEY: dGhlIHNhbXBsZSBub25jZQ==\r\nsec-websocket-version: 13\r\n\r\n";
