@@ -361,7 +361,8 @@ impl Upper {
             // Frames follow behind the rest of the request's body.
             session.lose(Side::Client);
         }
-        if response.status == 101 && response.is_websocket {
+        // Where it names no protocol, frames will tell whether the client took it.
+        if (response.status == 101 && response.is_websocket) || response.names_no_protocol() {
             if session.sides.client.traffic.frames > 0 {
                 self.anomalies.insert(Anomaly::FramesBeforeResponse);
             }

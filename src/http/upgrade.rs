@@ -92,6 +92,15 @@ pub struct ResponseHead {
     pub is_websocket: bool,
 }
 
+impl Response {
+    /// Is it a `101` without `Upgrade`, so that it does not say what it switches to?
+    #[must_use]
+    pub fn names_no_protocol(&self) -> bool {
+        let mut names = self.header_names.split(|byte| *byte == b',');
+        self.status == 101 && !self.is_websocket && !names.any(|name| name.eq_ignore_ascii_case(b"upgrade"))
+    }
+}
+
 impl Deref for Request {
     type Target = RequestHead;
 

@@ -195,7 +195,7 @@ pub struct Answer {
     pub at: Moment,
     /// Status code.
     pub status: u16,
-    /// Does it switch to `websocket`?
+    /// Does it switch to `websocket`? If it names no protocol, a client that sends frames has taken it so.
     pub is_switch: bool,
     /// Does `Sec-WebSocket-Accept` match? `None`: the request was not seen.
     pub accept_valid: Option<bool>,

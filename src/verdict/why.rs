@@ -176,7 +176,7 @@ pub(super) fn timeout<W: Words>(teardown: &Teardown, side: Side, unanswered: &Un
 pub(super) fn refused_by_status<W: Words>(answer: &Answer) -> W {
     match answer.status {
         101 => W::say(format_args!(
-            "server answered 101 in {}, but switched to something else than websocket",
+            "server answered 101 in {}, but did not switch to websocket",
             packet(answer.at)
         )),
         status => W::say(format_args!(

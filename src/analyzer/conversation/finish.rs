@@ -205,10 +205,12 @@ impl Conversation {
 
     fn opening(&self) -> Opening {
         let handshake = &self.upper.handshake;
+        let frames = self.upper.frames();
         let response = handshake.response.as_ref().map(|response| Answer {
             at: response.at,
             status: response.status,
-            is_switch: response.status == 101 && response.is_websocket,
+            is_switch: (response.status == 101 && response.is_websocket)
+                || (response.names_no_protocol() && frames.client),
             accept_valid: handshake.accept_valid(),
             not_offered: handshake.subprotocol_not_offered() || handshake.extension_not_offered(),
             is_cut: response.is_cut,
@@ -222,7 +224,7 @@ impl Conversation {
             request: handshake.request.as_ref().map(|request| request.at),
             response,
             answer_unread: false,
-            frames: self.upper.frames(),
+            frames,
         }
     }
 }

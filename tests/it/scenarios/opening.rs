@@ -50,6 +50,27 @@ fn a_101_that_switches_to_something_else_is_refused() {
 }
 
 #[test]
+fn a_101_that_names_no_protocol_is_refused_unless_the_client_sends_frames() {
+    let bare = wire::response();
+    let bare = String::from_utf8(bare).unwrap().replace("Upgrade: websocket\r\n", "").into_bytes();
+    let answered = || {
+        let mut conn = Conversation::connected();
+        conn.client_sends(&wire::request("/ws")).server_sends(&bare).client_acks();
+        conn
+    };
+    let mut conn = answered();
+    both_fins(&mut conn, Client);
+    check(&conn, "refused:refused by server");
+    let mut conn = answered();
+    conn.server_sends(&wire::close(Server, 1001, ""));
+    both_fins(&mut conn, Client);
+    check(&conn, "refused:refused by server");
+    let mut conn = answered();
+    conn.client_sends(&wire::text(Client, "hello")).server_acks();
+    closes_1001(&mut conn);
+}
+
+#[test]
 fn an_upgrade_request_whose_connection_ends_before_the_answer_is_refused_by_who_dropped_it() {
     let asked = || {
         let mut conn = Conversation::connected();
