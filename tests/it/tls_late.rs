@@ -5,6 +5,8 @@ use crate::support::pcapng::{SECRETS, blocks};
 use crate::support::run::{self, Outcome};
 use std::collections::BTreeMap;
 use wsclose::analyzer::Options;
+use wsclose::report::model::{Connection, Endpoint};
+use wsclose::side::{PerSide, Side};
 
 const ENHANCED_PACKET: u32 = 6;
 /// The recordings' server.
@@ -144,21 +146,33 @@ fn without_a_packet(file: &[u8], nth: usize) -> Vec<u8> {
     kept
 }
 
-fn by_port(outcome: &Outcome) -> BTreeMap<u16, String> {
-    outcome.connections.iter().map(|it| (it.client.port, it.verdict.label.to_string())).collect()
+/// The label, and of each end's code what is certain.
+type Claims = (String, PerSide<Option<u16>>);
+
+fn claims(outcome: &Outcome) -> BTreeMap<u16, Claims> {
+    let claims = |it: &Connection<'_>| {
+        let certain = |end: &Endpoint<'_>| end.code.filter(|_| end.certainty == "certain");
+        let (client, server) = (certain(&it.endpoints.client), certain(&it.endpoints.server));
+        (it.verdict.label.to_string(), PerSide { client, server })
+    };
+    outcome.connections.iter().map(|it| (it.client.port, claims(it))).collect()
 }
 
 #[test]
 fn a_late_capture_that_lacks_a_packet_more_says_the_same_or_less() {
     for (name, file) in recordings() {
-        let truth = by_port(&run::analyze_bytes(file.clone()));
+        let truth = claims(&run::analyze_bytes(file.clone()));
         for is_first in [is_client_hello as fn(&Packet<'_>) -> bool, is_server_hello, is_data] {
             let late = begun_late(&file, 1, true, is_first);
             for nth in 0..7 {
-                let outcome = run::analyze_bytes(without_a_packet(&late, nth));
-                for (port, label) in by_port(&outcome) {
-                    let says_no_more = ["unknown", "open", truth[&port].as_str()].contains(&label.as_str());
-                    assert!(says_no_more, "{name}, without packet {nth}: {label} for {}", truth[&port]);
+                for (port, (label, codes)) in claims(&run::analyze_bytes(without_a_packet(&late, nth))) {
+                    let (right, right_codes) = &truth[&port];
+                    let says_no_more = ["unknown", "open", right].contains(&label.as_str());
+                    assert!(says_no_more, "{name}, without packet {nth}: {label} for {right}");
+                    for side in Side::BOTH {
+                        let says_no_more = codes[side].is_none() || codes[side] == right_codes[side];
+                        assert!(says_no_more, "{name}, without packet {nth}: {codes:?} for {right_codes:?}");
+                    }
                 }
             }
         }
@@ -182,4 +196,30 @@ fn without_the_server_s_secret_a_late_capture_gives_no_end_without_a_close() {
         }
     }
     assert!(checked > 0);
+}
+
+#[test]
+fn a_hole_from_the_server_hello_to_the_end_hides_what_was_said_in_it() {
+    for (name, file) in recordings() {
+        let mut kept = Vec::new();
+        let mut begun: BTreeMap<u16, bool> = BTreeMap::new();
+        for (kind, block) in blocks(&file) {
+            let is_lost = kind == ENHANCED_PACKET && {
+                let packet = packet(block);
+                let has_begun = begun.entry(packet.client_port).or_default();
+                let is_lost = *has_begun && !packet.payload.is_empty();
+                *has_begun |= is_server_hello(&packet);
+                is_lost
+            };
+            if !is_lost {
+                kept.extend_from_slice(block);
+            }
+        }
+        let options = Options { ws_ports: vec![PORT], ..Options::default() };
+        let outcome = run::analyze_bytes_with(kept, options);
+        let found = labels(&outcome);
+        // In TLS 1.3 nothing of it is left that would be listed.
+        assert_eq!(found.is_empty(), name.starts_with("1.3"), "{name}");
+        assert!(found.iter().all(|label| label == "unknown"), "{name}: {found:?}");
+    }
 }

@@ -83,6 +83,9 @@ impl Session {
             Reading::Clear | Reading::Waiting | Reading::Sought(_) | Reading::Blind => false,
         };
         if survives {
+            // Until a record behind the hole opens, nothing tells what was said under these keys.
+            self.note_failure(Decryption::NoHello);
+            let direction = self.directions.get_mut(side);
             direction.search = Some(Box::new(Search::new(gap, call.context.limits)));
         } else {
             if !is_tls13 || matches!(direction.reading, Reading::Clear) {
