@@ -2,8 +2,8 @@
 
 use super::build::Context;
 use super::model;
-use super::text::words::ordinal;
 use super::numbers::quoted;
+use super::text::words::ordinal;
 use super::tls::alert_text;
 use crate::analyzer::record::ConnectionRecord;
 use crate::moment::Moment;
