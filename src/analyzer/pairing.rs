@@ -89,12 +89,15 @@ impl Pairing {
         }
     }
 
-    /// Its request was answered.
+    /// Its request was answered. A leg that is to come would have come before: its handshake lies within this one's.
     pub(super) fn answered(&mut self, key: u64, asked: Asked) {
-        if let Some(known) = self.single.get_mut(&key).filter(|known| known.serial == asked.serial) {
-            *known = asked;
+        if self.single.get(&key).is_some_and(|known| known.serial == asked.serial) {
+            self.single.remove(&key);
         } else if let Some(group) = self.shared.get_mut(&key) {
             group.followed.iter_mut().filter(|known| known.serial == asked.serial).for_each(|it| *it = asked);
+            if !group.relates(&asked) {
+                group.ended(asked.serial);
+            }
             self.release(key, |_| false);
         }
     }
@@ -108,6 +111,11 @@ impl Pairing {
         }
         let Some(group) = self.shared.get_mut(&key) else { return self.ready.push_back(record) };
         group.ended(record.serial);
+        // Of a client that sends the same key each time, one after the other.
+        if group.held.is_empty() && !group.awaits(Span::of(&record.teardown)) {
+            self.ready.push_back(record);
+            return self.release(key, |_| false);
+        }
         let has_room = group.held.len() < HELD_MAX && self.held < limits.held_legs;
         if has_room || !group.awaits(Span::of(&record.teardown)) {
             self.hold(key, record, limits.held_legs);
@@ -184,6 +192,12 @@ impl Pairing {
     /// Relates what is held for `key` and waits no longer, or has done so for too long.
     fn release(&mut self, key: u64, is_due: impl Fn(&Held) -> bool) {
         let Some(group) = self.shared.get_mut(&key) else { return };
+        if group.held.is_empty() {
+            if group.followed.is_empty() {
+                self.shared.remove(&key);
+            }
+            return;
+        }
         let before = group.held.len();
         for part in parts(std::mem::take(&mut group.held)) {
             let waits = part.iter().any(|held| group.awaits(held.span));

@@ -24,7 +24,7 @@ pub struct Followed(pub(super) Event);
 
 #[derive(Debug)]
 pub(super) enum Event {
-    Opened(Opened),
+    Opened(Box<Opened>),
     /// A stream of HTTP/2 turned out to be another leg of the connection with this key.
     Linked(u64, Asked),
     /// The handshake with this key was answered.

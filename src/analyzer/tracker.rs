@@ -430,7 +430,7 @@ impl Tracker {
         conversation.finish_tls(&self.options);
         conversation.finish_frames(&self.options.limits);
         while let Some(opened) = conversation.take_opening() {
-            self.events.push_back(Event::Opened(opened));
+            self.events.push_back(Event::Opened(Box::new(opened)));
         }
         let anomalies = conversation.anomalies();
         for anomaly in anomalies.iter() {

@@ -68,7 +68,7 @@ pub(super) struct Waiting {
 impl Tracker {
     /// A WebSocket was asked for in conversation `id`.
     pub(super) fn note_opening(&mut self, id: FlowId, opened: Opened) {
-        self.events.push_back(Event::Opened(opened));
+        self.events.push_back(Event::Opened(Box::new(opened)));
         let Opened { serial, request, server, key, stream, target: Some(target), .. } = opened else {
             return;
         };
