@@ -24,7 +24,6 @@ pub(super) struct Latest {
 
 /// Mixes all that a header says; never 0.
 #[inline]
-#[expect(clippy::cast_possible_truncation, reason = "the upper bits are what is left")]
 fn sum_of(header: &FrameHeader) -> u16 {
     const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
     let first = u64::from(header.opcode.0 ^ header.rsv << 4 ^ u8::from(header.fin) << 7);

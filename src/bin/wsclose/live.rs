@@ -18,7 +18,7 @@ use crate::keys::KeyLogs;
 use crate::live_output::{LiveOutput, can_revise, still_open};
 #[cfg(feature = "metrics")]
 use crate::metrics::{self, Metrics};
-use crate::offline::{EXIT_INCOMPLETE, exit_status, limits_from, options};
+use crate::offline::{EXIT_INCOMPLETE, exit_status, options};
 use crate::output::Totals;
 #[cfg(feature = "top")]
 use crate::output::uses_color;
@@ -528,7 +528,7 @@ fn needs(args: &LiveArgs, key_logs: &KeyLogs) -> Needs {
 
 /// What `--memory` and `--limit` ask for, from the limits of a capture without end.
 pub(crate) fn live_limits(args: &CommonArgs) -> Limits {
-    limits_from(args, args.limits.memory.map_or_else(Limits::default, Limits::within).for_live())
+    args.limits.onto(args.limits.memory.map_or_else(Limits::default, Limits::within).for_live())
 }
 
 fn live_options(args: &LiveArgs) -> Result<LiveOptions> {

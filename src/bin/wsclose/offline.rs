@@ -220,11 +220,6 @@ pub(crate) fn limits(args: &CommonArgs) -> Limits {
     args.limits.limits()
 }
 
-/// The same, from other limits than the usual ones.
-pub(crate) fn limits_from(args: &CommonArgs, limits: Limits) -> Limits {
-    args.limits.onto(limits)
-}
-
 fn read_all(
     args: &AnalyzeArgs,
     source: &mut MergedSource,
