@@ -52,6 +52,16 @@ pub(super) struct Upgrading {
     session: Box<Session>,
     /// The answer may stand in a hole of the server's bytes.
     answer_lost: bool,
+    /// TCP stream offset behind the request.
+    asked_until: u64,
+}
+
+impl Upgrading {
+    /// Was `response`, which came in `run`, sent before its sender had the request? Then it answers one before, of which
+    /// the capture lacks something.
+    fn is_too_early(&self, response: &Response, run: &Run<'_>) -> bool {
+        response.status != 101 && run.wire.peer_acked.is_some_and(|acked| acked < self.asked_until)
+    }
 }
 
 /// What every packet needs comes last: the connection's ends follow it.
@@ -251,7 +261,12 @@ impl Upper {
                         Some(HttpEvent::Http2(seen)) if !self.is_agreed_otherwise() => {
                             self.begin_http2(seen, options);
                         }
-                        Some(event) => side = self.http_event(side, event, limits),
+                        Some(event) => {
+                            side = self.http_event(side, event, limits);
+                            if let Phase::Upgrading(upgrading) = &mut self.phase {
+                                upgrading.asked_until = run.wire.end.saturating_sub(run.bytes.len() as u64);
+                            }
+                        }
                         None => {}
                     }
                 }
@@ -287,8 +302,12 @@ impl Upper {
                 if let Some(hole) = hole {
                     session.stream(Side::Server, StreamEvent::Gap(hole), limits);
                 }
-                self.phase =
-                    Phase::Upgrading(Box::new(Upgrading { http, session, answer_lost: hole.is_some() }));
+                self.phase = Phase::Upgrading(Box::new(Upgrading {
+                    http,
+                    session,
+                    answer_lost: hole.is_some(),
+                    asked_until: 0,
+                }));
                 if let Some(answer) = answer {
                     self.answer(answer);
                 }
@@ -336,6 +355,7 @@ impl Upper {
         }
         let (used, event) = upgrading.http.feed(side, run.at, run.bytes, limits);
         match event {
+            Some(HttpEvent::Response(response)) if upgrading.is_too_early(&response, &run) => {}
             Some(HttpEvent::Response(response)) => self.answer(response),
             Some(HttpEvent::Request(request)) => self.handshake.set_request(request),
             Some(

@@ -447,3 +447,18 @@ fn a_101_without_its_request_in_the_capture_is_an_opening() {
     conn.server_sends(&wire::text(Server, "world")).client_acks();
     assert_eq!(closes_1001(&mut conn).seen, "response");
 }
+
+#[test]
+fn an_answer_from_before_the_upgrade_request_came_is_none_to_it() {
+    let get = b"GET /icon HTTP/1.1\r\nHost: x\r\n\r\n";
+    let bad = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n";
+    let mut conn = Conversation::connected();
+    conn.client_sends(get).next_not_captured().server_sends(bad);
+    // The second request is not in the capture, its answer is; then it is the other way round.
+    conn.next_not_captured().client_sends(get).server_sends(bad);
+    conn.client_sends(&wire::request("/ws")).next_not_captured().server_sends(&wire::response());
+    conn.client_sends(&wire::text(Client, "hello")).server_sends(&wire::text(Server, "world"));
+    conn.client_sends(&wire::close(Client, 1000, "")).server_sends(&wire::close(Server, 1000, ""));
+    both_fins(&mut conn, Server);
+    check(&conn, "coded:1000 by client");
+}
