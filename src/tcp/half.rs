@@ -98,7 +98,7 @@ pub struct Half {
 struct Oddities {
     keepalives: Keepalives,
     differs: Option<Moment>,
-    /// The first bare segment that showed bytes which the capture does not hold: how far, and what it acknowledged.
+    /// The latest bare segment that showed bytes which the capture does not hold: how far, and what it acknowledged.
     shown_by: Option<(u64, u64)>,
 }
 
