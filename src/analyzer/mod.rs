@@ -166,7 +166,7 @@ impl Follower {
             Some(segment) => {
                 self.tracker.advance(packet.at.at);
                 let located = self.tracker.locate(segment);
-                self.tracker.handle_located(&located);
+                self.tracker.handle_located(&self.tracker.look_up(located));
             }
             None => self.handle_uncommon(packet, bytes),
         }

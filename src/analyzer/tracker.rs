@@ -127,6 +127,13 @@ impl Tracker {
         Located { segment, hash: self.table.hash(&segment.key), found: None }
     }
 
+    /// Looks up the connection of a packet that comes alone.
+    #[inline]
+    pub(super) fn look_up<'a>(&self, located: Located<'a>) -> Located<'a> {
+        let found = self.table.find(located.hash, &located.segment.key);
+        Located { found, ..located }
+    }
+
     /// Looks the connections of a batch up and reads from all of them what its packets will need.
     pub(super) fn touch(&self, batch: &mut [Option<Located<'_>>]) {
         for located in batch.iter_mut().flatten() {

@@ -28,6 +28,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// [`LiveSource::wait`] returns at the latest after this, with or without packets.
 const WAIT: Duration = Duration::from_millis(250);
+/// Once all that came was taken, it is not looked for more before this: the kernel wakes a reader for every block that fills,
+/// thousands of times a second on a busy interface, and each time costs what fifty packets do.
+const PAUSE: Duration = Duration::from_millis(2);
 /// Shortest and longest sleep between two looks for packets, where there is nothing to poll.
 const SHORTEST_SLEEP: Duration = Duration::from_millis(1);
 const LONGEST_SLEEP: Duration = Duration::from_millis(16);
@@ -142,6 +145,8 @@ pub struct LiveSource {
     ended: bool,
     /// There was nothing to hand on when it was looked for last.
     is_dry: bool,
+    /// Something was handed on since it was waited last.
+    has_taken: bool,
     /// How long to sleep next, where there is nothing to poll.
     sleep: Duration,
     /// When the stop was noticed: what the kernel still holds is taken then.
@@ -223,6 +228,7 @@ impl LiveSource {
             stop,
             ended: false,
             is_dry: false,
+            has_taken: false,
             sleep: SHORTEST_SLEEP,
             stopped_at: None,
             gather,
@@ -264,6 +270,9 @@ impl LiveSource {
             return;
         }
         let is_stopping = self.stop.load(Ordering::Relaxed);
+        if std::mem::take(&mut self.has_taken) {
+            std::thread::sleep(PAUSE);
+        }
         let left = if self.holds() || is_stopping { HOLD / 4 } else { WAIT };
         #[cfg(unix)]
         if self.poll(left) {
@@ -288,6 +297,7 @@ impl LiveSource {
         };
         self.is_dry = taken.as_ref().is_ok_and(|taken| *taken == 0);
         if !self.is_dry {
+            self.has_taken = true;
             self.sleep = SHORTEST_SLEEP;
         }
         self.ended = taken.is_err() || self.is_drained();

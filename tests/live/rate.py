@@ -1,10 +1,10 @@
 """At the highest rate at which tcpdump with the same buffer loses nothing, wsclose live loses nothing either. What both take
 of processor time a packet is told.
 
-The aim is 1.4 times tcpdump's a packet. Connections that last show what a packet takes; short ones, what handshakes, verdicts
-and report lines take besides, of which tcpdump has nothing: for them there is no aim. (Beside a tcpdump in immediate mode, whose
-ring takes it two to ten times as long, any aim is met.) A ratio beyond the most allowed fails, so that it does not get worse
-unnoticed; it leaves room for a machine that is busy.
+A packet may take 1.4 times what tcpdump needs, where connections last. Short ones show what handshakes, verdicts and report lines
+take besides, of which tcpdump has nothing: their ratio is bounded so that it does not get worse unnoticed. (Beside a tcpdump in
+immediate mode, whose ring takes it two to ten times as long, any bound is kept.) What else a machine does makes runs longer, never
+shorter: the best of each counts, and there are more runs where the ratio is still beyond its bound.
 
 tcpreplay sends the same connections again and again, from other addresses each time, so that all are new.
 """
@@ -21,14 +21,13 @@ from program import Live, Tcpdump
 from space import Pair
 
 BUFFER_MIB = 64
-RATIO_AIM = 1.4
 CONNECTIONS, BYTES = 400, 900
 # How many messages a connection has, and the most that the ratio may be.
-LASTING, SHORT = (300, 2.5), (60, 4.0)
+LASTING, SHORT = (300, 1.4), (60, 3.0)
 SECONDS = 1.5
 # Longer than the captures take to count what they were late to take.
 SETTLE_S = 0.8
-TRIES = 2
+TRIES = range(3, 13)
 # Shares of tcpreplay's top speed, the highest first.
 SHARES = [1.0, 0.5, 0.25, 0.12]
 
@@ -89,7 +88,12 @@ def of_wsclose(pair, path, packets, rate, folder):
     return dropped, spent / sent * 1e9, speed, complaints
 
 
-def compare(pair, path, packets, folder):
+def ratio_of(runs):
+    """Of processor time, at each one's best."""
+    return min(closed[1] for _, closed in runs) / min(dumped[1] for dumped, _ in runs)
+
+
+def compare(pair, path, packets, folder, ratio_max):
     """Both at the highest rate at which tcpdump drops nothing; returns the runs as pairs, and complaints."""
     _, top = replay(pair, path, packets)
     for share in SHARES:
@@ -98,7 +102,7 @@ def compare(pair, path, packets, folder):
         if share != SHARES[-1] and (dropped := of_tcpdump(pair, path, packets, rate)[0]):
             print(f"rate: tcpdump drops {dropped} at {'top speed' if rate is None else f'{rate / 1e3:.0f} thousand packets a second'}", flush=True)
             continue
-        for _ in range(TRIES):
+        while len(runs) < TRIES.start or (len(runs) < TRIES.stop and ratio_of(runs) > ratio_max):
             dumped = of_tcpdump(pair, path, packets, rate)
             closed = of_wsclose(pair, path, packets, rate, folder)
             runs.append((dumped, closed))
@@ -122,11 +126,10 @@ def check():
         path = folder / "traffic.pcap"
         for messages, ratio_max in (LASTING, SHORT):
             packets = traffic(path, messages)
-            runs, complaints = compare(pair, path, packets, folder)
-            # The machine may be busy with something else: the best run of each tells what the program needs.
-            ratio = min(closed[1] for _, closed in runs) / min(dumped[1] for dumped, _ in runs)
-            aim = f"; the aim is {RATIO_AIM}" if messages == LASTING[0] else ""
-            print(f"rate: {packets // CONNECTIONS} packets a connection: wsclose takes {ratio:.2f} times tcpdump's processor time{aim}", flush=True)
+            runs, complaints = compare(pair, path, packets, folder, ratio_max)
+            ratio = ratio_of(runs)
+            print(f"rate: {packets // CONNECTIONS} packets a connection: wsclose takes {ratio:.2f} times tcpdump's processor time "
+                  f"(at most {ratio_max})", flush=True)
             if ratio > ratio_max:
                 complaints.append(f"{ratio:.2f} times tcpdump's processor time is more than {ratio_max}")
             all_complaints += complaints
