@@ -3,8 +3,9 @@
 use super::trace::{Trace, Unusual};
 use crate::pack::{Pack as _, Packer, Unpacker};
 
-/// Traces in one block: what they take unpacked is what allocators call small, and have to give where connections were.
-const BLOCK: usize = 48;
+/// Traces in one block: what they take unpacked is what allocators call small, and have to give where connections were. Both
+/// that, and what they usually take packed, lie just below a power of two, which allocators round up to.
+const BLOCK: usize = 44;
 
 /// Blocks that are not packed: most captures have no more, and it takes time.
 const OPENED: usize = 256;
@@ -12,7 +13,7 @@ const OPENED: usize = 256;
 /// Traces in the order in which they came.
 ///
 /// ```text
-///  opened: 48 traces each | blocks: the same packed, some 45 bytes a trace | latest: up to 48 more
+///  opened: 44 traces each | blocks: the same packed, some 45 bytes a trace | latest: up to 44 more
 ///            +-> Unusual 104, of the few that have any of it
 /// ```
 #[derive(Clone, Debug, Default)]
