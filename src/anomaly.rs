@@ -149,6 +149,9 @@ anomalies! {
     CandidateLimit = "candidate_limit",
     /// A WebSocket whose server is not remembered as carrying such: more servers than the limit.
     ServerLimit = "server_limit",
+    /// A connection that was not related to the other leg it may have through a proxy: more of them waited for theirs, over all or
+    /// with one handshake key, than are kept.
+    LegLimit = "leg_limit",
     // -- diagnosis
     /// More ICMP errors about a connection than are kept.
     IcmpLimit = "icmp_limit",

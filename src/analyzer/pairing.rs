@@ -54,6 +54,8 @@ pub(super) struct Pairing {
     waits: VecDeque<(Timestamp, u64, u64)>,
     /// Records that wait no longer.
     ready: VecDeque<Box<ConnectionRecord>>,
+    /// Connections that were let go though their other leg may come.
+    pub(super) let_go: u64,
 }
 
 #[derive(Debug, Default)]
@@ -74,7 +76,7 @@ impl Pairing {
     /// A connection with this key is followed from now on.
     pub(super) fn begin(&mut self, key: u64, asked: Asked, limits: &Limits) {
         if let Some(group) = self.shared.get_mut(&key) {
-            group.begin(asked);
+            self.let_go += u64::from(group.begin(asked));
             self.release(key, |_| false);
         } else if let Some(first) = self.single.remove(&key) {
             self.shared.insert(key, Group { followed: vec![first, asked], held: Vec::new() });
@@ -104,7 +106,7 @@ impl Pairing {
 
     /// A connection with this key was judged; [`poll`](Pairing::poll) gives it once it need wait no longer.
     ///
-    /// With `held_legs` held over all keys, no more are: their legs go unrelated.
+    /// With `held_legs` held over all keys, no more are: their legs go unrelated, which is counted.
     pub(super) fn finish(&mut self, key: u64, record: Box<ConnectionRecord>, limits: &Limits) {
         if self.single.get(&key).is_some_and(|asked| asked.serial == record.serial) {
             self.single.remove(&key);
@@ -120,6 +122,7 @@ impl Pairing {
         if has_room || !group.awaits(Span::of(&record.teardown)) {
             self.hold(key, record, limits.held_legs);
         } else {
+            self.let_go += 1;
             self.ready.push_back(record);
         }
         self.release(key, |_| false);
@@ -217,14 +220,18 @@ impl Pairing {
 }
 
 impl Group {
-    fn begin(&mut self, asked: Asked) {
+    /// Adds one that is followed. True: another one, that may have another leg, made way for it.
+    fn begin(&mut self, asked: Asked) -> bool {
+        let mut made_way = false;
         if self.followed.len() >= FOLLOWED_MAX {
             work::steps(FOLLOWED_MAX);
-            let is_alone = |asked: &Asked| !self.relates(asked);
-            let out = self.followed.iter().find(|asked| is_alone(asked)).or(self.followed.first());
-            out.map(|asked| asked.serial).into_iter().for_each(|serial| self.ended(serial));
+            let alone = self.followed.iter().find(|asked| !self.relates(asked));
+            made_way = alone.is_none();
+            let out = alone.or(self.followed.first()).map(|asked| asked.serial);
+            out.into_iter().for_each(|serial| self.ended(serial));
         }
         self.followed.push(asked);
+        made_way
     }
 
     /// A connection is no longer followed, or no longer remembered. Streams of one have its number, too.

@@ -179,6 +179,7 @@ impl Settler {
 
     /// Takes over what need not wait for another leg any longer.
     fn take_paired(&mut self) {
+        self.anomalies.add(Anomaly::LegLimit, std::mem::take(&mut self.pairing.let_go));
         while let Some(record) = self.pairing.poll() {
             self.settled.push_back(Settled::Final(record));
         }

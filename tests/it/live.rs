@@ -13,6 +13,7 @@ use crate::support::wire;
 use std::io::Cursor;
 use std::time::Duration;
 use wsclose::analyzer::{Follower, Options, Settled, Settler, halves};
+use wsclose::anomaly::Anomaly;
 use wsclose::capture::file::FileSource;
 use wsclose::capture::{Block, More, Source as _};
 use wsclose::limits::Limits;
@@ -461,6 +462,31 @@ fn in_a_file_a_leg_waits_for_the_other_as_long_as_it_takes() {
     file.take(&by_time(&[closed(front, MINUTE * 60), closed(back, SECOND)]));
     assert_eq!(file.told(), [""; 0]);
     assert_eq!(file.rest(), ["ended 1001, a leg", "ended 1001, a leg"]);
+}
+
+#[test]
+fn a_leg_for_which_there_is_no_room_to_wait_is_counted() {
+    for (held_legs, told, count) in [(1, ["ended 1001, a leg"; 2], 0), (0, ["ended 1001"; 2], 1)] {
+        let (front, back) = legs();
+        let limits = Limits { held_legs, ..Limits::default() };
+        let mut file = Live::with(Options { limits, ..Options::default() });
+        file.take(&by_time(&[closed(front, MINUTE), closed(back, SECOND)]));
+        let before = file.told();
+        assert_eq!(file.settler.anomalies().of(Anomaly::LegLimit), count, "{held_legs}");
+        assert_eq!([before, file.rest()].concat(), told);
+    }
+}
+
+#[test]
+fn requests_with_one_key_that_are_never_answered_are_counted_beyond_those_that_are_remembered() {
+    for (requests, count) in [(16_u16, 0), (17, 1), (20, 4)] {
+        let asking = |n| asked(&format!("10.77.1.9:{}", 40_000 + n), SECOND * u32::from(n));
+        let all: Vec<Conversation> = (0..requests).map(asking).collect();
+        let mut file = Live::with(Options::default());
+        file.take(&by_time(&all));
+        file.told();
+        assert_eq!(file.settler.anomalies().of(Anomaly::LegLimit), count, "{requests}");
+    }
 }
 
 #[test]
