@@ -1,7 +1,7 @@
 //! Writes a TLS key log into a capture, as a Decryption Secrets Block of pcapng (draft-ietf-opsawg-pcapng §4.7).
 
 use super::CaptureError;
-use super::rewrite::{Changes, rewrite};
+use super::rewrite::{Changes, Rewritten, rewrite};
 use crate::limits::Limits;
 use std::io::Write;
 use std::path::Path;
@@ -18,5 +18,5 @@ pub fn inject(
     out: &mut impl Write,
     limits: &Limits,
 ) -> Result<(), CaptureError> {
-    rewrite(path, &Changes { key_log, ..Changes::default() }, out, limits).map(|_| ())
+    rewrite(path, &Changes { key_log, ..Changes::default() }, out, limits, &mut Rewritten::default())
 }

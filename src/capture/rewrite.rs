@@ -55,7 +55,7 @@ pub struct Changes<'a> {
     pub until: Option<u64>,
 }
 
-/// What was written.
+/// What was written, also where an error stopped it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Rewritten {
     /// Packets written.
@@ -64,7 +64,8 @@ pub struct Rewritten {
     pub uncommented: u64,
 }
 
-/// Writes the capture at `path` to `out` as pcapng with `changes`. A compressed file is written decompressed.
+/// Writes the capture at `path` to `out` as pcapng with `changes`, and counts in `written`. A compressed file is written
+/// decompressed.
 ///
 /// # Errors
 /// The capture can't be read or is none, or `out` can't be written, or the key log is larger than
@@ -74,18 +75,18 @@ pub fn rewrite(
     changes: &Changes<'_>,
     out: &mut impl Write,
     limits: &Limits,
-) -> Result<Rewritten, CaptureError> {
+    written: &mut Rewritten,
+) -> Result<(), CaptureError> {
     if changes.key_log.len() > limits.secrets_bytes {
         let reason = format!("{} bytes of keys; {} at most", changes.key_log.len(), limits.secrets_bytes);
         return Err(CaptureError::Unrecognized { reason });
     }
     let (mut input, start) = open(path, limits)?;
     if start.first_chunk().is_none_or(|start| u32::from_be_bytes(*start) != SECTION_HEADER) {
-        return convert(path, changes, out, limits);
+        return convert(path, changes, out, limits, written);
     }
     let input = BufReader::new(start.as_slice().chain(&mut input));
     let largest = (limits.packet_bytes as usize).saturating_add(OPTION_BYTES);
-    let written = Rewritten::default();
     let copier = Copier {
         input,
         out,
@@ -126,15 +127,15 @@ struct Copier<'a, R, W> {
     number: u32,
     /// Largest block that is held.
     largest: usize,
-    written: Rewritten,
+    written: &'a mut Rewritten,
 }
 
 impl<R: Read, W: Write> Copier<'_, R, W> {
-    fn copy(mut self) -> Result<Rewritten, CaptureError> {
+    fn copy(mut self) -> Result<(), CaptureError> {
         let mut offset = 0;
         loop {
             if self.changes.until.is_some_and(|until| offset >= until) {
-                return Ok(self.written);
+                return Ok(());
             }
             let mut head = [0; OVERHEAD];
             let found = fill(&mut self.input, &mut head)?;
@@ -163,7 +164,7 @@ impl<R: Read, W: Write> Copier<'_, R, W> {
             return self.section(head, left);
         }
         if !is_packet && !has_number(kind) {
-            return self.as_it_is(head, left);
+            return self.as_it_is(head, left).map(|_| ());
         }
         self.number = self.number.saturating_add(1);
         let changes = self.changes.packets;
@@ -171,24 +172,26 @@ impl<R: Read, W: Write> Copier<'_, R, W> {
             let mut rest = (&mut self.input).take(left.into());
             return io::copy(&mut rest, &mut io::sink()).map(|_| ()).map_err(copying);
         }
-        self.written.packets += u64::from(is_packet);
         let comments = changes.map_or(&[][..], |changes| changes.comments(self.number));
         let has_options = matches!(kind, ENHANCED_PACKET | PACKET) && left as usize <= self.largest;
-        if has_options && !comments.is_empty() {
-            return self.commented(kind, head, left, comments);
-        }
-        self.written.uncommented += u64::from(!comments.is_empty());
-        self.as_it_is(head, left)
+        let is_whole = if has_options && !comments.is_empty() {
+            self.commented(kind, head, left, comments)?
+        } else {
+            self.written.uncommented += u64::from(!comments.is_empty());
+            self.as_it_is(head, left)?
+        };
+        self.written.packets += u64::from(is_packet && is_whole);
+        Ok(())
     }
 
-    /// Writes a packet block with more comments, if there is room for them.
+    /// Writes a packet block with more comments, if there is room for them. False: the file ends within it.
     fn commented(
         &mut self,
         kind: u32,
         head: &[u8; OVERHEAD],
         left: u32,
         comments: &[String],
-    ) -> Result<(), CaptureError> {
+    ) -> Result<bool, CaptureError> {
         let body = &mut self.body;
         body.clear();
         body.extend_from_slice(from(head, 8));
@@ -197,17 +200,19 @@ impl<R: Read, W: Write> Copier<'_, R, W> {
         let Some(end) = is_whole.then(|| end_of_packet_options(self.order, body)).flatten() else {
             self.written.uncommented += 1;
             write(self.out, head)?;
-            return write(self.out, from(body, 4));
+            return write(self.out, from(body, 4)).map(|()| is_whole);
         };
         body.truncate(end);
         comments.iter().for_each(|comment| push_comment(self.order, comment, body));
         push_option(self.order, OPT_END, &[], body);
-        write_block(self.out, self.order, kind, body).map_err(copying)
+        write_block(self.out, self.order, kind, body).map(|()| true).map_err(copying)
     }
 
-    fn as_it_is(&mut self, head: &[u8], left: u32) -> Result<(), CaptureError> {
+    /// False: the file ends within the block.
+    fn as_it_is(&mut self, head: &[u8], left: u32) -> Result<bool, CaptureError> {
         write(self.out, head)?;
-        io::copy(&mut (&mut self.input).take(left.into()), self.out).map(|_| ()).map_err(copying)
+        let copied = io::copy(&mut (&mut self.input).take(left.into()), self.out).map_err(copying)?;
+        Ok(copied == u64::from(left))
     }
 
     fn section(&mut self, head: &[u8], left: u32) -> Result<(), CaptureError> {
@@ -248,10 +253,9 @@ impl<R: Read, W: Write> Copier<'_, R, W> {
         write_block(self.out, self.order, SECTION_HEADER, &body).map_err(copying)
     }
 
-    fn rest(mut self, head: &[u8]) -> Result<Rewritten, CaptureError> {
+    fn rest(mut self, head: &[u8]) -> Result<(), CaptureError> {
         write(self.out, head)?;
-        io::copy(&mut self.input, self.out).map_err(copying)?;
-        Ok(self.written)
+        io::copy(&mut self.input, self.out).map(|_| ()).map_err(copying)
     }
 }
 
@@ -284,13 +288,13 @@ fn convert(
     changes: &Changes<'_>,
     out: &mut impl Write,
     limits: &Limits,
-) -> Result<Rewritten, CaptureError> {
+    written: &mut Rewritten,
+) -> Result<(), CaptureError> {
     let mut source = FileSource::open(path, 0, limits)?;
     let mut block = Block::default();
-    let mut written = Rewritten::default();
     let mut more = source.read_block(&mut block);
     if block.packets.is_empty() && more.is_err() {
-        return more.map(|_| written);
+        return more.map(|_| ());
     }
     let about = Some(changes.about.to_owned()).filter(|about| !about.is_empty());
     let mut writer = PcapngWriter::begin(out, about.as_slice()).map_err(copying)?;
@@ -303,7 +307,7 @@ fn convert(
     loop {
         written.packets += write_packets(&block, changes, &mut writer).map_err(copying)?;
         if more? == More::No {
-            return Ok(written);
+            return Ok(());
         }
         more = source.read_block(&mut block);
     }

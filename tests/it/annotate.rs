@@ -264,11 +264,14 @@ fn a_damaged_capture_is_annotated_as_far_as_it_is_sound() {
     let folder = tempfile::tempdir().unwrap();
     let (input, output) = (folder.path().join("in.pcap"), folder.path().join("out.pcapng"));
     for write in [|p: &_| Pcap::default().write(p), |p: &_| Pcapng::default().write(p)] {
-        let mut file = write(&Packaging::default().apply(&two_connections()));
+        let packets = Packaging::default().apply(&two_connections());
+        let mut file = write(&packets);
         file.truncate(file.len() - 3);
         std::fs::write(&input, file).unwrap();
         let outcome = annotate(&input, &output, &[]);
         assert_eq!(outcome.status.code(), Some(1), "{}", stderr(&outcome));
+        let all = format!("; {} packets in all", packets.len() - 1);
+        assert!(stderr(&outcome).contains(&all), "{all}: {}", stderr(&outcome));
         assert_eq!(run::analyze_path(&output).connections.len(), 2);
     }
 }

@@ -36,11 +36,11 @@ pub(crate) fn run(args: &AnnotateArgs) -> Result<ExitCode> {
         each_block(&args.file, &limits, |block| members.handle_block(block))?;
         found.annotations.keep_only(members.into_packets());
     }
-    match write(args, &found, &limits)? {
-        Ok(written) => tell(args, &found, written),
-        // Its sound packets have been written, and what is wrong with the others was said.
-        Err(error) if !found.is_whole && error.is_damage() => tell(args, &found, Rewritten::default()),
-        Err(error) => return Err(error.into()),
+    let mut written = Rewritten::default();
+    match write(args, &found, &limits, &mut written)? {
+        // Of a damaged capture the sound packets have been written, and what is wrong with the others was said.
+        Err(error) if found.is_whole || !error.is_damage() => return Err(error.into()),
+        _ => tell(args, &found, written),
     }
     Ok(if found.is_whole { ExitCode::SUCCESS } else { EXIT_INCOMPLETE.into() })
 }
@@ -116,7 +116,12 @@ fn take(
 }
 
 /// Writes the output, all of it that can be written. The error outside is of the output, the one inside may be.
-fn write(args: &AnnotateArgs, found: &Found, limits: &Limits) -> Result<Result<Rewritten, CaptureError>> {
+fn write(
+    args: &AnnotateArgs,
+    found: &Found,
+    limits: &Limits,
+    written: &mut Rewritten,
+) -> Result<Result<(), CaptureError>> {
     let creating = || format!("creating {}", args.output.display());
     let mut out = BufWriter::new(File::create(&args.output).with_context(creating)?);
     let annotations = &found.annotations;
@@ -129,9 +134,9 @@ fn write(args: &AnnotateArgs, found: &Found, limits: &Limits) -> Result<Result<R
         until: found.until,
         ..Changes::default()
     };
-    let written = rewrite(&args.file, &changes, &mut out, limits);
+    let outcome = rewrite(&args.file, &changes, &mut out, limits, written);
     out.flush().with_context(|| format!("writing {}", args.output.display()))?;
-    Ok(written)
+    Ok(outcome)
 }
 
 fn tell(args: &AnnotateArgs, found: &Found, written: Rewritten) {

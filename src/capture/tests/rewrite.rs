@@ -36,7 +36,8 @@ fn rewritten(file: &[u8], changes: &Changes<'_>) -> (Vec<u8>, Rewritten) {
     let path = folder.path().join("capture");
     std::fs::write(&path, file).unwrap();
     let mut out = Vec::new();
-    let written = rewrite(&path, changes, &mut out, &Limits::default()).unwrap();
+    let mut written = Rewritten::default();
+    rewrite(&path, changes, &mut out, &Limits::default(), &mut written).unwrap();
     (out, written)
 }
 
