@@ -419,6 +419,7 @@ impl Watch {
 struct Signals {
     stop: Arc<AtomicBool>,
     /// The next one of INT and TERM ends the process at once.
+    #[cfg(feature = "top")]
     is_last: Arc<AtomicBool>,
     reopen: Arc<AtomicBool>,
     summary: Arc<AtomicBool>,
@@ -433,7 +434,13 @@ impl Signals {
         for (signal, flag) in [(SIGHUP, &reopen), (SIGUSR1, &summary)] {
             signal_hook::flag::register(signal, Arc::clone(flag)).context("installing a signal handler")?;
         }
-        Ok(Signals { stop, is_last, reopen, summary })
+        Ok(Signals {
+            stop,
+            #[cfg(feature = "top")]
+            is_last,
+            reopen,
+            summary,
+        })
     }
 
     /// From now on a second signal may end the process at once.

@@ -19,6 +19,10 @@ use std::path::PathBuf;
 
 /// What the rest of the run needs.
 #[derive(Clone, Debug, Default)]
+#[cfg_attr(
+    not(all(feature = "sandbox", target_os = "linux")),
+    expect(dead_code, reason = "nothing is given up, so nothing is kept")
+)]
 pub(crate) struct Needs {
     /// Folders to create, rename and delete files in.
     pub(crate) folders: Vec<PathBuf>,
