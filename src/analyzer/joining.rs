@@ -48,7 +48,7 @@ impl HeaderAlone {
 pub(super) enum Trial {
     /// Undecided.
     Undecided,
-    /// The masking shows that the roles were taken for each other; nothing was read yet.
+    /// The masking shows that the roles were taken for each other; no telling frame was read yet.
     RolesReversed,
     /// It is a WebSocket.
     Proved,
@@ -132,9 +132,7 @@ impl Joining {
             {
                 Some(chain) if chain.masked != (side == Side::Client) => {
                     if self.frames == PerSide::default() {
-                        self.segments.swap();
-                        self.unframed.swap();
-                        self.header.swap();
+                        self.swap_sides();
                         return Trial::RolesReversed;
                     }
                     self.forget();
@@ -151,6 +149,15 @@ impl Joining {
         }
         self.session.stream(side, event, limits);
         self.outcome(limits)
+    }
+
+    /// What was read as one side's was the other's.
+    fn swap_sides(&mut self) {
+        self.segments.swap();
+        self.unframed.swap();
+        self.header.swap();
+        self.holes.swap();
+        self.forget();
     }
 
     /// The trial went wrong: starts over.

@@ -174,4 +174,23 @@ mod tests {
         let bytes: Vec<u8> = (0..200).collect();
         assert_eq!(Cuts::new(7).pieces(&bytes, 9).concat(), bytes);
     }
+
+    /// Found by fuzzing: what had been read as one side's, before the masking showed the roles reversed, stayed with it, and hid the
+    /// server's Close.
+    #[test]
+    fn what_was_read_before_the_roles_turned_out_reversed_is_read_anew() {
+        const INPUT: &str = "\
+            0012816f348c8d8b59e9fe07aa1417010e810c00000000000000000000000000000000100000000000000000000000000000\
+            0000000000000012816f348c8d8b59e9fe07aa1417010e17010e810c00000000000000000000000000000000100000000000\
+            0000000000000000000000000000000012816f348c8d06008b59e9fe07aa1417010e810c0000000000000000000000000000\
+            0000100000000000000000000000000000000000000000000000000016000000000000000000000000000000000000000000\
+            00000000000000000000000000ffffffffffffffff0000000000006d6573736167652030202e2e010e0782b18d816c000001\
+            09c10782b18d816c0000000dc1871835ba1f9a84f79f7435ba0109c10782b14d806c0000000c88865e03f6a351a392cc3066\
+            000c88865e03f6a351a392cc30660104880203e8e12e000104880203e8e0003050d0d30300000ec188810c615e2073677365\
+            6d5420302efb535c5a010a8804010400000000000000000000000000000000008c3d9ac44a5073656d5420302efb535c3a01\
+            0a880401040f063c179ce100e000";
+        let (pairs, _) = INPUT.as_bytes().as_chunks::<2>();
+        let byte = |pair: &[u8; 2]| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
+        midstream::midstream(&pairs.iter().map(byte).collect::<Vec<_>>());
+    }
 }
