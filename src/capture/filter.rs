@@ -4,6 +4,15 @@ use super::link_type::LinkType;
 use super::{Block, CaptureError};
 use pcap::{BpfProgram, Capture, Linktype};
 
+/// Does `expression` choose packets by their size or their TCP header, so that it may let some of a connection's through and hide
+/// others, as its acknowledgments or its short Close frames? One that chooses by hosts and ports does not.
+#[must_use]
+pub fn hides_parts(expression: &str) -> bool {
+    let words = || expression.split(|letter: char| !letter.is_ascii_alphanumeric());
+    let looks_into_tcp = expression.split('[').rev().skip(1).any(|before| before.trim_end().ends_with("tcp"));
+    looks_into_tcp || words().any(|word| matches!(word, "less" | "greater" | "len"))
+}
+
 /// A filter expression, with one BPF program per link type.
 pub struct PacketFilter {
     expression: String,
@@ -124,5 +133,25 @@ mod tests {
         }
         PacketFilter::new("tcp dst port 80").retain(&mut block).unwrap();
         assert_eq!(block.packets.iter().map(|packet| packet.at.packet).collect::<Vec<_>>(), [2]);
+    }
+
+    #[test]
+    fn a_filter_by_size_or_tcp_header_hides_parts_of_connections() {
+        let hiding = [
+            "tcp[tcpflags] & tcp-push != 0",
+            "port 9001 and (tcp [13] = 2)",
+            "tcp and greater 100",
+            "less 64",
+            "len > 100",
+        ];
+        assert!(hiding.into_iter().all(hides_parts));
+        let whole = [
+            "tcp port 9001",
+            "host 10.0.0.1 and not port 22",
+            "tcp port 9001 or (ip[6:2] & 0x1fff != 0)",
+            "net 10.0.0.0/8",
+            "",
+        ];
+        assert!(!whole.into_iter().any(hides_parts));
     }
 }

@@ -10,7 +10,7 @@ use super::support::program as checked;
 use super::support::wire;
 use serde_json::Value;
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 use wsclose::side::Side;
@@ -522,6 +522,38 @@ fn a_filter_leaves_packets_out_and_keeps_their_numbers() {
     assert_eq!(json(&[&path, "--filter", "tcp port 80"])["summary"]["connections"], 0);
     let report = json(&[&path, "--filter", "tcp port 9001"]);
     assert_eq!(report["connections"][0]["close"]["server"]["packet"], 8);
+}
+
+#[test]
+#[cfg(feature = "live")]
+fn what_a_filter_may_hide_makes_no_end_abnormal() {
+    let folder = Folder::new();
+    let mut reset = Conversation::between("10.77.1.2:33047", "10.77.2.2:9001");
+    reset.connect().upgrade("/ws").rst(Side::Client);
+    let path = folder.with("a.pcap", &pcap(&[closed(1001).packets(), reset.packets()].concat()));
+    let labels = |filter: &str| {
+        let output = run(&[&path, "--filter", filter, "--format", "json"]);
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let verdicts = report["connections"].as_array().unwrap().iter();
+        let verdicts = verdicts.map(|one| format!("{} {}", one["verdict"]["label"], one["verdict"]["blind"]));
+        (verdicts.collect::<Vec<_>>(), stderr(&output))
+    };
+    assert_eq!(
+        labels("tcp port 9001"),
+        (vec!["\"1001\" null".into(), "\"1006\" null".into()], String::new())
+    );
+    let (verdicts, said) = labels("tcp port 9001 and (tcp[tcpflags] != 0x3f)");
+    assert_eq!(verdicts, ["\"1001\" null", "\"unknown\" \"dropped\""]);
+    assert!(said.contains("no end is called abnormal"), "{said}");
+}
+
+#[test]
+fn a_report_to_a_dash_goes_to_standard_output() {
+    let folder = Folder::new();
+    let path = folder.capture("a.pcap", &closed(1001));
+    let plain = run(&[&path, "--format", "json"]).stdout;
+    assert_eq!(run(&[&path, "--format", "json", "-o", "-"]).stdout, plain);
+    assert!(!plain.is_empty() && !Path::new("-").exists());
 }
 
 /// A capture with one connection closed by the server with 1001, and a later one that the client resets.

@@ -50,6 +50,22 @@ fn on_a_full_device(arguments: &[&str], folder: &TempDir) -> Option<Output> {
     Some(command.output().expect("wsclose runs"))
 }
 
+#[test]
+fn notices_that_cant_be_written_stop_nothing() {
+    let folder = folder("bye");
+    write(&folder, "cut.pcap", &std::fs::read(folder.path().join("a.pcap")).unwrap()[..400]);
+    let Ok(full) = std::fs::File::options().write(true).open("/dev/full") else { return };
+    let mut command: Command = program::command();
+    command
+        .args(["--format", "json", "cut.pcap"])
+        .current_dir(folder.path())
+        .stdin(Stdio::null())
+        .stderr(full);
+    let output = command.output().expect("wsclose runs");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stdout).trim_end().ends_with('}'));
+}
+
 #[cfg(feature = "live")]
 #[test]
 fn interfaces_that_cant_be_written_are_an_error() {

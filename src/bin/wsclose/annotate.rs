@@ -90,7 +90,7 @@ fn search(args: &AnnotateArgs, limits: &Limits) -> Result<Found> {
     found.is_whole = info.complete;
     if let Some(error) = &info.error {
         found.until = error.offset.filter(|_| selection.is_narrowed());
-        anstream::eprintln!("wsclose: {}", named(&info.path, &error.reason));
+        tell!("{}", named(&info.path, &error.reason));
     }
     Ok(found)
 }
@@ -143,18 +143,13 @@ fn tell(args: &AnnotateArgs, found: &Found, written: Rewritten) {
     let output = terminal(&args.output.to_string_lossy());
     let connections = counted(found.connections, "connection");
     let packets = counted(found.annotations.packets() as u64, "packet");
-    anstream::eprintln!(
-        "wsclose: {output}: comments on {packets} of {connections}; {} in all",
-        counted(written.packets, "packet")
-    );
+    tell!("{output}: comments on {packets} of {connections}; {} in all", counted(written.packets, "packet"));
     if written.uncommented > 0 {
         let packets = counted(written.uncommented, "packet");
-        anstream::eprintln!(
-            "wsclose: {packets} could take no comment: their blocks have no room for options"
-        );
+        tell!("{packets} could take no comment: their blocks have no room for options");
     }
     if found.annotations.left_out() > 0 {
         let left_out = counted(found.annotations.left_out(), "comment");
-        anstream::eprintln!("wsclose: {left_out} left out, to keep to the limit comment_bytes");
+        tell!("{left_out} left out, to keep to the limit comment_bytes");
     }
 }

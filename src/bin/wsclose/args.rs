@@ -9,7 +9,7 @@ use std::io::Write as _;
 #[cfg(feature = "metrics")]
 use std::net::SocketAddr;
 use std::num::NonZeroU8;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 #[cfg(feature = "live")]
 use std::time::Duration;
 use wsclose::limits::{self, Limits};
@@ -125,6 +125,24 @@ pub(crate) struct Cli {
     pub(crate) analyze: AnalyzeArgs,
 }
 
+impl Cli {
+    /// The same, where `--output -` of a report is what it is without: standard output.
+    pub(crate) fn onto_standard_output(mut self) -> Self {
+        let output = match &mut self.command {
+            None => &mut self.analyze.common.output,
+            Some(Command::Analyze(args)) => &mut args.common.output,
+            #[cfg(feature = "live")]
+            Some(Command::Live(args)) => &mut args.common.output,
+            Some(Command::Merge(args)) => &mut args.output,
+            _ => return self,
+        };
+        if output.as_deref() == Some(Path::new("-")) {
+            *output = None;
+        }
+        self
+    }
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Analyse saved captures (the default: `wsclose FILE...` is short for it)
@@ -176,7 +194,7 @@ pub(crate) struct CommonArgs {
     /// Output format
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT", help_heading = REPORT)]
     pub(crate) format: Format,
-    /// Write the report to FILE instead of standard output
+    /// Write the report to FILE instead of standard output (`-`)
     #[arg(short, long, value_name = "FILE", help_heading = REPORT)]
     pub(crate) output: Option<PathBuf>,
     /// Show each connection's reasons and evidence in the text report
@@ -283,7 +301,7 @@ fn parse_limit(text: &str) -> Result<(String, String), String> {
         let told = out.write_all(limits_help().as_bytes()).and_then(|()| out.flush());
         std::process::exit(match told {
             Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-                anstream::eprintln!("wsclose: {error}");
+                tell!("{error}");
                 2
             }
             _ => 0,
@@ -515,7 +533,7 @@ pub(crate) struct MergeArgs {
     /// Output format
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub(crate) format: Format,
-    /// Write the report to FILE instead of standard output
+    /// Write the report to FILE instead of standard output (`-`)
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
     /// Show each connection's reasons and evidence in the text report

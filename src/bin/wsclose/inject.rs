@@ -50,12 +50,12 @@ pub(crate) fn run(args: &InjectArgs) -> Result<ExitCode> {
     let left_out = search.wanted() - search.found();
     match (args.all, left_out) {
         (false, 1..) => {
-            anstream::eprintln!("wsclose: keys of {found} written; {left_out} not in the capture left out");
+            tell!("keys of {found} written; {left_out} not in the capture left out");
         }
-        _ => anstream::eprintln!("wsclose: keys written; {found} in the capture"),
+        _ => tell!("keys written; {found} in the capture"),
     }
     let Some(damage) = damage else { return Ok(ExitCode::SUCCESS) };
-    anstream::eprintln!("wsclose: {}", named(&args.file.to_string_lossy(), &damage.to_string()));
+    tell!("{}", named(&args.file.to_string_lossy(), &damage.to_string()));
     Ok(EXIT_INCOMPLETE.into())
 }
 

@@ -62,7 +62,7 @@ impl KeyLogs {
                 Err(_) => {}
                 Ok(reading) if reading.secrets == 0 && !options.more_keys => {
                     let name = terminal(&file.path.to_string_lossy());
-                    anstream::eprintln!("wsclose: {name}: no secret of a TLS session in it");
+                    tell!("{name}: no secret of a TLS session in it");
                 }
                 Ok(_) => {}
             }
@@ -151,18 +151,15 @@ impl KeyLogFile {
         let name = terminal(&self.path.to_string_lossy());
         if reading.beyond_limit > 0 {
             let count = reading.beyond_limit;
-            anstream::eprintln!(
-                "wsclose: {name}: lines passed over, since there are too many sessions: {count} (--limit key_log_sessions=N)"
+            tell!(
+                "{name}: lines passed over, since there are too many sessions: {count} (--limit key_log_sessions=N)"
             );
         }
         if reading.bad > 0 {
             let lines: Vec<String> = reading.bad_lines.iter().map(u64::to_string).collect();
             let more = if reading.bad > reading.bad_lines.len() as u64 { ", ..." } else { "" };
             let count = reading.bad;
-            anstream::eprintln!(
-                "wsclose: {name}: bad lines passed over: {count} (line {}{more})",
-                lines.join(", ")
-            );
+            tell!("{name}: bad lines passed over: {count} (line {}{more})", lines.join(", "));
         }
     }
 }

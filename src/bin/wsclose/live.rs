@@ -18,7 +18,7 @@ use crate::keys::KeyLogs;
 use crate::live_output::{LiveOutput, can_revise, still_open};
 #[cfg(feature = "metrics")]
 use crate::metrics::{self, Metrics};
-use crate::offline::{EXIT_INCOMPLETE, exit_status, options};
+use crate::offline::{EXIT_INCOMPLETE, allow_for, exit_status, options};
 use crate::output::Totals;
 #[cfg(feature = "top")]
 use crate::output::uses_color;
@@ -98,6 +98,7 @@ pub(crate) fn run(args: &LiveArgs) -> Result<ExitCode> {
     if has_view {
         watch.open_view(args)?;
     }
+    allow_for(args.common.filter.as_deref(), &mut watch.follower);
     let outcome = watch.run(args);
     #[cfg(feature = "top")]
     watch.close_view();
@@ -108,8 +109,8 @@ pub(crate) fn run(args: &LiveArgs) -> Result<ExitCode> {
 fn check(args: &LiveArgs) -> Result<()> {
     // Packets are evidence as they are: nothing can be left out of them.
     if args.common.redact && args.record.is_some() {
-        anstream::eprintln!(
-            "wsclose: --redact does not reach the packets that --record writes: they hold query strings, headers and payload"
+        tell!(
+            "--redact does not reach the packets that --record writes: they hold query strings, headers and payload"
         );
     }
     let mut named = args.interfaces.iter().enumerate();
@@ -229,7 +230,7 @@ impl Watch {
             figures.note(notice);
             return;
         }
-        anstream::eprintln!("wsclose: {}", terminal(notice));
+        tell!("{}", terminal(notice));
     }
 
     /// Writes what has been settled.
@@ -257,7 +258,8 @@ impl Watch {
         }
         if Signals::take(&self.signals.summary) && self.may_write_to_stderr() {
             let (totals, infos, stats) = (self.totals(), self.infos(), self.stats());
-            self.output.summary_so_far(totals, &infos, &stats)?;
+            // A capture needs no standard error.
+            let _ = self.output.summary_so_far(totals, &infos, &stats);
         }
         Ok(())
     }
@@ -348,10 +350,10 @@ impl Watch {
         }
         if let Some(recorder) = self.output.recorder.as_ref().filter(|recorder| recorder.recordings.lost > 0)
         {
-            anstream::eprintln!("wsclose: {}", recorder.losses());
+            tell!("{}", recorder.losses());
         }
         if let Some(error) = outcome? {
-            anstream::eprintln!("wsclose: {}", terminal(&error.to_string()));
+            tell!("{}", terminal(&error.to_string()));
             return Ok(EXIT_INCOMPLETE.into());
         }
         // One of several interfaces may have gone: the summary says so, and so does the status.
@@ -410,7 +412,7 @@ impl Watch {
         }
         self.signals.arm();
         for notice in self.output.figures.iter().flat_map(|figures| &figures.notices) {
-            anstream::eprintln!("wsclose: {notice}");
+            tell!("{notice}");
         }
     }
 }

@@ -87,6 +87,7 @@ impl LiveOutput {
         let so_far = TextReport::new(TextStyle::default(), &names);
         // Whoever starts it learns from the first line that it captures.
         file.as_ref().map_or(Ok(()), SharedFile::write_out)?;
+        file.iter().for_each(SharedFile::has_begun);
         Ok(LiveOutput {
             output,
             file,
@@ -263,10 +264,12 @@ impl LiveOutput {
 
     fn begin_again(&mut self, infos: &[InputInfo]) -> io::Result<()> {
         match &mut self.output.writer {
-            Writer::Ndjson(writer) => writer.begin_again(infos.iter().map(build::input).collect()),
-            Writer::Csv(writer) => writer.begin_again(),
-            _ => Ok(()),
+            Writer::Ndjson(writer) => writer.begin_again(infos.iter().map(build::input).collect())?,
+            Writer::Csv(writer) => writer.begin_again()?,
+            _ => {}
         }
+        self.file.iter().for_each(SharedFile::has_begun);
+        Ok(())
     }
 }
 

@@ -1,5 +1,14 @@
 //! The `wsclose` command.
 
+/// Tells something on standard error, behind the program's name. Where that can't be written the work goes on: `eprintln`
+/// would panic.
+macro_rules! tell {
+    ($($words:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(anstream::stderr(), "wsclose: {}", format_args!($($words)*));
+    }};
+}
+
 mod again;
 mod annotate;
 mod args;
@@ -56,7 +65,7 @@ const EXIT_USAGE: u8 = 2;
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) if cli.command.is_none() && meant_command().is_some() => return no_such_command(),
-        Ok(cli) => cli,
+        Ok(cli) => cli.onto_standard_output(),
         Err(error) if error.use_stderr() && meant_command().is_some() => return no_such_command(),
         Err(error) => error.exit(),
     };
@@ -79,7 +88,7 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            anstream::eprintln!("wsclose: {}", message(&error));
+            tell!("{}", message(&error));
             EXIT_USAGE.into()
         }
     }
@@ -103,9 +112,7 @@ fn meant_command() -> Option<(String, String)> {
 
 fn no_such_command() -> ExitCode {
     if let Some((word, name)) = meant_command() {
-        anstream::eprintln!(
-            "wsclose: there is no command and no file {word}; did you mean `wsclose {name}`?"
-        );
+        tell!("there is no command and no file {word}; did you mean `wsclose {name}`?");
     }
     EXIT_USAGE.into()
 }

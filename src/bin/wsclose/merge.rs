@@ -54,7 +54,7 @@ pub(crate) fn run(args: &MergeArgs) -> Result<ExitCode> {
         }
         let mut rest = read.with_context(|| format!("reading {name}"))?;
         if !rest.is_whole {
-            anstream::eprintln!("wsclose: {name}: no totals at its end: the report was cut short");
+            tell!("{name}: no totals at its end: the report was cut short");
             is_whole = false;
         }
         if several {

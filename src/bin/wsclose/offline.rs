@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use wsclose::analyzer::{Follower, Options, halves};
 #[cfg(feature = "live")]
-use wsclose::capture::filter::PacketFilter;
+use wsclose::capture::filter::{PacketFilter, hides_parts};
 #[cfg(feature = "live")]
 use wsclose::capture::link_type::LinkType;
 use wsclose::capture::merge::MergedSource;
@@ -102,7 +102,7 @@ fn tell_unread(infos: &[InputInfo]) -> ExitCode {
 
 fn tell_incomplete(info: &InputInfo) {
     let reason = info.error.as_ref().map_or("not read to its end", |error| error.reason.as_str());
-    anstream::eprintln!("wsclose: {}", named(&info.path, reason));
+    tell!("{}", named(&info.path, reason));
 }
 
 fn finish(reporter: &mut Reporter, follower: &Follower, infos: &[InputInfo]) -> Result<()> {
@@ -123,6 +123,17 @@ fn threads(args: &AnalyzeArgs) -> usize {
 
 fn is_output_error(error: &anyhow::Error) -> bool {
     error.downcast_ref::<CaptureError>().is_none()
+}
+
+/// What a filter hides of a connection that it lets through is as good as lost: no end without a Close is called abnormal then.
+#[cfg(feature = "live")]
+pub(crate) fn allow_for(filter: Option<&str>, follower: &mut Follower) {
+    if filter.is_some_and(hides_parts) {
+        follower.note_losses(Timestamp::MIN, Timestamp::MAX);
+        tell!(
+            "--filter chooses by size or TCP header, and may hide a Close or an acknowledgment: no end is called abnormal"
+        );
+    }
 }
 
 /// A filter that is valid for none of the usual link types is a wrong one: better said before anything is read.
@@ -228,6 +239,8 @@ fn read_all(
 ) -> Result<()> {
     #[cfg(feature = "live")]
     let mut filter = args.common.filter.as_deref().map(PacketFilter::new);
+    #[cfg(feature = "live")]
+    allow_for(args.common.filter.as_deref(), follower);
     #[cfg(not(feature = "live"))]
     let _ = args;
     let progress = progress(source.total_bytes());
@@ -280,8 +293,8 @@ fn warn_of_overlap(infos: &[InputInfo]) {
         _ => false,
     };
     if let Some([(_, one), (_, other)]) = spans.windows(2).find(overlaps) {
-        anstream::eprintln!(
-            "wsclose: {} and {} overlap in time and are read as taken at one place: analyze captures of both ends of a \
+        tell!(
+            "{} and {} overlap in time and are read as taken at one place: analyze captures of both ends of a \
              path one by one",
             terminal(one),
             terminal(other)
@@ -302,12 +315,10 @@ fn warn_of_unsupported(follower: &Follower, infos: &[InputInfo]) -> bool {
             more => format!(" (and of {})", counted(more as u64, "other file")),
         };
         let packets = counted(*packets, "packet");
-        anstream::eprintln!(
-            "wsclose: {first}link type {link_type} is not supported: {packets} not looked at{others}"
-        );
+        tell!("{first}link type {link_type} is not supported: {packets} not looked at{others}");
     }
     if let more @ 1.. = unsupported.len().saturating_sub(NAMED) {
-        anstream::eprintln!("wsclose: {} more not supported", counted(more as u64, "link type"));
+        tell!("{} more not supported", counted(more as u64, "link type"));
     }
     unsupported.is_empty()
 }

@@ -283,6 +283,7 @@ impl Recorder {
         }
         // One that was written can be taken back, whatever becomes of older files.
         let path = written.as_ref().ok().cloned();
+        path.iter().for_each(|path| self.folder.note(path));
         let outcome = written.and_then(|_| self.folder.keep_to_budget());
         match &outcome {
             Err(error) if !self.is_failing => {

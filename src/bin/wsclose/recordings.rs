@@ -11,11 +11,21 @@ use wsclose::report::model::Connection;
 const ENDING: &str = "pcapng";
 const UNFINISHED: &str = "part";
 
+/// Recordings written before the folder is looked at again: somebody else may write to it, too.
+const LOOK_EVERY: u32 = 1_000;
+/// Of the budget, so many parts of a hundred are kept when it is reached: to look at a folder of many files takes long, and is not
+/// to be done for each recording.
+const KEPT: u64 = 95;
+
 /// A folder of recordings.
 pub(crate) struct Folder {
     path: PathBuf,
     /// Bytes of disk.
     budget: u64,
+    /// Bytes that its files take, as far as is known.
+    bytes: u64,
+    /// Recordings written since it was looked at.
+    since_look: u32,
 }
 
 impl Folder {
@@ -26,7 +36,8 @@ impl Folder {
         File::create(&probe)
             .and_then(|_| std::fs::remove_file(&probe))
             .with_context(|| format!("writing to {}, the folder of --record", path.display()))?;
-        Ok(Folder { path: path.to_owned(), budget })
+        let bytes = files(path)?.iter().map(|(_, bytes)| bytes).sum();
+        Ok(Folder { path: path.to_owned(), budget, bytes, since_look: 0 })
     }
 
     /// Writes a connection's file by `write`; gives its path. Of one that fails nothing is left.
@@ -48,8 +59,16 @@ impl Folder {
         Ok(path)
     }
 
+    /// Counts a file that was written.
+    pub(crate) fn note(&mut self, path: &Path) {
+        self.bytes = self.bytes.saturating_add(path.metadata().map_or(0, |file| file.len()));
+        self.since_look = self.since_look.saturating_add(1);
+    }
+
     /// Deletes a file, if it is still there.
-    pub(crate) fn delete(&self, path: &Path) -> Result<()> {
+    pub(crate) fn delete(&mut self, path: &Path) -> Result<()> {
+        let bytes = path.metadata().map_or(0, |file| file.len());
+        self.bytes = self.bytes.saturating_sub(bytes);
         match std::fs::remove_file(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 Err(error).with_context(|| format!("deleting {}", path.display()))
@@ -58,29 +77,39 @@ impl Folder {
         }
     }
 
-    /// Deletes the oldest files until the rest keep to the budget.
-    pub(crate) fn keep_to_budget(&self) -> Result<()> {
-        let folder = &self.path;
-        let mut files = Vec::new();
-        for entry in std::fs::read_dir(folder).with_context(|| format!("reading {}", folder.display()))? {
-            let path = entry?.path();
-            if is_ours(&path) {
-                let bytes = path.metadata().map_or(0, |file| file.len());
-                files.push((path, bytes));
-            }
+    /// Deletes the oldest files where all take more than the budget, until the rest keep to it with some room to spare.
+    pub(crate) fn keep_to_budget(&mut self) -> Result<()> {
+        if self.bytes <= self.budget && self.since_look < LOOK_EVERY {
+            return Ok(());
         }
-        // Names begin with the time.
-        files.sort();
-        let mut bytes: u64 = files.iter().map(|(_, bytes)| bytes).sum();
-        for (path, size) in files {
-            if bytes <= self.budget {
+        let files = files(&self.path)?;
+        (self.bytes, self.since_look) = (files.iter().map(|(_, bytes)| bytes).sum(), 0);
+        if self.bytes <= self.budget {
+            return Ok(());
+        }
+        let kept = self.budget / 100 * KEPT;
+        for (path, _) in files {
+            if self.bytes <= kept {
                 break;
             }
             self.delete(&path)?;
-            bytes = bytes.saturating_sub(size);
         }
         Ok(())
     }
+}
+
+/// The recordings in `folder` with their sizes, the oldest first: their names begin with the time.
+fn files(folder: &Path) -> Result<Vec<(PathBuf, u64)>> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).with_context(|| format!("reading {}", folder.display()))? {
+        let path = entry?.path();
+        if is_ours(&path) {
+            let bytes = path.metadata().map_or(0, |file| file.len());
+            files.push((path, bytes));
+        }
+    }
+    files.sort();
+    Ok(files)
 }
 
 /// `20261122T201438.176862Z-1006-10.0.0.1_1024-10.99.0.1_9001.pcapng`; of a stream of HTTP/2 with its number behind it.
@@ -119,6 +148,35 @@ mod tests {
         let own = folder.path().join("own");
         Folder::open(&own, 0).unwrap();
         assert_eq!(std::fs::read_dir(&own).unwrap().count(), 0, "what was tried leaves nothing");
+    }
+
+    #[test]
+    fn the_oldest_files_go_where_all_take_more_than_the_budget_whoever_wrote_them() {
+        let path = tempfile::tempdir().unwrap();
+        let write = |second: u32, bytes: usize| {
+            let name = format!("20261122T2014{second:02}Z-1006.{ENDING}");
+            std::fs::write(path.path().join(name), vec![0; bytes]).unwrap();
+        };
+        let left = || {
+            let files = files(path.path()).unwrap();
+            files.iter().map(|(path, _)| path.to_str().unwrap().to_owned()).collect::<Vec<_>>()
+        };
+        (0..10).for_each(|second| write(second, 100));
+        let mut folder = Folder::open(path.path(), 1_000).unwrap();
+        folder.keep_to_budget().unwrap();
+        assert_eq!(left().len(), 10, "they keep to it");
+        write(10, 100);
+        folder.note(&path.path().join(format!("20261122T201410Z-1006.{ENDING}")));
+        folder.keep_to_budget().unwrap();
+        assert_eq!((left().len(), folder.bytes), (9, 900));
+        assert!(left()[0].contains("201402"), "{:?}", left());
+        // Another program's, which this one has not seen.
+        (11..20).for_each(|second| write(second, 100));
+        folder.keep_to_budget().unwrap();
+        assert_eq!(left().len(), 18);
+        folder.since_look = LOOK_EVERY;
+        folder.keep_to_budget().unwrap();
+        assert_eq!((left().len(), folder.bytes), (9, 900));
     }
 
     #[test]

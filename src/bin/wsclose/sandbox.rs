@@ -278,7 +278,7 @@ pub(crate) fn try_forbidden() -> bool {
     for (what, refusal) in &tries {
         let refusal =
             refusal.as_deref().map_or_else(|| "ALLOWED".to_owned(), |why| format!("refused: {why}"));
-        anstream::eprintln!("wsclose: {what}: {refusal}");
+        tell!("{what}: {refusal}");
     }
     tries.iter().all(|(_, refusal)| refusal.is_some())
 }

@@ -63,7 +63,7 @@ fn records(
 ) -> Result<(Vec<ConnectionRecord>, bool)> {
     let info = each_block(&args.file, limits, |block| analyzer.handle_block(block))?;
     if let Some(error) = &info.error {
-        anstream::eprintln!("wsclose: {}", named(&info.path, &error.reason));
+        tell!("{}", named(&info.path, &error.reason));
     }
     analyzer.finish();
     let mut found = Vec::new();

@@ -48,6 +48,8 @@ struct LogFile {
     /// Lines that wait for the end of their block.
     pending: Vec<u8>,
     bytes: u64,
+    /// How much of that was there, or is its begin: to have no more is no reason to rotate it by size.
+    start: u64,
     since: Instant,
 }
 
@@ -92,9 +94,15 @@ impl SharedFile {
     pub(crate) fn is_due(&self, rotation: Rotation) -> bool {
         let log = self.lock();
         match rotation {
-            Rotation::Bytes(bytes) => log.len() >= bytes,
+            Rotation::Bytes(bytes) => log.len() >= bytes && log.len() > log.start,
             Rotation::Age(age) => log.since.elapsed() >= age && log.len() > 0,
         }
+    }
+
+    /// All that it holds by now belongs to its begin.
+    pub(crate) fn has_begun(&self) {
+        let mut log = self.lock();
+        log.start = log.len();
     }
 
     /// Renames the file, with `now` behind its name, and begins it anew.
@@ -102,7 +110,11 @@ impl SharedFile {
         let mut log = self.lock();
         log.flush()?;
         let to = free_name(&log.path, now);
-        std::fs::rename(&log.path, &to).with_context(|| format!("renaming to {}", to.display()))?;
+        match std::fs::rename(&log.path, &to) {
+            // Something else has moved it away already.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            renamed => renamed.with_context(|| format!("renaming to {}", to.display()))?,
+        }
         log.reopen()
     }
 
@@ -138,7 +150,14 @@ fn begun(file: &Metadata) -> Instant {
 
 impl LogFile {
     fn new(path: &Path, file: File) -> LogFile {
-        LogFile { path: path.to_owned(), file, pending: Vec::new(), bytes: 0, since: Instant::now() }
+        LogFile {
+            path: path.to_owned(),
+            file,
+            pending: Vec::new(),
+            bytes: 0,
+            start: 0,
+            since: Instant::now(),
+        }
     }
 
     /// Takes over what the file holds; a line that was cut ends here, so that the next one is whole.
@@ -157,7 +176,7 @@ impl LogFile {
 
     fn reopen(&mut self) -> Result<()> {
         self.file = open_to_append(&self.path)?;
-        (self.bytes, self.since) = (0, Instant::now());
+        (self.bytes, self.start, self.since) = (0, 0, Instant::now());
         self.go_on();
         Ok(())
     }
@@ -199,7 +218,12 @@ impl Write for LogFile {
         self.bytes = self.bytes.saturating_add(self.pending.len() as u64);
         self.pending.clear();
         outcome.map_err(|error| {
-            io::Error::new(error.kind(), format!("writing {}: {error}", self.path.display()))
+            // A FIFO that was named, unlike standard output, is not to lose its reader.
+            let kind = match error.kind() {
+                io::ErrorKind::BrokenPipe => io::ErrorKind::Other,
+                kind => kind,
+            };
+            io::Error::new(kind, format!("writing {}: {error}", self.path.display()))
         })
     }
 }
@@ -249,6 +273,30 @@ mod tests {
         assert_eq!(read(".20261122T201438Z.1"), "line 1\n");
         assert_eq!(read(".20261122T201438Z.2"), "line 2\n");
         assert_eq!(read(""), "");
+    }
+
+    #[test]
+    fn a_file_with_its_begin_alone_is_not_rotated_by_size() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("r.ndjson");
+        let mut file = SharedFile::create(&path).unwrap();
+        writeln!(file, "begin").unwrap();
+        file.has_begun();
+        assert!(!file.is_due(Rotation::Bytes(1)));
+        writeln!(file, "line").unwrap();
+        assert!(file.is_due(Rotation::Bytes(1)));
+    }
+
+    #[test]
+    fn rotating_a_file_that_was_moved_or_deleted_begins_it_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("r.ndjson");
+        let mut file = SharedFile::create(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        file.rotate(Timestamp::from_parts(1_795_378_478, 0)).unwrap();
+        writeln!(file, "after").unwrap();
+        file.write_out().unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "after\n");
     }
 
     #[test]
