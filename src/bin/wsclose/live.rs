@@ -78,7 +78,7 @@ pub(crate) fn run(args: &LiveArgs) -> Result<ExitCode> {
     #[cfg(feature = "metrics")]
     if let Some(listener) = listener {
         let (metrics, registry) = Metrics::new();
-        metrics::serve(listener, registry, metrics.heartbeat.clone())?;
+        metrics::serve(&listener, registry, &metrics.heartbeat)?;
         output.metrics = Some(metrics);
     }
     let (follower, settler) = halves(options);
@@ -358,7 +358,7 @@ impl Watch {
         }
         // One of several interfaces may have gone: the summary says so, and so does the status.
         let is_whole = self.source.infos().iter().all(|info| info.complete);
-        Ok(exit_status(is_whole, self.output.output.has_failed))
+        Ok(exit_status(is_whole, self.output.output.failed > 0))
     }
 
     /// Everything left goes through the same judge as at the end of a file.

@@ -159,6 +159,9 @@ impl LiveOutput {
 
     fn revise(&mut self, said: &Said, at: Moment) -> io::Result<()> {
         self.output.summary.uncount(&said.verdict);
+        let failed = u64::from(self.output.selection.fails(&said.verdict));
+        self.output.failed = self.output.failed.saturating_sub(failed);
+        self.listed = self.listed.saturating_sub(1);
         self.so_far.uncount(&said.verdict);
         if let Some(counted) = &said.counted {
             self.output.diagnoser.take_back(counted);
@@ -320,7 +323,8 @@ mod tests {
     /// The report of a capture that has just begun, in a file of that format.
     fn opened(format: &str, path: &Path) -> LiveOutput {
         let path = path.to_str().unwrap();
-        let arguments = ["wsclose", "live", "-i", "eth0", "--format", format, "-o", path];
+        let arguments =
+            ["wsclose", "live", "-i", "eth0", "--format", format, "-o", path, "--fail-on", "1006"];
         match Cli::try_parse_from(arguments).unwrap().command {
             Some(Command::Live(args)) => LiveOutput::open(&args, &[]).unwrap(),
             _ => unreachable!("live was asked for"),
@@ -368,6 +372,31 @@ mod tests {
             let text = std::fs::read_to_string(&path).unwrap();
             let begins = ["\"schema\":", "\"schema\": ", "id,"].map(|word| text.matches(word).count());
             assert_eq!(begins.iter().max(), Some(&runs), "{format}: {text}");
+        }
+    }
+
+    #[test]
+    fn what_is_taken_back_neither_fails_the_run_nor_counts() {
+        let (_folder, path) = in_folder("ends.ndjson");
+        let mut output = opened("ndjson", &path);
+        let address = Address { address: std::net::Ipv4Addr::LOCALHOST.into(), port: 1 };
+        let verdict = |label: &str, kind: &str| Verdict {
+            label: label.to_owned().into(),
+            kind: kind.to_owned().into(),
+            code: None,
+            cause: None,
+            closed_by: None,
+            blind: None,
+            clean: false,
+            why: "".into(),
+            probable: None,
+        };
+        for (label, kind, left) in [("1001", "coded", 1), ("1006", "abnormal", 0)] {
+            (output.output.failed, output.listed) = (1, 1);
+            let (client, server, verdict) = (address.clone(), address.clone(), verdict(label, kind));
+            let said = Said { id: 1, client, server, verdict, counted: None, recorded: None };
+            output.revise(&said, Moment::default()).unwrap();
+            assert_eq!((output.output.failed, output.listed), (left, 0), "{label}");
         }
     }
 

@@ -17,6 +17,7 @@ use prometheus_client::registry::{Registry, Unit};
 use std::collections::HashSet;
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 use wsclose::analyzer::Turn;
@@ -28,6 +29,8 @@ const SERVERS: usize = 64;
 const LABELS: usize = 64;
 /// A request is read and answered within this.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// Requests answered at a time.
+const THREADS: usize = 8;
 /// Bytes of a request's head.
 const HEAD: usize = 4_096;
 /// What a value beyond those with a series of their own is called.
@@ -301,15 +304,23 @@ pub(crate) fn listen(address: SocketAddr) -> Result<TcpListener> {
     TcpListener::bind(address).with_context(|| format!("listening on {address} for --metrics"))
 }
 
-/// Answers requests from now on, on a thread of its own.
-pub(crate) fn serve(listener: TcpListener, registry: Registry, heartbeat: Heartbeat) -> Result<()> {
-    let answer_all = move || {
-        for stream in listener.incoming().flatten() {
-            // One that misbehaves is its own loss.
-            let _ = answer(stream, &registry, &heartbeat);
-        }
-    };
-    std::thread::Builder::new().name("metrics".to_owned()).spawn(answer_all).context("starting a thread")?;
+/// Answers requests from now on, on threads of their own: a client that says nothing holds one of them up for [`PATIENCE`].
+pub(crate) fn serve(listener: &TcpListener, registry: Registry, heartbeat: &Heartbeat) -> Result<()> {
+    let registry = Arc::new(registry);
+    for _ in 0..THREADS {
+        let listener = listener.try_clone().context("sharing the port of --metrics")?;
+        let (registry, heartbeat) = (Arc::clone(&registry), heartbeat.clone());
+        let answer_all = move || {
+            for stream in listener.incoming().flatten() {
+                // One that misbehaves is its own loss.
+                let _ = answer(stream, &registry, &heartbeat);
+            }
+        };
+        std::thread::Builder::new()
+            .name("metrics".to_owned())
+            .spawn(answer_all)
+            .context("starting a thread")?;
+    }
     Ok(())
 }
 
@@ -442,13 +453,29 @@ mod tests {
             let listener = listen(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
             let address = listener.local_addr().unwrap();
             let heartbeat = Heartbeat::silent_since(Duration::from_secs(silence));
-            serve(listener, Registry::default(), heartbeat).unwrap();
+            serve(&listener, Registry::default(), &heartbeat).unwrap();
             let mut stream = TcpStream::connect(address).unwrap();
             stream.write_all(b"GET /healthz HTTP/1.1\r\n\r\n").unwrap();
             let mut answer = String::new();
             stream.read_to_string(&mut answer).unwrap();
             assert!(answer.starts_with(&format!("HTTP/1.1 {status}\r\n")), "{answer}");
         }
+    }
+
+    #[test]
+    fn clients_that_say_nothing_hold_up_nobody_else() {
+        let listener = listen(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        let address = listener.local_addr().unwrap();
+        serve(&listener, Registry::default(), &Heartbeat::silent_since(Duration::ZERO)).unwrap();
+        let silent: Vec<TcpStream> = (1..THREADS).map(|_| TcpStream::connect(address).unwrap()).collect();
+        let mut stream = TcpStream::connect(address).unwrap();
+        // One after the other they would take `PATIENCE` each.
+        stream.set_read_timeout(Some(PATIENCE * 3)).unwrap();
+        stream.write_all(b"GET /metrics HTTP/1.1\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+        drop(silent);
     }
 
     #[test]

@@ -77,7 +77,7 @@ pub(crate) fn run(args: &AnalyzeArgs) -> Result<ExitCode> {
     read?;
     let is_whole = warn_of_incomplete(&args.common, &infos) & warn_of_unsupported(&follower, &infos);
     warn_of_overlap(&infos);
-    Ok(exit_status(is_whole, reporter.output.has_failed))
+    Ok(exit_status(is_whole, reporter.output.failed > 0))
 }
 
 /// What a report comes to: were its inputs read whole, and did a connection match `--fail-on`?

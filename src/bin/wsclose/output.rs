@@ -61,7 +61,7 @@ impl Selection {
             && self.until.is_none_or(|until| record.opened.at < until)
     }
 
-    fn fails(&self, verdict: &Verdict<'_>) -> bool {
+    pub(crate) fn fails(&self, verdict: &Verdict<'_>) -> bool {
         self.fail_on.iter().any(|selector| selector.matches(verdict))
     }
 }
@@ -172,8 +172,8 @@ pub(crate) struct Output {
     worst: Worst,
     /// Connections are counted, not listed.
     pub(crate) only_totals: bool,
-    /// A connection matched `--fail-on`.
-    pub(crate) has_failed: bool,
+    /// Connections that matched `--fail-on`.
+    pub(crate) failed: u64,
 }
 
 impl Output {
@@ -203,7 +203,7 @@ impl Output {
             as_they_end: false,
             worst: Worst::default(),
             only_totals: args.summary,
-            has_failed: false,
+            failed: 0,
         }
     }
 
@@ -267,7 +267,7 @@ impl Output {
 
     /// Counts a connection in and gives it its number, if it is to be listed.
     fn number(&mut self, record: &ConnectionRecord, verdict: &Verdict<'_>) -> Option<u64> {
-        self.has_failed |= self.selection.fails(verdict);
+        self.failed += u64::from(self.selection.fails(verdict));
         if !self.selection.lists(record, verdict) {
             self.diagnoser.count(None, record);
             return None;
