@@ -166,19 +166,6 @@ impl Follower {
             Some(segment) => {
                 self.tracker.advance(packet.at.at);
                 let located = self.tracker.locate(segment);
-                self.tracker.handle_located(&located);
-            }
-            None => self.handle_uncommon(packet, bytes),
-        }
-    }
-
-    /// Takes one packet on the short way where it can, as live capture does for each: its connection is looked up first. What is
-    /// reported is the same; which connections rest, where memory is short, may not be.
-    pub fn handle_packet_quickly(&mut self, packet: &PacketRef, bytes: &[u8]) {
-        match self.decoder.decode_common(packet.at, packet.link_type, bytes) {
-            Some(segment) => {
-                self.tracker.advance(packet.at.at);
-                let located = self.tracker.locate(segment);
                 self.tracker.handle_located(&self.tracker.look_up(located));
             }
             None => self.handle_uncommon(packet, bytes),

@@ -29,7 +29,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 /// [`LiveSource::wait`] returns at the latest after this, with or without packets.
 const WAIT: Duration = Duration::from_millis(250);
 /// Once all that came was taken, it is not looked for more before this: the kernel wakes a reader for every block that fills,
-/// thousands of times a second on a busy interface, and each time costs what fifty packets do.
+/// thousands of times a second on a busy interface.
 const PAUSE: Duration = Duration::from_millis(2);
 /// Shortest and longest sleep between two looks for packets, where there is nothing to poll.
 const SHORTEST_SLEEP: Duration = Duration::from_millis(1);

@@ -6,7 +6,7 @@ use crate::pack::{pack_fields, pack_values};
 use crate::work;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use foldhash::quality::RandomState;
+use foldhash::quality::{FixedState, RandomState};
 use sha1::{Digest, Sha1};
 use std::collections::HashSet;
 use std::hash::{BuildHasher as _, Hash, Hasher};
@@ -161,10 +161,11 @@ impl<T: Hash + Eq> Shelf<T> {
         self.held.insert(Arc::clone(head))
     }
 
-    /// Was it met before? Remembers it.
+    /// Was it met before? Remembers it. The hash takes no seed: which heads push out which, and so what memory is counted and who
+    /// rests, is then the same in every run. Whoever makes heads that collide gets them shared too early, or not at all.
     fn was_seen(&mut self, head: &T) -> bool {
         self.seen.resize(SEEN, 0);
-        let hash = self.held.hasher().hash_one(head);
+        let hash = FixedState::default().hash_one(head);
         let place = usize::try_from(hash % SEEN as u64).unwrap_or(0);
         self.seen.get_mut(place).is_some_and(|seen| std::mem::replace(seen, hash) == hash)
     }
@@ -464,6 +465,23 @@ mod tests {
         assert_eq!(handshake(key, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=").accept_valid(), Some(true));
         assert_eq!(handshake(key, "AAAALMBiTxaQ9kYGzzhZRbK+xOo=").accept_valid(), Some(false));
         assert_eq!(Handshake::default().accept_valid(), None);
+    }
+
+    #[test]
+    fn what_is_shared_hangs_on_no_seed() {
+        // So many that some push out others.
+        let shared = || {
+            let (mut shelf, heads) = (Shelf::default(), 0_u32..8_192);
+            let twice = heads.clone().chain(heads);
+            let share = |number: u32| {
+                let head = RequestHead { target: number.to_be_bytes().to_vec(), ..RequestHead::default() };
+                shelf.share(&mut Arc::new(head), usize::MAX)
+            };
+            twice.map(share).collect::<Vec<_>>()
+        };
+        let once = shared();
+        assert!(once.iter().any(|is_shared| *is_shared), "some are met again before others push them out");
+        assert!(once == shared(), "each shelf has a seed of its own");
     }
 
     #[test]

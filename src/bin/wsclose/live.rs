@@ -191,7 +191,7 @@ impl Watch {
             if let Some(recorder) = &mut recorder {
                 recorder.take(packet, bytes);
             }
-            follower.handle_packet_quickly(packet, bytes);
+            follower.handle_packet(packet, bytes);
         })
     }
 
