@@ -251,7 +251,7 @@ limits! {
     /// ICMP errors kept for one connection.
     icmp_errors: usize = 8, Count, EachOfConnection(96);
     /// Connections remembered for what only many together show (idle limits, restarts, reconnects): packed to some 45
-    /// bytes each; when they are compared 88 of one that is still open, 136 of one that has ended, 240 at the most.
+    /// bytes each; when they are compared 64 of one that is still open, 112 of one that has ended, 256 at the most.
     surveyed_connections: usize = 1 << 20, Count, Each(TRACE_BYTES);
     /// Connections that one finding lists by number.
     finding_connections: usize = 1_000, Count, Nothing;
@@ -267,7 +267,7 @@ pub(crate) const RECORD_BYTES: usize = 2_500;
 /// A handshake that is remembered, in bytes, with its place in a table.
 pub(crate) const HANDSHAKE_BYTES: usize = 200;
 /// What is remembered of a connection for what only many show, in bytes.
-pub(crate) const TRACE_BYTES: usize = 240;
+pub(crate) const TRACE_BYTES: usize = 256;
 
 /// What the program takes before it has read anything, and for what it reads ahead, in bytes.
 const PROGRAM_BYTES: u64 = 16 << 20;

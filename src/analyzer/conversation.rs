@@ -169,6 +169,13 @@ impl Conversation {
         self.tcp.touch(side) ^ self.upper.touch(side)
     }
 
+    /// Reads something from each part that is packed when it is put to rest.
+    pub(super) fn touch_all(&self) -> u64 {
+        let of_sides = Side::BOTH.iter().fold(0, |sum, side| sum ^ self.upper.touch(*side));
+        let has_request = self.upper.handshake.request.is_some();
+        of_sides ^ self.tcp.touch_all() ^ self.serial ^ u64::from(has_request)
+    }
+
     /// Takes a segment if it is the next one of a connection without any trouble, whose kind is settled; see
     /// [`Connection::handle_plain`].
     #[inline]

@@ -12,6 +12,9 @@ use std::time::Duration;
 
 /// Connections put to rest at a time, at most, which is every 32 packets: as many may rest as wake.
 const MOST: usize = 32;
+/// Of so many that may be put to rest next something is read before any of them is packed: it was not needed for long, and
+/// is far from the processor.
+const AHEAD: usize = 8;
 /// Connections looked at for one that can be put to rest.
 const TRIES: usize = 4;
 /// Ended connections, besides as many as are followed, that may stand among those awake until they are cleared out.
@@ -138,7 +141,11 @@ impl Conversations {
     /// Reads something of what `segment` will need of its connection.
     #[inline]
     pub(super) fn touch(&self, id: FlowId, segment: &Segment<'_>) -> u64 {
-        self.awake(id).map_or(0, |conversation| conversation.touch(segment))
+        match self.table.get(id) {
+            Some(Place::Awake(conversation)) => conversation.touch(segment),
+            Some(Place::Resting(resting)) => resting.touch(),
+            None => 0,
+        }
     }
 
     /// The connection, unless it rests.
@@ -240,11 +247,22 @@ impl Conversations {
 
     fn rest_some(&mut self, now: Timestamp) {
         let quiet_since = now.saturating_sub(self.rest_after);
-        for _ in 0..MOST {
+        for turn in 0..MOST {
+            if turn.is_multiple_of(AHEAD) {
+                self.touch_quiet(quiet_since);
+            }
             // One that does not rest has its turn again; those behind it have hardly been quiet for longer.
             if !self.rest_next(quiet_since) {
                 return;
             }
+        }
+    }
+
+    /// Reads something of each part of those that may be put to rest next, if the first of them has been quiet.
+    fn touch_quiet(&self, quiet_since: Timestamp) {
+        let mut next = self.awake.iter().take(AHEAD).filter_map(|id| self.awake(*id)).peekable();
+        if next.peek().is_some_and(|first| first.tcp.last_at() <= quiet_since) {
+            std::hint::black_box(next.fold(0, |sum, conversation| sum ^ conversation.touch_all()));
         }
     }
 

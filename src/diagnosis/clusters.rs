@@ -75,7 +75,7 @@ pub(super) fn find(traces: &[&Trace], limits: &Limits) -> Vec<Finding> {
         if let Some(proxy) = trace.proxy() {
             by_end.entry((proxy, Ended::ByProxy)).or_default().push(trace);
         } else if let (Some(how), Some(by)) = (trace.end().how, trace.end().by) {
-            by_end.entry((trace.server, Ended::By(by, how))).or_default().push(trace);
+            by_end.entry((trace.server(), Ended::By(by, how))).or_default().push(trace);
         }
     }
     let idle: Measure =

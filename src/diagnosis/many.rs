@@ -40,7 +40,7 @@ pub(super) fn together(traces: &[&Trace]) -> Vec<Together> {
     let mut by_server: BTreeMap<Endpoint, Vec<u32>> = BTreeMap::new();
     for (index, trace) in (0..).zip(traces) {
         if trace.end().is_established {
-            by_server.entry(trace.server).or_default().push(index);
+            by_server.entry(trace.server()).or_default().push(index);
         }
     }
     by_server.into_iter().flat_map(|(server, indices)| of_server(traces, server, &indices)).collect()
@@ -129,8 +129,8 @@ fn close(traces: &[&Trace], server: Endpoint, open: &Open, members: Vec<usize>, 
     let by_timer =
         members.iter().all(|index| traces.get(*index).is_some_and(|trace| trace.end().is_idle_limit));
     // Clients that left together are one only where they share an address.
-    let addresses = |index: &usize| traces.get(*index).map(|trace| trace.client.address);
-    let one_client = members.iter().all(|index| addresses(index) == Some(first.client.address));
+    let addresses = |index: &usize| traces.get(*index).map(|trace| trace.client().address);
+    let one_client = members.iter().all(|index| addresses(index) == Some(first.client().address));
     let shares_cause = one_client || !first.client_left();
     // Few of several may be chance; short lives end all the time.
     let is_telling = members.len() == open || members.len() >= 2 * MANY;

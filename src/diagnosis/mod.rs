@@ -23,6 +23,7 @@ mod stream;
 pub mod services;
 mod before_close;
 mod ending;
+mod ends;
 mod proxy;
 pub mod connection;
 pub mod trace;

@@ -32,7 +32,7 @@ pub(super) fn find(traces: &[&Trace], limits: &Limits) -> Vec<Finding> {
     for trace in traces {
         let telling = trace.dead().filter(|dead| dead.first.at.seconds_since(dead.heard.at) <= LONGEST_DOUBT);
         if let Some(dead) = telling {
-            by_server.entry((trace.server.address, dead.silent)).or_default().push((trace, dead));
+            by_server.entry((trace.server().address, dead.silent)).or_default().push((trace, dead));
         }
     }
     let alive = alive(traces, by_server.keys().map(|(server, _)| *server));
@@ -84,7 +84,7 @@ fn alive<'t>(
         return alive;
     }
     for trace in traces.iter().filter(|trace| trace.dead().is_none()) {
-        if let Some(of_server) = alive.get_mut(&trace.server.address) {
+        if let Some(of_server) = alive.get_mut(&trace.server().address) {
             of_server.push(trace);
         }
     }
@@ -94,10 +94,10 @@ fn alive<'t>(
 /// Did as many connections between the same hosts live on? `alive` are those to that server.
 fn is_refuted(alive: &[&Trace], lost: &[(&Trace, Dead)], moment: Moment) -> bool {
     work::steps(alive.len());
-    let clients: BTreeSet<IpAddr> = lost.iter().map(|(trace, _)| trace.client.address).collect();
+    let clients: BTreeSet<IpAddr> = lost.iter().map(|(trace, _)| trace.client().address).collect();
     let latest = lost.iter().map(|(_, dead)| dead.first).max().unwrap_or(moment);
     let alive = alive.iter().filter(|trace| {
-        clients.contains(&trace.client.address)
+        clients.contains(&trace.client().address)
             && trace.opened <= moment
             && trace.until.seconds_since(latest.at) > ALIVE_AFTER
     });
@@ -106,7 +106,7 @@ fn is_refuted(alive: &[&Trace], lost: &[(&Trace, Dead)], moment: Moment) -> bool
 
 fn finding(server: IpAddr, silent: Side, lost: &[(&Trace, Dead)], limits: &Limits) -> Finding {
     let count = lost.len() as u64;
-    let clients: BTreeSet<IpAddr> = lost.iter().map(|(trace, _)| trace.client.address).collect();
+    let clients: BTreeSet<IpAddr> = lost.iter().map(|(trace, _)| trace.client().address).collect();
     let heard = lost.iter().map(|(_, dead)| dead.heard).max().unwrap_or_default();
     let first = lost.iter().map(|(_, dead)| dead.first).min().unwrap_or_default();
     let client = match clients.first() {

@@ -156,7 +156,7 @@ fn groups(traces: &[&Trace]) -> Vec<Vec<u32>> {
 }
 
 fn place(trace: &Trace) -> (IpAddr, Endpoint) {
-    (trace.client.address, trace.server)
+    (trace.client().address, trace.server())
 }
 
 /// The target, 0 for none, of each client that failed before its request at a server: such attempts belong to its target
@@ -234,9 +234,9 @@ fn against_advice(traces: &[&Trace], returns: &[Return], limits: &Limits) -> Opt
         confidence: Confidence::Certain,
         text: format!(
             "client {} came back to {}:{} {} after Close {}, which {asked}{}",
-            next.client.address,
-            next.server.address,
-            next.server.port,
+            next.client().address,
+            next.server().address,
+            next.server().port,
             duration(first.delay),
             code.0,
             times(count)
@@ -279,9 +279,9 @@ fn graded(traces: &[&Trace], returns: &[Return], limits: &Limits) -> Option<Find
         confidence: Confidence::Likely,
         text: format!(
             "client {} came back to {}:{} after {}, {} times: {what}",
-            first.client.address,
-            first.server.address,
-            first.server.port,
+            first.client().address,
+            first.server().address,
+            first.server().port,
             duration(median),
             delays.len()
         ),
@@ -318,7 +318,7 @@ fn herd(
         return None;
     }
     let mut clients: Vec<IpAddr> =
-        delays.iter().filter_map(|(_, index)| Some(traces.get(*index)?.client.address)).collect();
+        delays.iter().filter_map(|(_, index)| Some(traces.get(*index)?.client().address)).collect();
     clients.sort_unstable();
     clients.dedup();
     Some(Finding {

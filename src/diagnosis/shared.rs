@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 type Key = (Endpoint, Endpoint, Moment);
 
 fn key(trace: &Trace) -> Option<Key> {
-    trace.ended_with_connection().then(|| (trace.client, trace.server, trace.ended()))
+    trace.ended_with_connection().then(|| (trace.client(), trace.server(), trace.ended()))
 }
 
 /// A finding for each TCP connection that took several WebSockets with it.

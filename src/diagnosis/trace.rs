@@ -1,5 +1,6 @@
 //! What is remembered of each connection for the findings over all of them.
 
+use super::ends::Ends;
 use super::facts::{End, Facts, How};
 use super::finding::{Diagnosis, Id};
 use super::services;
@@ -20,12 +21,13 @@ use std::num::NonZeroU32;
 /// One connection in the survey: what is needed to see it beside others.
 ///
 /// ```text
-///  Trace, 88 bytes; packed (`Traces`) until the end
-///  0        16      24               64       72     80      84    88
-///  | opened | until | client, server | target | end  | query | id  |
-///  +--------+-------+----------------+--------+--|---+-------+-----+
-///                                                +-> Ending 48, of those that have ended, or never opened
-///                                                      +-> Unusual 104, of the few that have any of it
+///  Trace, 64 bytes; packed (`Traces`) until the end
+///  0        16      24     40       48     56      60    64
+///  | opened | until | ends | target | end  | query | id  |
+///  +--------+-------+--|---+--------+--|---+-------+-----+
+///                      |               +-> Ending 48, of those that have ended, or never opened
+///                      |                     +-> Unusual 104, of the few that have any of it
+///                      +-> 40, where they are not of IPv4
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Trace {
@@ -33,10 +35,7 @@ pub struct Trace {
     pub opened: Moment,
     /// When the event came that began its end, or its last packet.
     pub until: Timestamp,
-    /// Who opened it.
-    pub client: Endpoint,
-    /// Who accepted it.
-    pub server: Endpoint,
+    ends: Ends,
     /// Hash of host and path without its query; 0 where the request was not seen.
     pub target: u64,
     end: Option<Box<Ending>>,
@@ -107,7 +106,7 @@ pub(super) struct Unusual {
 }
 
 // The moments go ahead of it: `Traces`.
-pack_fields!(Trace { client, server, target, end, query, id } without { opened, until });
+pack_fields!(Trace { ends, target, end, query, id } without { opened, until });
 pack_fields!(Ending {
     idle,
     longest_silence,
@@ -242,14 +241,25 @@ impl Trace {
         };
         Trace {
             id: id.and_then(|id| NonZeroU32::new(u32::try_from(id).ok()?)),
-            client: facts.client,
-            server: facts.server,
+            ends: Ends::new(facts.client, facts.server),
             target,
             query,
             opened: facts.opened,
             until: ended.at,
             end: end.is_any().then(|| Box::new(end)),
         }
+    }
+
+    /// Who opened it.
+    #[must_use]
+    pub fn client(&self) -> Endpoint {
+        self.ends.client()
+    }
+
+    /// Who accepted it.
+    #[must_use]
+    pub fn server(&self) -> Endpoint {
+        self.ends.server()
     }
 
     /// How it ended, if it did.
@@ -439,8 +449,7 @@ impl Trace {
             opened,
             until: ended.at,
             end: Some(Box::new(ending)),
-            client: ends.0,
-            server: ends.1,
+            ends: Ends::new(ends.0, ends.1),
             target: 7,
             query: 0,
             id: NonZeroU32::new(id),
@@ -452,6 +461,8 @@ impl Trace {
         let [.., low] = index.to_be_bytes();
         let port = 10_000 + u16::from(low);
         let end = |address: std::net::IpAddr| Endpoint { address, port };
+        let v6 = std::net::Ipv6Addr::from(u128::from(index) << 70 | 1);
+        let server = end(if low & 64 == 0 { v6.into() } else { std::net::Ipv4Addr::LOCALHOST.into() });
         let side = if low & 1 == 0 { Side::Client } else { Side::Server };
         let dead = heard.map(|heard| Dead { silent: side, heard, first: ended });
         let how = [
@@ -489,8 +500,7 @@ impl Trace {
             opened,
             until: ended.at,
             end: (!index.is_multiple_of(7)).then(|| Box::new(ending)),
-            client: end(std::net::Ipv4Addr::from(index).into()),
-            server: end(std::net::Ipv6Addr::from(u128::from(index) << 70 | 1).into()),
+            ends: Ends::new(end(std::net::Ipv4Addr::from(index).into()), server),
             target: u64::from(index) << 40 | 3,
             query: index.wrapping_mul(77_777),
             id: NonZeroU32::new(index),
@@ -504,6 +514,6 @@ mod tests {
 
     #[test]
     fn a_trace_takes_no_more_memory_than_its_layout_says() {
-        assert_eq!((size_of::<Trace>(), size_of::<Ending>(), size_of::<Unusual>()), (88, 48, 104));
+        assert_eq!((size_of::<Trace>(), size_of::<Ending>(), size_of::<Unusual>()), (64, 48, 104));
     }
 }

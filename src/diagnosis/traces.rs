@@ -3,17 +3,17 @@
 use super::trace::{Trace, Unusual};
 use crate::pack::{Pack as _, Packer, Unpacker};
 
-/// Traces in one block: what they take unpacked is what allocators call small, and have to give where connections were. Both
-/// that, and what they usually take packed, lie just below a power of two, which allocators round up to.
-const BLOCK: usize = 44;
+/// Traces in one block: what they take unpacked, 4,096 bytes, is what allocators call small, and have to give where connections
+/// were; they round neither that up, nor by much what they usually take packed.
+const BLOCK: usize = 64;
 
 /// Blocks that are not packed: most captures have no more, and it takes time.
-const OPENED: usize = 256;
+const OPENED: usize = 176;
 
 /// Traces in the order in which they came.
 ///
 /// ```text
-///  opened: 44 traces each | blocks: the same packed, some 45 bytes a trace | latest: up to 44 more
+///  opened: 64 traces each | blocks: the same packed, some 45 bytes a trace | latest: up to 64 more
 ///            +-> Unusual 104, of the few that have any of it
 /// ```
 #[derive(Clone, Debug, Default)]
@@ -44,7 +44,8 @@ impl Block {
         packer.finish(&mut bytes);
         let ids = || traces.iter().filter_map(Trace::id);
         Block {
-            bytes: bytes.into(),
+            // A copy: allocators leave one that shrinks as large as it grew.
+            bytes: bytes.as_slice().into(),
             ids: ids().min().zip(ids().max()),
             len: u8::try_from(traces.len()).unwrap_or(u8::MAX),
             unusual: traces.iter().filter_map(Trace::unusual).copied().collect(),

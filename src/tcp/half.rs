@@ -150,6 +150,11 @@ impl Half {
         self.next ^ u64::from(self.unanswered.last.packet)
     }
 
+    /// Something of each of its cache lines.
+    pub(super) fn touch_all(&self) -> u64 {
+        self.touch() ^ u64::from(self.settled.is_some()) ^ u64::from(self.fin.is_some())
+    }
+
     /// Sets the numbering from a SYN, unless it is known already.
     pub(crate) fn begin(&mut self, first: SeqNum, from_syn: bool) {
         if !self.is_known {

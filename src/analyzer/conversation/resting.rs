@@ -83,6 +83,11 @@ impl Resting {
         }
     }
 
+    /// Reads something of what lies farthest from what tells its ends.
+    pub(crate) fn touch(&self) -> u64 {
+        self.bytes.last().map_or(0, |byte| u64::from(*byte))
+    }
+
     pub(crate) fn wake(&self, parts: &mut Parts) -> Conversation {
         let Parts { patterns, heads, start, .. } = parts;
         let (ends, rest) = self.split();
