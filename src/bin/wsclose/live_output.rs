@@ -10,7 +10,7 @@ use crate::output::{Output, Selection, Totals, Writer};
 use crate::recorder::Recorder;
 use crate::sink::{Rotation, SharedFile};
 use anyhow::Result;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::{self, Write};
 use std::path::PathBuf;
 use wsclose::analyzer::Settled;
@@ -34,6 +34,8 @@ pub(crate) struct LiveOutput {
     so_far: TextReport,
     /// What was said of connections before they ended.
     said: HashMap<Identity, Said>,
+    /// Those that matched `--fail-on` before they ended, and are not listed.
+    failed_unlisted: HashSet<Identity>,
     #[cfg(feature = "metrics")]
     pub(crate) metrics: Option<Metrics>,
     #[cfg(feature = "top")]
@@ -95,6 +97,7 @@ impl LiveOutput {
             rotation: args.rotate,
             so_far,
             said: HashMap::new(),
+            failed_unlisted: HashSet::new(),
             #[cfg(feature = "metrics")]
             metrics: None,
             #[cfg(feature = "top")]
@@ -108,19 +111,17 @@ impl LiveOutput {
     pub(crate) fn take(&mut self, settled: Settled) -> Result<()> {
         match settled {
             Settled::Final(record) => self.list(&record, true).map(|_| ())?,
-            Settled::Early(record) => {
-                if let Some(said) = self.list(&record, false)? {
-                    let said = Said { counted: self.output.diagnoser.last_counted(), ..said };
-                    self.said.insert(record.identity(), said);
-                }
-            }
+            Settled::Early(record) => self.list_early(&record)?,
             Settled::Stands { identity } => {
                 self.said.remove(&identity);
+                self.failed_unlisted.remove(&identity);
             }
             Settled::Revised { identity, at } => {
                 if let Some(said) = self.said.remove(&identity) {
                     self.revise(&said, at)?;
                 }
+                let failed = u64::from(self.failed_unlisted.remove(&identity));
+                self.output.failed = self.output.failed.saturating_sub(failed);
             }
             #[cfg(feature = "metrics")]
             Settled::Opened(turn) => self.metrics.iter_mut().for_each(|metrics| metrics.opened(&turn)),
@@ -128,6 +129,17 @@ impl LiveOutput {
             Settled::Closing(turn) => self.metrics.iter_mut().for_each(|metrics| metrics.closing(&turn)),
             #[cfg(not(feature = "metrics"))]
             Settled::Opened(_) | Settled::Closing(_) => {}
+        }
+        Ok(())
+    }
+
+    /// Lists a connection before its end is certain: it may be taken back.
+    fn list_early(&mut self, record: &ConnectionRecord) -> Result<()> {
+        if let Some(said) = self.list(record, false)? {
+            let said = Said { counted: self.output.diagnoser.last_counted(), ..said };
+            self.said.insert(record.identity(), said);
+        } else if self.output.selection.fails(&build::verdict(record)) {
+            self.failed_unlisted.insert(record.identity());
         }
         Ok(())
     }
@@ -316,15 +328,24 @@ pub(crate) fn can_revise(format: Format) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
     use crate::args::{Cli, Command};
+    use crate::show::each_block;
     use clap::Parser as _;
     use std::path::Path;
+    use wsclose::analyzer::{Analyzer, Options};
+    use wsclose::limits::Limits;
 
     /// The report of a capture that has just begun, in a file of that format.
     fn opened(format: &str, path: &Path) -> LiveOutput {
+        opened_with(format, path, &[])
+    }
+
+    fn opened_with(format: &str, path: &Path, more: &[&str]) -> LiveOutput {
         let path = path.to_str().unwrap();
         let arguments =
             ["wsclose", "live", "-i", "eth0", "--format", format, "-o", path, "--fail-on", "1006"];
+        let arguments = arguments.iter().chain(more);
         match Cli::try_parse_from(arguments).unwrap().command {
             Some(Command::Live(args)) => LiveOutput::open(&args, &[]).unwrap(),
             _ => unreachable!("live was asked for"),
@@ -397,6 +418,33 @@ mod tests {
             let said = Said { id: 1, client, server, verdict, counted: None, recorded: None };
             output.revise(&said, Moment::default()).unwrap();
             assert_eq!((output.output.failed, output.listed), (left, 0), "{label}");
+        }
+    }
+
+    /// What becomes of a connection whose peer fell silent.
+    fn given_up() -> Box<ConnectionRecord> {
+        let capture = "fixtures/captures/network-drop-ping/ws--ws.server.pcap";
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(capture);
+        let mut analyzer = Analyzer::new(Options::default());
+        each_block(&path, &Limits::default(), |block| analyzer.handle_block(block)).unwrap();
+        analyzer.finish();
+        analyzer.poll_record().unwrap()
+    }
+
+    #[test]
+    fn what_is_taken_back_does_not_fail_the_run_where_it_was_not_listed() {
+        for only in [&[][..], &["--only", "1001"]] {
+            let (_folder, path) = in_folder("ends.ndjson");
+            let mut output = opened_with("ndjson", &path, only);
+            let record = given_up();
+            let (identity, at) = (record.identity(), record.last);
+            for (last, left) in [(Settled::Revised { identity, at }, 0), (Settled::Stands { identity }, 1)] {
+                output.take(Settled::Early(record.clone())).unwrap();
+                assert_eq!(output.output.failed, 1, "{only:?}");
+                output.take(last).unwrap();
+                assert_eq!(output.output.failed, left, "{only:?}");
+                assert!(output.said.is_empty() && output.failed_unlisted.is_empty());
+            }
         }
     }
 
