@@ -197,7 +197,7 @@ limits! {
     /// How long a connection whose TCP has ended is kept for its stragglers.
     linger: Duration = Duration::from_secs(10), Time, Nothing;
     /// Sendings of the same bytes, or keepalive probes, without any answer, that prove a dead peer; one more where all
-    /// came within a second, and none where they came within a tenth of one.
+    /// came within a second.
     unanswered_sendings: u32 = 3, Count, Nothing, least 1;
     /// Longest wait for the first repetition of a SYN that was not answered (RFC 6298 §2.1 says 1 s, it was 3 s before).
     syn_timeout: Duration = Duration::from_secs(3), Time, Nothing;
