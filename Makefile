@@ -47,7 +47,8 @@ test: deps
 test-live: deps
 	@.ci/need $(LIVE_PACKAGES)
 	tests/lab/setup.sh $(if $(FULL),,--libraries)
-	cargo build --locked --release
+	@# With the benchmarks, whose dependencies change features of ours: one build then serves both.
+	cargo build --locked --release --bins --benches
 	$(SUDO) env CARGO_TARGET_DIR="$(abspath $(TARGET))" tests/lab/.venv/bin/python tests/live/run.py $(STAGES)
 
 ## One hour of short connections: memory stays flat, every end is accounted for. Needs root.
@@ -66,7 +67,8 @@ test-tables: deps
 test-web: deps
 	@.ci/need chromium nodejs npm
 	cd tests/web && npm ci --silent --no-audit --no-fund
-	cargo build --locked
+	@# With the tests, as above.
+	cargo build --locked --bins --tests
 	node tests/web/run.mjs $(TARGET)/debug/wsclose $(TARGET)/web
 
 ## Record the fixtures anew from real endpoints. Needs root, for network namespaces.
