@@ -244,6 +244,11 @@ impl LiveSource {
         self.lanes.iter().map(|lane| lane.device.info.clone()).collect()
     }
 
+    /// Each interface's name and link type.
+    pub fn links(&self) -> impl Iterator<Item = (&str, LinkType)> {
+        self.lanes.iter().map(|lane| (lane.device.info.path.as_str(), lane.device.link_type))
+    }
+
     /// What was dropped so far, over all interfaces.
     #[must_use]
     pub fn dropped(&self) -> Dropped {

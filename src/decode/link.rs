@@ -38,8 +38,41 @@ pub(super) fn first(link_type: LinkType, span: Span<'_>) -> Result<Layer<'_>, An
         LinkType::C_HDLC => cisco_hdlc(span),
         LinkType::LINUX_SLL => cooked(span),
         LinkType::LINUX_SLL2 => cooked_v2(span),
+        LinkType::NFLOG => nflog(span),
         _ => Err(Anomaly::LinkUnsupported),
     }
+}
+
+/// Are packets of this link type decoded?
+#[must_use]
+pub fn is_supported(link_type: LinkType) -> bool {
+    !matches!(first(link_type, Span::new(&[], 0)), Err(Anomaly::LinkUnsupported))
+}
+
+/// The log of Linux's netfilter (`LINKTYPE_NFLOG`): values, each padded to four bytes, of which one is an IP packet.
+///
+/// ```text
+///  0      1       2           4      6    8
+/// |family|version|group      |length|type|value ... |length|type| ...
+/// ```
+///
+/// Length, which counts itself and the type, and type come in the byte order of the host that captured. Types are below
+/// 256, which tells it.
+fn nflog(span: Span<'_>) -> Result<Layer<'_>, Anomaly> {
+    const PAYLOAD: u16 = 9;
+    const HEADER: usize = 4;
+    let (_, mut rest) = span.take::<HEADER>()?;
+    while !rest.bytes.is_empty() {
+        let (&[l0, l1, t0, t1], value) = rest.take::<HEADER>()?;
+        let number = if t1 == 0 { u16::from_le_bytes } else { u16::from_be_bytes };
+        let len = usize::from(number([l0, l1])).checked_sub(HEADER).ok_or(Anomaly::PacketMalformed)?;
+        if number([t0, t1]) == PAYLOAD {
+            // Netfilter may have been told to log less than the whole packet.
+            return Ok(Layer::Ip(value.cut(len)));
+        }
+        rest = value.skip(len.next_multiple_of(HEADER))?;
+    }
+    Ok(Layer::Other)
 }
 
 /// Ethernet II or IEEE 802.3.

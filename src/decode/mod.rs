@@ -30,3 +30,4 @@ mod decoder;
 mod tests;
 
 pub use decoder::Decoder;
+pub use link::is_supported;

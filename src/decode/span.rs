@@ -50,6 +50,11 @@ impl<'a> Span<'a> {
         Span { bytes, wire: self.wire.min(count), bounded: self.bounded || count <= self.wire }
     }
 
+    /// At most `count` captured bytes; on the wire there may have been more.
+    pub(super) fn cut(self, count: usize) -> Span<'a> {
+        Span { bytes: self.bytes.get(..count).unwrap_or(self.bytes), ..self }
+    }
+
     /// `count` bytes on the wire, as an IP header says. It is believed even where the packet's record speaks of
     /// fewer, as when a capturing device cut the packet and did not tell; but not against an enclosing header.
     pub(super) fn claim(self, count: usize) -> Span<'a> {

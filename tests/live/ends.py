@@ -1,8 +1,11 @@
 """What only an interface shows: verdicts in time, losses of the kernel, signals, interfaces that come and go."""
 
+import fcntl
 import pathlib
 import re
 import signal
+import socket
+import struct
 import subprocess
 import tempfile
 import time
@@ -10,6 +13,9 @@ import time
 from packets import ACK, Connection
 from program import Live, binary, lines
 from space import Pair, run
+
+# linux/if_tun.h, linux/if_arp.h
+TUNSETIFF, TUNSETLINK, IFF_TAP_NO_PI, ARPHRD_IEEE80211_RADIOTAP = 0x400454ca, 0x400454cd, 0x1002, 803
 
 
 def send(pair, frames):
@@ -241,6 +247,16 @@ def interfaces_are_listed(_folder):
     return [] if line[:3] == ["lo", "up", "ETHERNET"] and "127.0.0.1" in line else [f"lo is listed as {line}"]
 
 
+def an_interface_of_an_unsupported_link_type_is_refused(_folder):
+    with open("/dev/net/tun", "rb", buffering=0) as tap:
+        fcntl.ioctl(tap, TUNSETIFF, struct.pack("16sH22x", b"radio0", IFF_TAP_NO_PI))
+        fcntl.ioctl(tap, TUNSETLINK, ARPHRD_IEEE80211_RADIOTAP)
+        run("ip", "link", "set", "radio0", "up")
+        done = subprocess.run([binary(), "live", "-i", "radio0", "--duration", "5s"], capture_output=True, text=True)
+    expected = "wsclose: can't capture on radio0: its link type, IEEE802_11_RADIOTAP, is not supported\n"
+    return [] if (done.returncode, done.stderr) == (2, expected) else [f"status {done.returncode}: {done.stderr}"]
+
+
 def a_client_with_one_key_for_all_is_told_in_time(folder):
     key = b"dGhlIHNhbXBsZSBub25jZQ=="
     pair, still_open, unanswered = Pair("key"), Connection(1, key), Connection(2, key)
@@ -260,6 +276,33 @@ def a_client_with_one_key_for_all_is_told_in_time(folder):
     return faults + ([] if (status, labels.get("1001")) == (0, 3) else [f"status {status}, told {labels}"])
 
 
+def what_netfilter_logs_is_read(folder):
+    log = "table inet logged { chain sent { type filter hook output priority 0; tcp dport 9 log group 7; tcp sport 9 log group 7; }; }"
+    try:
+        run("nft", log)
+    except RuntimeError as error:
+        print(f"SKIPPED: what_netfilter_logs_is_read (a kernel without nfnetlink_log: {error})")
+        return []
+    live = Live("nflog:7", folder / "nflog.ndjson", "--limit", "linger=1s").await_start()
+    with socket.create_server(("127.0.0.1", 9)) as listening, socket.create_connection(("127.0.0.1", 9)) as client:
+        server, _ = listening.accept()
+        # The key and the answer of RFC 6455 §1.3.
+        client.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+                       b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
+        server.recv(1000)
+        server.sendall(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                       b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n\x88\x02\x03\xe9")
+        client.recv(1000)
+        client.sendall(b"\x88\x82\0\0\0\0\x03\xe9")
+        server.recv(1000)
+        server.close()
+    told = lambda: [(one["verdict"]["label"], one["verdict"]["closed_by"]) for one in whole_lines(live) if one["type"] == "connection"]
+    faults = [] if awaited(lambda: told() == [("1001", "server")]) else [f"told {told()}: {live.errors.read_text()}"]
+    status, link_types = live.stop(), live.lines()[-1]["inputs"][0]["link_types"]
+    run("nft", "delete table inet logged")
+    return faults + ([] if (status, link_types) == (0, ["NFLOG"]) else [f"status {status}, link types {link_types}"])
+
+
 CHECKS = [
     a_client_with_one_key_for_all_is_told_in_time,
     a_dead_peer_is_told_in_silence_and_taken_back,
@@ -273,6 +316,8 @@ CHECKS = [
     rotated_files_hold_every_connection_once,
     a_report_that_cannot_be_written_ends_with_its_summary_elsewhere,
     interfaces_are_listed,
+    an_interface_of_an_unsupported_link_type_is_refused,
+    what_netfilter_logs_is_read,
 ]
 
 

@@ -39,6 +39,7 @@ use wsclose::analyzer::{Follower, Options, Settler, halves};
 use wsclose::anomaly::Anomaly;
 use wsclose::capture::live::{self, Direction, LiveOptions, LiveSource, now};
 use wsclose::capture::{CaptureError, InputInfo, More};
+use wsclose::decode::is_supported;
 use wsclose::limits::Limits;
 use wsclose::report::escape::terminal;
 use wsclose::report::model::{Flow, Memory, Stats};
@@ -57,7 +58,7 @@ pub(crate) fn run(args: &LiveArgs) -> Result<ExitCode> {
     let mut key_logs = KeyLogs::new(&args.common.keylog);
     options.more_keys = !key_logs.is_empty();
     key_logs.fill(&mut options, &[])?;
-    let source = LiveSource::open(&live_options(args)?, Arc::clone(&signals.stop))?;
+    let source = open(args, &signals)?;
     #[cfg(feature = "metrics")]
     let listener = args.metrics.map(metrics::listen).transpose()?;
     if !args.no_sandbox {
@@ -103,6 +104,15 @@ pub(crate) fn run(args: &LiveArgs) -> Result<ExitCode> {
     #[cfg(feature = "top")]
     watch.close_view();
     watch.end(outcome)
+}
+
+/// The interfaces, each of a link type that is decoded.
+fn open(args: &LiveArgs, signals: &Signals) -> Result<LiveSource> {
+    let source = LiveSource::open(&live_options(args)?, Arc::clone(&signals.stop))?;
+    let refused = source.links().find(|(_, link_type)| !is_supported(*link_type)).map(|(name, link_type)| {
+        format!("can't capture on {name}: its link type, {link_type}, is not supported")
+    });
+    refused.map_or(Ok(source), |text| Err(anyhow::Error::msg(text)))
 }
 
 /// Refuses what can't be, and warns of what may not be meant.

@@ -136,8 +136,12 @@ impl Device {
             info.note(std::slice::from_ref(&packet_ref));
             handle(&packet_ref, packet.data);
         };
-        let taken = capture.dispatch(Some(MOST_PACKETS), take);
-        taken.map_err(|error| failed(&format!("can't capture on {} any longer", info.path), &error))
+        match capture.dispatch(Some(MOST_PACKETS), take) {
+            Err(error) if has_nothing_yet(&error) => Ok(0),
+            taken => {
+                taken.map_err(|error| failed(&format!("can't capture on {} any longer", info.path), &error))
+            }
+        }
     }
 
     /// Asks the kernel what it dropped; gives how many packets are new since the last time.
@@ -166,6 +170,11 @@ pub(super) fn probe_link_type(name: &str) -> Option<LinkType> {
 
 fn link_type(capture: &Capture<Active>) -> LinkType {
     LinkType(u16::try_from(capture.get_datalink().0).unwrap_or(u16::MAX))
+}
+
+/// Only that nothing is there to be taken without waiting? libpcap's reader of netfilter's log calls that an error.
+fn has_nothing_yet(error: &pcap::Error) -> bool {
+    matches!(error, pcap::Error::PcapError(text) if text.ends_with(": Resource temporarily unavailable"))
 }
 
 /// libpcap's other devices (D-Bus, USB, netfilter's) need not have a descriptor, and the `pcap` crate panics then.

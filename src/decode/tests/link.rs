@@ -1,3 +1,4 @@
+use super::super::link::is_supported;
 use super::*;
 
 const NO_NAMES: [&str; 0] = [];
@@ -218,6 +219,41 @@ fn raw_ip_is_read_under_all_its_numbers() {
 }
 
 #[test]
+fn a_packet_that_netfilter_logged_is_read_in_both_byte_orders() {
+    // Packet header, mark, prefix "x", the packet: as `nft ... log group 0 prefix "x"` gives them.
+    let values = |number: fn(u16) -> [u8; 2], packet: &[u8]| {
+        let value = |kind: u16, bytes: &[u8]| {
+            let len = u16::try_from(bytes.len() + 4).unwrap();
+            let mut value = [&number(len)[..], &number(kind), bytes].concat();
+            value.resize(value.len().next_multiple_of(4), 0);
+            value
+        };
+        [
+            vec![2, 0, 0, 0],
+            value(1, &[8, 0, 3, 0]),
+            value(2, &[0, 0, 0, 7]),
+            value(10, b"x\0"),
+            value(9, packet),
+        ]
+        .concat()
+    };
+    for number in [u16::to_le_bytes, u16::to_be_bytes] {
+        assert_eq!(arrives(LinkType::NFLOG, &values(number, &hello())), NO_NAMES);
+        assert_eq!(arrives(LinkType::NFLOG, &values(number, &ipv6(TCP, &tcp(b"hello")))), NO_NAMES);
+        let mut whole = values(number, &hello());
+        whole.truncate(whole.len() - hello().len().next_multiple_of(4) - 4);
+        assert_eq!(nothing(LinkType::NFLOG, &whole), [], "the log need not hold the packet");
+    }
+    // `snaplen 44`: IP says how long the packet was.
+    let cut = values(u16::to_le_bytes, hello().get(..hello().len() - 4).unwrap());
+    let mut decoder = decoder();
+    let Decoded::Segment(segment) = decode(&mut decoder, LinkType::NFLOG, &cut) else { panic!("no segment") };
+    assert_eq!((segment.payload, segment.missing), (&b"h"[..], 4));
+    // A value that is shorter than its own header.
+    assert_eq!(nothing(LinkType::NFLOG, &[2, 0, 0, 0, 3, 0, 1, 0]), [Anomaly::PacketMalformed]);
+}
+
+#[test]
 fn an_unsupported_link_type_is_counted_by_number() {
     let mut decoder = decoder();
     for number in [147, 105, 147] {
@@ -226,4 +262,8 @@ fn an_unsupported_link_type_is_counted_by_number() {
     let met: Vec<_> = decoder.unsupported_link_types().collect();
     assert_eq!(met, [(LinkType(105), 1), (LinkType(147), 2)]);
     assert_eq!(decoder.anomalies().of(Anomaly::LinkUnsupported), 3);
+    assert!([147, 105].into_iter().all(|number| !is_supported(LinkType(number))));
+    assert!(
+        [LinkType::ETHERNET, LinkType::NULL, LinkType::RAW, LinkType::NFLOG].into_iter().all(is_supported)
+    );
 }
