@@ -2,7 +2,7 @@
 # what they miss of system packages they install (with sudo, if you are not root), and say so.
 
 .DEFAULT_GOAL := demo
-.PHONY: demo test test-live soak test-tables test-web fixtures bench bench-memory instructions fuzz miri lint deps cargo
+.PHONY: demo test test-simulation test-live soak test-tables test-web fixtures bench bench-memory instructions fuzz miri lint deps cargo
 
 # What a build needs, and what the tests need besides.
 BUILD_PACKAGES := gcc libc6-dev libpcap-dev
@@ -42,12 +42,22 @@ demo: cargo
 test: deps
 	cargo test --locked
 
+## Simulate connections whose truth is known, through captures with flaws: no claim may be false. CAPTURES of 300 connections each,
+## from number FIRST on; KEEP=FOLDER keeps the capture of each false one.
+FIRST ?= 0
+CAPTURES ?= 40
+test-simulation: deps
+	@.ci/need python3
+	@# With the benchmarks, whose dependencies change features of ours: one build then serves both.
+	cargo build --locked --release --bins --benches
+	python3 tests/simulation/run.py $(TARGET)/release/wsclose --first $(FIRST) --captures $(CAPTURES) $(if $(KEEP),--keep $(KEEP))
+
 ## Run the live tests: network namespaces, real interfaces. Needs root. STAGES="replay rate" for some of them; FULL=1 for
 ## floods of a million and every scenario of the lab (which takes what `make fixtures` takes).
 test-live: deps
 	@.ci/need $(LIVE_PACKAGES)
 	tests/lab/setup.sh $(if $(FULL),,--libraries)
-	@# With the benchmarks, whose dependencies change features of ours: one build then serves both.
+	@# As above.
 	cargo build --locked --release --bins --benches
 	$(SUDO) env CARGO_TARGET_DIR="$(abspath $(TARGET))" tests/lab/.venv/bin/python tests/live/run.py $(STAGES)
 
@@ -67,7 +77,7 @@ test-tables: deps
 test-web: deps
 	@.ci/need chromium nodejs npm
 	cd tests/web && npm ci --silent --no-audit --no-fund
-	@# With the tests, as above.
+	@# With the tests, for the same reason.
 	cargo build --locked --bins --tests
 	node tests/web/run.mjs $(TARGET)/debug/wsclose $(TARGET)/web
 

@@ -230,11 +230,12 @@ impl Conversation {
 
     /// Gives up all holes: what is held is delivered.
     pub(super) fn flush(&mut self, options: &Options) {
+        self.tcp.flush_held(&mut Sink { upper: &mut self.upper, options });
+        // Whether a last byte that nobody saw is a FIN hangs on what stands before it.
         if let Some(in_frame) = self.upper.in_frame() {
             self.in_frame = in_frame;
         }
-        let mut sink = Sink { upper: &mut self.upper, options };
-        self.tcp.flush(&mut sink);
+        self.tcp.flush(&mut Sink { upper: &mut self.upper, options });
         self.settle_roles();
     }
 

@@ -102,6 +102,7 @@ impl Connection {
         self.halves.client.catch_up();
         self.halves.server.catch_up();
         self.last = segment.at;
+        let (was_whole, acked_before) = (self.halves[side].unseen() == 0, self.halves[side.other()].acked);
         let peer_acked = self.take_acknowledgment(side, segment);
         let half = self.halves.get_mut(side);
         half.packets = half.packets.saturating_add(1);
@@ -118,6 +119,7 @@ impl Connection {
             self.take_liveness(side, segment);
             self.take_payload(side, segment, peer_acked, limits, sink);
             self.take_fin(side, segment, peer_acked);
+            self.halves.get_mut(side).note_hole(was_whole, acked_before, segment.at);
         }
         self.halves.get_mut(side.other()).unanswered.answered();
         for side in Side::BOTH {
@@ -138,11 +140,19 @@ impl Connection {
     }
 
     /// Delivers all that is held, with its holes as gaps: nothing more will come.
-    pub fn flush<S: StreamSink>(&mut self, sink: &mut S) {
+    pub fn flush_held<S: StreamSink>(&mut self, sink: &mut S) {
         for side in Side::BOTH {
             let at = self.last;
             self.halves.get_mut(side).catch_up();
             while self.skip_hole(side, at, GapCause::Lost, sink) {}
+        }
+    }
+
+    /// The same, and what is known to have come behind it as a gap.
+    pub fn flush<S: StreamSink>(&mut self, sink: &mut S) {
+        self.flush_held(sink);
+        for side in Side::BOTH {
+            let at = self.last;
             let half = self.halves.get_mut(side);
             if half.unseen() > 0 && half.is_known() {
                 let is_byte = half.unseen() == 1 && half.fin.is_none();
@@ -206,14 +216,19 @@ impl Connection {
     /// Notes the acknowledgment; gives its offset in the peer's stream.
     fn take_acknowledgment(&mut self, side: Side, segment: &Segment<'_>) -> Option<u64> {
         let ack = segment.ack?;
-        let peer = self.halves.get_mut(side.other());
-        if !peer.is_known() && !segment.flags.rst() {
+        let (half, peer) = self.halves.both_mut(side);
+        let is_first_sign = !peer.is_known();
+        if is_first_sign && !segment.flags.rst() {
             // The peer's direction has not been seen: its numbering starts at what was acknowledged first.
             peer.begin(ack, false);
         }
         let offset = peer.acked_offset(ack)?;
         // A reset, perhaps a forged one, acknowledges whatever drew it: that proves nothing about receipt.
         if !segment.flags.rst() {
+            if is_first_sign || offset > peer.shown().max(peer.end()) {
+                // The peer has spoken, though the capture lacks it.
+                half.unanswered.answered();
+            }
             peer.acknowledge(offset, segment.at);
             self.undo_defied_reset();
         }
@@ -226,7 +241,7 @@ impl Connection {
             let peer_acked = self.halves[side.other()].acked;
             let half = self.halves.get_mut(side);
             if half.reset.as_ref().is_some_and(|reset| reset.is_defied(half.acked, peer_acked)) {
-                half.reset = None;
+                half.forget_reset();
                 self.anomalies.insert(Anomaly::TcpResetIgnored);
             }
         }
@@ -241,7 +256,7 @@ impl Connection {
             reset.peer_talked_on = true;
         }
         if half.reset.as_deref().is_some_and(|reset| reset.peer_talked_on) {
-            half.reset = None;
+            half.forget_reset();
             self.anomalies.insert(Anomaly::TcpResetIgnored);
         }
     }
@@ -304,6 +319,7 @@ impl Connection {
             return;
         }
         let peer_acked = half.acked_when_first_sent(end, peer_acked);
+        half.note_resent(end.saturating_sub(len), end, segment.at);
         if half.fin.is_some_and(|fin| end > fin.offset) {
             self.anomalies.insert(Anomaly::TcpDataAfterFin);
             return;

@@ -11,6 +11,7 @@ use crate::pack::{Pack, Packer, Unpacker, pack_fields};
 use crate::seq::SeqNum;
 use crate::side::Side;
 use crate::time::Timestamp;
+use std::time::Duration;
 
 /// Farthest distance, in bytes, between what is expected and what is believed: the largest window RFC 7323 allows.
 const WINDOW_MAX: i64 = 1 << 30;
@@ -94,12 +95,26 @@ pub struct Half {
 }
 
 /// What few connections have.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Oddities {
     keepalives: Keepalives,
     differs: Option<Moment>,
     /// The latest bare segment that showed bytes which the capture does not hold: how far, and what it acknowledged.
     shown_by: Option<(u64, u64)>,
+    /// Since when bytes are known to be missing, and what the side had acknowledged before.
+    hole: Option<(Moment, u64)>,
+    resent: Option<Resent>,
+}
+
+/// Bytes that the capture holds only as they were sent again: their acknowledgment is younger than they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Resent {
+    /// Stream offset of the first.
+    pub from: u64,
+    /// Stream offset behind the last.
+    pub until: u64,
+    /// What their sender had received at least when it sent them first, as an offset in the peer's stream.
+    pub received: u64,
 }
 
 /// The TTL or hop limit that a side's packets arrive with.
@@ -135,6 +150,10 @@ impl UsualTtl {
         };
     }
 }
+
+/// Packets that change places on their way are nearer to each other than this, which is where Wireshark, too, takes a segment to
+/// be out of order and not sent again.
+const MAY_SWAP: Duration = Duration::from_millis(3);
 
 /// A hole in one direction and what waits behind it.
 #[derive(Clone, Debug, Default)]
@@ -270,6 +289,37 @@ impl Half {
         self.oddities.as_ref()?.differs
     }
 
+    /// The furthest bytes that the capture holds only as they were sent again.
+    #[must_use]
+    pub fn resent(&self) -> Option<Resent> {
+        self.oddities.as_ref()?.resent
+    }
+
+    /// After a segment: are bytes missing since then, and what had the side acknowledged before it?
+    pub(super) fn note_hole(&mut self, was_whole: bool, acked_before: u64, at: Moment) {
+        let is_whole = self.unseen() == 0;
+        if was_whole && !is_whole {
+            self.oddities.get_or_insert_default().hole = Some((at, acked_before));
+        } else if is_whole && let Some(odd) = self.oddities.as_mut() {
+            odd.hole = None;
+            if **odd == Oddities::default() {
+                self.oddities = None;
+            }
+        }
+    }
+
+    /// Bytes come that were known to be missing: not for the first time, unless two packets only changed places.
+    pub(super) fn note_resent(&mut self, from: u64, until: u64, at: Moment) {
+        let is_missing = until > self.next && until <= self.shown;
+        let Some(odd) = self.oddities.as_mut().filter(|_| is_missing) else { return };
+        if let Some((since, received)) = odd.hole
+            && at.at.has_passed(MAY_SWAP, since.at)
+            && odd.resent.is_none_or(|resent| resent.until < until)
+        {
+            odd.resent = Some(Resent { from, until, received });
+        }
+    }
+
     pub(super) fn note_keepalive(&mut self, at: Moment) {
         self.oddities.get_or_insert_default().keepalives.note(at);
     }
@@ -364,6 +414,18 @@ impl Half {
         self.reset.as_ref().is_some_and(|reset| reset.validity == ResetValidity::Exact)
     }
 
+    /// Its receiver ignored the reset. If it acknowledged all that the peer had sent, as an abort does, it was its sender's all
+    /// the same, and stands where that had come to.
+    pub(super) fn forget_reset(&mut self) {
+        if let Some(reset) = self.reset.take()
+            && reset.validity == ResetValidity::Ahead
+            && reset.acked.is_some_and(|acked| acked >= reset.peer_sent)
+            && let Some(Ok(offset)) = reset.offset.map(u64::try_from)
+        {
+            self.show(offset);
+        }
+    }
+
     /// New bytes up to `end` are sent: after a reset, only someone who did not send it does so.
     pub(crate) fn note_talking_on(&mut self, end: u64) {
         if let Some(reset) = self.reset.as_mut()
@@ -418,12 +480,19 @@ impl Pack for Oddities {
         self.differs.pack(into);
         self.shown_by.map(|(end, _)| end).pack(into);
         self.shown_by.map(|(_, acked)| acked).pack(into);
+        self.hole.map(|(at, _)| at).pack(into);
+        self.hole.map(|(_, acked)| acked).pack(into);
+        self.resent.map(|Resent { from, until, .. }| (from, until)).pack(into);
+        self.resent.map(|resent| resent.received).pack(into);
     }
 
     fn unpack(from: &mut Unpacker<'_>) -> Self {
         let (keepalives, differs) = (Pack::unpack(from), Pack::unpack(from));
         let shown_by = Option::unpack(from).zip(Option::unpack(from));
-        Oddities { keepalives, differs, shown_by }
+        let hole = Option::unpack(from).zip(Option::unpack(from));
+        let resent = Option::unpack(from).zip(Option::unpack(from));
+        let resent = resent.map(|((from, until), received)| Resent { from, until, received });
+        Oddities { keepalives, differs, shown_by, hole, resent }
     }
 }
 

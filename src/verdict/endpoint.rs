@@ -3,7 +3,9 @@
 //! It is the code of the first valid Close that *reached* the application while it still listened: 1005 for an empty
 //! one, 1006 where none came. What an end sent itself never sets its own code, so the two ends may well differ.
 
+use super::judge::unconfirmed;
 use super::reach::{Reach, own_reset, reach};
+use super::reset_origin::{ResetOrigin, reset_origin};
 use super::teardown::{Blind, Lost, Observed, Sight, TcpEnd, TcpEndKind, Teardown};
 use super::vantage::VantageEstimate;
 use super::verdict::{Kind, Phrase, Unsaid, Words, packet};
@@ -13,6 +15,7 @@ use crate::tcp::reset::ResetValidity;
 use crate::websocket::close::{CloseBody, CloseFrame};
 use crate::websocket::close_code::CloseCode;
 use std::fmt;
+use std::time::Duration;
 
 /// How sure a code is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -137,10 +140,15 @@ pub fn endpoint<W: Words>(
 fn refused<W: Words>(teardown: &Teardown, side: Side) -> EndpointCode<W> {
     let why = "the opening handshake failed";
     let accepted = teardown.opening.response.is_some_and(|answer| answer.is_switch);
+    // An answer may come yet, or have come.
+    let may_open = match teardown.tcp_end() {
+        Some(end) => has_ended_unseen(teardown, &end),
+        None => teardown.timed_out().is_some(),
+    };
     match side {
         Side::Client => EndpointCode::new(
             CloseCode::ABNORMAL,
-            Certainty::Certain,
+            if may_open { Certainty::Likely } else { Certainty::Certain },
             Course::NeverOpened,
             W::say(format_args!("{why}: the client's connection ends without ever having been open")),
         ),
@@ -170,6 +178,11 @@ fn opened<W: Words>(teardown: &Teardown, side: Side, vantage: &VantageEstimate) 
         Sight::Full => teardown.unseen_close(side.other()).filter(|_| teardown.close[side].is_none()),
     };
     if let Some(lost) = unseen_close {
+        return unseen(teardown, side, &lost);
+    }
+    // Its reset answers a segment that the capture lacks.
+    let reset = teardown.tcp_end().filter(|end| (end.kind, end.by) == (TcpEndKind::Rst, side));
+    if let Some((_, lost)) = reset.and_then(|end| unconfirmed(teardown, &end)) {
         return unseen(teardown, side, &lost);
     }
     if !teardown.is_certain() {
@@ -231,16 +244,22 @@ fn without_close<W: Words>(teardown: &Teardown, side: Side) -> EndpointCode<W> {
     EndpointCode::new(CloseCode::ABNORMAL, without_close_certainty(teardown, side, &end), course, why)
 }
 
-/// Behind this end's own FIN a Close may still come, until the peer has ended, too, or this end is gone; and a reset binds
-/// its receiver only if its sequence number is exact (RFC 5961 §3.2).
+/// Behind this end's own FIN a Close may still come, until the peer has ended, too, or this end is gone; a reset binds its
+/// receiver only if its sequence number is exact (RFC 5961 §3.2).
 fn without_close_certainty(teardown: &Teardown, side: Side, end: &TcpEnd) -> Certainty {
     let may_follow = !teardown.has_left(side.other()) && own_reset(teardown, side).is_none();
     let is_guess = teardown.reset[end.by].is_some_and(|reset| reset.validity == ResetValidity::Ahead);
+    let ended_unseen = has_ended_unseen(teardown, end);
     match end.kind {
         TcpEndKind::Fin if end.by == side && may_follow => Certainty::Likely,
-        TcpEndKind::Rst if is_guess => Certainty::Likely,
+        TcpEndKind::Rst if is_guess || ended_unseen => Certainty::Likely,
         TcpEndKind::Fin | TcpEndKind::Rst => Certainty::Certain,
     }
+}
+
+/// Did `end`'s side no longer know of the connection, though nothing shows how it had ended it?
+fn has_ended_unseen(teardown: &Teardown, end: &TcpEnd) -> bool {
+    end.kind == TcpEndKind::Rst && reset_origin(teardown, end.by) == Some(ResetOrigin::NoSuchConnection)
 }
 
 /// The end sent a Close and got none.
@@ -310,13 +329,15 @@ fn with_close<W: Words>(
         EndpointCode::new(CloseCode::ABNORMAL, certainty, course, why())
     };
     match reach {
-        Reach::Answered(_) => told_with(Certainty::Certain),
         Reach::AcknowledgedThenFin(_) | Reach::Acknowledged | Reach::Arrived
             if is_doubtful(teardown, side.other()) =>
         {
             told_with(Certainty::Likely).or(CloseCode::ABNORMAL)
         }
-        Reach::AcknowledgedThenFin(_) => told_with(Certainty::Certain),
+        Reach::Answered(_) | Reach::AcknowledgedThenFin(_) if may_be_unread(teardown, side, close) => {
+            told_with(Certainty::Likely)
+        }
+        Reach::Answered(_) | Reach::AcknowledgedThenFin(_) => told_with(Certainty::Certain),
         Reach::Acknowledged | Reach::ReadAfterOwnFin => told_with(Certainty::Likely),
         Reach::Arrived if vantage.is_given => told_with(Certainty::Certain),
         Reach::Arrived => told_with(Certainty::Likely),
@@ -325,6 +346,23 @@ fn with_close<W: Words>(
         Reach::OnlySent => told_with(Certainty::Likely).or(CloseCode::ABNORMAL),
     }
 }
+
+/// May `side`'s TCP have had `close`, and its application not? It aborted then, as one does that leaves bytes unread (RFC 2525
+/// §2.17), or its own Close came long afterwards. One with the same code echoes it: then it was read.
+fn may_be_unread(teardown: &Teardown, side: Side, close: &CloseFrame) -> bool {
+    let own =
+        teardown.close[side].as_ref().filter(|own| own.sender_had_received(close.wire.end) != Some(false));
+    if own.is_some_and(|own| (own.body, own.code) == (close.body, close.code)) {
+        return false;
+    }
+    let is_late = own.is_some_and(|own| own.at.at.has_passed(PROMPT, close.at.at));
+    let aborted = own_reset(teardown, side)
+        .is_some_and(|reset| reset.acked.is_some_and(|received| received >= close.wire.end));
+    is_late || aborted
+}
+
+/// Who listens answers a Close sooner.
+const PROMPT: Duration = Duration::from_secs(1);
 
 /// If a Close of this end's own passed unseen, it may have failed the connection with that, and read no more (rule 8).
 fn unless_failed_unseen(teardown: &Teardown, side: Side, certainty: Certainty) -> Certainty {

@@ -23,10 +23,16 @@ pub fn judge<W: Words>(teardown: &Teardown) -> Verdict<W> {
     if let Some(verdict) = judge_hidden(teardown).or_else(|| judge_opening(teardown)) {
         return verdict;
     }
-    match first_close(teardown) {
-        Some((side, close)) => judge_close(teardown, side, close),
-        None => judge_end(teardown),
+    if let Some((side, close)) = first_close(teardown) {
+        return judge_close(teardown, side, close);
     }
+    let is_undated = |side: &Side| teardown.close_may_precede_fin[*side];
+    if let Some(side) = Side::BOTH.into_iter().find(is_undated)
+        && let Some(close) = &teardown.close[side]
+    {
+        return unknown(Blind::Gap, why::close_may_precede_fin(teardown, side, close));
+    }
+    judge_end(teardown)
 }
 
 /// The Close that came first and did not answer a FIN.
@@ -113,10 +119,12 @@ fn judge_unanswered<W: Words>(teardown: &Teardown) -> Verdict<W> {
         Sight::Lost(lost) => Some((side, lost)),
         Sight::Full => None,
     });
-    if let (Some(end), Some((side, lost)), None) = (end, lost, timed_out)
+    // Who had acknowledged nothing of the server's when the path died had no answer.
+    let may_be_answered = |side| timed_out.is_none() || side == Side::Client || teardown.acked.server > 0;
+    if let Some((side, lost)) = lost.filter(|(side, _)| may_be_answered(*side))
         && teardown.opening.request.is_some()
     {
-        return unknown(lost.blind, why::blind_opening(&end, side, &lost));
+        return unknown(lost.blind, why::blind_opening(end.as_ref(), side, &lost));
     }
     verdict(Kind::Refused, Some(closed_by), why::refused_without_answer(teardown, end, timed_out))
 }
@@ -251,7 +259,7 @@ fn blind_side(teardown: &Teardown) -> Option<(Side, Lost)> {
 /// After a FIN the peer's acknowledgment of it shows how much the peer had sent, or its own end does. Without either, a
 /// Close may have crossed the FIN unseen, also behind a packet that did: the peer could still send one. A reset that answers a segment which the capture lacks may answer a Close. But an abort right behind
 /// the FIN leaves the peer nothing to say, and acknowledges what it had sent.
-fn unconfirmed(teardown: &Teardown, end: &TcpEnd) -> Option<(Side, Lost)> {
+pub(super) fn unconfirmed(teardown: &Teardown, end: &TcpEnd) -> Option<(Side, Lost)> {
     let peer = end.by.other();
     let has_answered = !end.is_seen || teardown.fin_acked(end.by) || teardown.has_left(peer);
     let lost =

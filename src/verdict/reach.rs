@@ -43,8 +43,12 @@ pub(super) fn reach(teardown: &Teardown, side: Side, close: &CloseFrame, vantage
     let acked = teardown.acked[peer] >= end;
     let left_before = left_before(teardown, side, close);
     if left_before && let Some(reset) = own_reset(teardown, side) {
-        // A socket open for reading does not answer with a reset.
-        return if reset.at > close.at { Reach::SocketGone } else { Reach::AbortedBefore };
+        // A socket open for reading does not answer with a reset: it acknowledges, and may abort later.
+        return match reset.at > close.at {
+            true if acked && reset.acked.is_some() => Reach::Unread,
+            true => Reach::SocketGone,
+            false => Reach::AbortedBefore,
+        };
     }
     if teardown.close_answered(peer)
         && let Some(answer) = &teardown.close[side]

@@ -51,15 +51,8 @@ pub fn reset_origin(teardown: &Teardown, side: Side) -> Option<ResetOrigin> {
 }
 
 fn foreign_sign(teardown: &Teardown, side: Side, reset: &Reset) -> Option<Sign> {
-    let came = hops(reset.ttl);
-    match reset.usual_ttl {
-        UsualTtl::Always(ttl) if hops(ttl) != came => {
-            return Some(Sign::Hops { reset: came, usual: hops(ttl) });
-        }
-        UsualTtl::Either(one, other) if hops(one) != came && hops(other) != came => {
-            return Some(Sign::Hops { reset: came, usual: hops(one) });
-        }
-        _ => {}
+    if let Some(sign) = other_way(reset) {
+        return Some(sign);
     }
     if reset.talked_on {
         return Some(Sign::TalkedOn);
@@ -67,12 +60,26 @@ fn foreign_sign(teardown: &Teardown, side: Side, reset: &Reset) -> Option<Sign> 
     both_ends(teardown, side, reset).or_else(|| odd_form(reset))
 }
 
-/// A reset end falls silent: it neither answers a reset nor aborts by itself at the same moment.
+/// It came another way than its end's other packets.
+fn other_way(reset: &Reset) -> Option<Sign> {
+    let came = hops(reset.ttl);
+    match reset.usual_ttl {
+        UsualTtl::Always(ttl) if hops(ttl) != came => Some(Sign::Hops { reset: came, usual: hops(ttl) }),
+        UsualTtl::Either(one, other) if hops(one) != came && hops(other) != came => {
+            Some(Sign::Hops { reset: came, usual: hops(one) })
+        }
+        _ => None,
+    }
+}
+
+/// A reset end falls silent: it neither answers a reset nor aborts by itself at the same moment. And what resets one end in
+/// the other's name resets both.
 fn both_ends(teardown: &Teardown, side: Side, reset: &Reset) -> Option<Sign> {
     let other = teardown.reset[side.other()]?;
     let aborts = |reset: &Reset| reset.acked.is_some() || reset.window != 0;
+    let is_forged = aborts(reset) && aborts(&other) || other_way(&other).is_some();
     let at_once = reset.at.at.seconds_since(other.at.at).abs() < AT_ONCE_SECONDS;
-    (aborts(reset) && aborts(&other) && at_once).then_some(Sign::BothEnds)
+    (is_forged && at_once).then_some(Sign::BothEnds)
 }
 
 /// What an end that aborts (with the next number it would send) or answers does not send.

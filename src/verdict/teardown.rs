@@ -5,7 +5,7 @@ use crate::http::http2::error_code::ErrorCode;
 use crate::http::http2::frame::StreamId;
 use crate::moment::Moment;
 use crate::side::{PerSide, Side};
-use crate::tcp::half::Fin;
+use crate::tcp::half::{Fin, Resent};
 use crate::tcp::liveness::Unanswered;
 use crate::tcp::reset::Reset;
 use crate::time::Timestamp;
@@ -36,6 +36,8 @@ pub struct Teardown {
     pub nonsense_frame: PerSide<Option<Option<Moment>>>,
     /// How far the peer acknowledged that side's stream.
     pub acked: PerSide<u64>,
+    /// Is it only known that that side sent its Close again when it had received the other side's FIN?
+    pub close_may_precede_fin: PerSide<bool>,
     /// That side's sendings that drew no answer.
     pub unanswered: PerSide<Unanswered>,
     /// That side's last packet.
@@ -421,11 +423,26 @@ impl Teardown {
     /// Was `side`'s Close sent after it had received the other side's FIN? Such a Close ended nothing.
     #[must_use]
     pub fn close_answers_fin(&self, side: Side) -> bool {
-        let peer = side.other();
-        let seen = self.fin[peer].map(|fin| fin.offset.saturating_add(1));
-        let unseen = || self.unseen_fin[peer].and_then(|fin| fin.acked);
-        let (Some(close), Some(behind)) = (&self.close[side], seen.or_else(unseen)) else { return false };
+        let (Some(close), Some(behind)) = (&self.close[side], self.behind_fin(side.other())) else {
+            return false;
+        };
         close.sender_had_received(behind) == Some(true)
+    }
+
+    /// The same, though its first sending may have come before: its Close lies in `resent`.
+    #[must_use]
+    pub fn may_precede_fin(&self, side: Side, resent: &Resent) -> bool {
+        let (Some(close), Some(behind)) = (&self.close[side], self.behind_fin(side.other())) else {
+            return false;
+        };
+        let is_resent = resent.from < close.wire.end && close.wire.end <= resent.until;
+        is_resent && resent.received < behind && self.close_answers_fin(side)
+    }
+
+    /// Stream offset behind `side`'s FIN.
+    fn behind_fin(&self, side: Side) -> Option<u64> {
+        let seen = self.fin[side].map(|fin| fin.offset.saturating_add(1));
+        seen.or_else(|| self.unseen_fin[side].and_then(|fin| fin.acked))
     }
 
     /// Was `side`'s FIN sent after it had received the other side's? That holds in whatever order they were captured.

@@ -270,12 +270,25 @@ pub(super) fn blind_syns<W: Words>(syns: &Unanswered, side: Side, lost: &Lost) -
     ))
 }
 
-pub(super) fn blind_opening<W: Words>(end: &TcpEnd, side: Side, lost: &Lost) -> W {
+pub(super) fn close_may_precede_fin<W: Words>(teardown: &Teardown, side: Side, close: &CloseFrame) -> W {
+    let end = Phrase(|out: &mut fmt::Formatter<'_>| match teardown.tcp_end() {
+        Some(end) => write!(out, "{}", end_text(&end)),
+        None => write!(out, "FIN by {}", side.other()),
+    });
     W::say(format_args!(
-        "no answer to the Upgrade request was seen before {}, but {}",
-        end_text(end),
-        lost_text(side, lost)
+        "{side}'s {} in {} was sent again, and the capture lacks its first sending: nothing shows whether that answered {end} \
+         or came before it",
+        close_text(close),
+        packet(close.at)
     ))
+}
+
+pub(super) fn blind_opening<W: Words>(end: Option<&TcpEnd>, side: Side, lost: &Lost) -> W {
+    let before = Phrase(|out: &mut fmt::Formatter<'_>| match end {
+        Some(end) => write!(out, " before {}", end_text(end)),
+        None => Ok(()),
+    });
+    W::say(format_args!("no answer to the Upgrade request was seen{before}, but {}", lost_text(side, lost)))
 }
 
 pub(super) fn cut_opening<W: Words>(answer: &Answer) -> W {

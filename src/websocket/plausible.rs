@@ -44,9 +44,24 @@ pub fn is_header_alone(bytes: &[u8]) -> bool {
         .is_ok_and(|(after, header)| after.is_empty() && header.payload_len > 0 && is_plausible(&header))
 }
 
+/// Three times over, and a repetition is no chance.
+const REPEATED: usize = 3;
+
+/// Is it one byte again and again, masked or not? In that anything may look like a frame, and the next like the last.
+fn is_one_byte_repeated(bytes: &[u8], masked: bool) -> bool {
+    let period = if masked { 4 } else { 1 };
+    bytes.len() >= period * REPEATED
+        && bytes.iter().zip(bytes.iter().skip(period)).all(|(one, next)| one == next)
+}
+
 /// The chain of frames that fills `bytes`, if they are nothing but plausible frames, all masked alike.
 #[must_use]
 pub fn chain(bytes: &[u8]) -> Option<Chain> {
+    let found = chain_of(bytes)?;
+    (!is_one_byte_repeated(bytes, found.masked)).then_some(found)
+}
+
+fn chain_of(bytes: &[u8]) -> Option<Chain> {
     let mut rest = bytes;
     let (mut frames, mut telling) = (0, 0);
     let mut masked = None;
@@ -102,6 +117,17 @@ mod tests {
         ];
         assert_eq!(chain(&bytes), Some(Chain { frames: 3, telling: 3, masked: false, beyond: 0 }));
         assert_eq!(chain(&bytes[..3]), Some(Chain { frames: 1, telling: 1, masked: false, beyond: 1 }));
+    }
+
+    #[test]
+    fn one_byte_again_and_again_is_none() {
+        let mut masked = [0x82, 0x82, 0, 1].repeat(10);
+        assert!(chain_of(&masked).is_some_and(|chain| chain.frames == 5 && chain.masked));
+        assert_eq!(chain(&masked), None);
+        masked.truncate(8);
+        assert!(chain(&masked).is_some());
+        assert!(chain_of(&[0; 40]).is_some());
+        assert_eq!(chain(&[0; 40]), None);
     }
 
     #[test]

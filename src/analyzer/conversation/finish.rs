@@ -138,6 +138,7 @@ impl Conversation {
             sight,
             nonsense_frame,
             acked: PerSide::from_fn(|side| halves[side].acked),
+            close_may_precede_fin: PerSide::default(),
             unanswered: PerSide::from_fn(|side| halves[side].unanswered),
             last: PerSide::from_fn(|side| halves[side].last),
             last_message,
@@ -154,6 +155,10 @@ impl Conversation {
                 teardown.unseen_fin.get_mut(side).get_or_insert(fin);
             }
         }
+        let resent = PerSide::from_fn(|side| self.tcp.halves[side].resent());
+        teardown.close_may_precede_fin = PerSide::from_fn(|side| {
+            resent[side].is_some_and(|resent| teardown.may_precede_fin(side, &resent))
+        });
         teardown
     }
 
@@ -244,10 +249,10 @@ fn last_message_of(direction: &Direction) -> LastMessage {
 /// Could a Close of this direction have passed unseen? Behind a Close no data may follow, but pings and pongs do: of a side
 /// joined in mid-stream, data shows that there was none before.
 fn sight_of(direction: &Direction, joined: bool, is_closed: bool) -> Sight {
-    let Some(hidden) = direction.hidden.as_deref() else {
-        let may_have_closed = joined && direction.last_data.is_none() && !is_closed;
-        return if may_have_closed { lost(Blind::StartedLate, None, 0, None) } else { Sight::Full };
-    };
+    if joined && direction.last_data.is_none() && !is_closed {
+        return lost(Blind::StartedLate, None, 0, None);
+    }
+    let Some(hidden) = direction.hidden.as_deref() else { return Sight::Full };
     let blind = match hidden.cause {
         HiddenCause::Gap(GapCause::Lost | GapCause::Limit | GapCause::ByteOrFin) => Blind::Gap,
         HiddenCause::Gap(GapCause::Truncated) => Blind::Truncated,

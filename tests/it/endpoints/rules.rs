@@ -208,6 +208,46 @@ fn rule_11_an_abort_that_acknowledges_the_close_may_have_left_it_unread() {
 }
 
 #[test]
+fn rule_11_an_abort_behind_an_own_end_may_have_left_the_close_unread() {
+    // Bytes unread when a socket is closed make TCP abort, also behind a FIN or a Close of its own (RFC 2525 §2.17).
+    let mut conn = Conversation::opened();
+    conn.server_sends(&close(Server, 4000)).client_acks().fin(Client).server_acks().rst(Client);
+    assert_eq!(said(&record(&conn), Client), likely(4000));
+    for (own, expected) in [(1011, likely(4000)), (4000, certain(4000))] {
+        let mut conn = Conversation::opened();
+        conn.server_sends(&close(Server, 4000)).client_sends(&close(Client, own)).fin(Server).rst(Client);
+        assert_eq!(said(&record(&conn), Client), expected, "client sent {own}");
+    }
+}
+
+#[test]
+fn rule_2_a_close_of_another_code_long_afterwards_need_not_be_an_answer() {
+    for (own, wait_ms, expected) in
+        [(1011, 1_500, likely(4000)), (1011, 100, certain(4000)), (4000, 1_500, certain(4000))]
+    {
+        let mut conn = Conversation::opened();
+        conn.server_sends(&close(Server, 4000)).client_acks().wait(Duration::from_millis(wait_ms));
+        conn.client_sends(&close(Client, own)).fin(Client).fin(Server).client_acks();
+        assert_eq!(said(&record(&conn), Client), expected, "{own} after {wait_ms} ms");
+    }
+}
+
+#[test]
+fn rule_11_a_half_closed_socket_that_acknowledges_the_close_was_not_gone() {
+    let mut conn = Conversation::opened();
+    conn.fin(Client).server_acks().server_sends(&close(Server, 4000)).client_acks().rst(Client);
+    assert_eq!(said(&record(&conn), Client), either(1006, 4000));
+}
+
+#[test]
+fn rule_11_a_reset_that_answers_what_the_capture_lacks_may_answer_a_close() {
+    let mut conn = Conversation::opened();
+    conn.client_sends(&wire::text(Client, "hi")).server_acks();
+    conn.next_not_captured().client_sends(&close(Client, 4000)).bare_rst(Server);
+    assert_eq!(said(&record(&conn), Server), UNKNOWN);
+}
+
+#[test]
 fn rule_12_what_was_captured_at_its_receiver_has_arrived() {
     let mut conn = Conversation::opened();
     conn.server_sends(&close(Server, 4000)).rst(Server);

@@ -1,8 +1,10 @@
 //! A Close was on the wire: the first one's code is the label, whatever follows.
 
 use super::{both_fins, busy, check, has_anomaly};
+use crate::support::packet::{ACK, FIN};
 use crate::support::run;
 use crate::support::wire::{self, Frame, LengthForm};
+use std::time::Duration;
 use wsclose::side::Side::{self, Client, Server};
 
 #[test]
@@ -308,6 +310,29 @@ fn a_close_sent_before_the_fin_had_arrived_counts() {
     });
     conn.client_acks();
     check(&conn, "coded:1001 by server");
+}
+
+#[test]
+fn a_close_that_is_only_known_to_be_sent_again_behind_a_fin_may_have_come_first() {
+    for by in Side::BOTH {
+        let lost = |acknowledges: bool, wait: Duration| {
+            let mut conn = busy();
+            conn.fin(by.other());
+            if acknowledges {
+                conn.acks(by); // Before its Close, which is the next byte.
+            }
+            let seq = conn.next_seq(by);
+            conn.next_lost_unseen().sends(by, &wire::close(by, 1000, "")).next_lost().fin(by).wait(wait);
+            let again = wire::close(by, 1000, "");
+            conn.forges(by, FIN | ACK, |packet| (packet.seq, packet.payload) = (seq, again));
+            conn.bare_rst(by.other());
+            conn
+        };
+        let sent_again = Duration::from_millis(200);
+        check(&lost(false, sent_again), "unknown:unknown by unknown");
+        check(&lost(true, sent_again), &format!("abnormal:1006:fin by {}", by.other().name()));
+        check(&lost(false, Duration::ZERO), &format!("abnormal:1006:fin by {}", by.other().name()));
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Resets that somebody else sent in an end's name: to one end or both, with the right TTL or another.
 
-use super::{busy, check};
+use super::{busy, check, check_packets};
 use crate::support::conversation::Conversation;
 use crate::support::packet::{ACK, RST, TcpPacket};
 use crate::support::wire;
@@ -97,6 +97,23 @@ fn another_ttl_gives_a_reset_to_one_end_away() {
 }
 
 #[test]
+fn a_reset_at_once_with_one_that_came_another_way_is_of_the_same_device() {
+    for side in Side::BOTH {
+        let resets = |strange_ttl| {
+            let mut conn = busy();
+            conn.rst(side);
+            conn.forges(side.other(), RST, |packet| {
+                (packet.ack, packet.window, packet.ttl) = (0, 0, packet.ttl - strange_ttl);
+                packet.at_ns -= 500_000;
+            });
+            conn
+        };
+        check(&resets(9), BY_NETWORK);
+        check(&resets(0), &format!("abnormal:1006:rst by {}", side.name()));
+    }
+}
+
+#[test]
 fn an_abort_behind_what_its_sender_had_sent_is_not_its_own() {
     for side in Side::BOTH {
         let mut conn = busy();
@@ -124,6 +141,39 @@ fn a_reset_behind_bytes_that_its_receiver_had_taken_is_ignored() {
         conn.sends(by, &wire::text(by, "more"));
         conn.forges(by, RST | ACK, |packet| packet.seq = seq).acks(by.other());
         check(&conn, "open:open by -");
+    }
+}
+
+#[test]
+fn an_abort_that_its_receiver_ignored_still_shows_what_its_sender_had_sent() {
+    for side in Side::BOTH {
+        // The end's Close is lost, its abort comes before what it sent earlier, and is none to its receiver.
+        let aborts = |change: fn(&mut TcpPacket)| {
+            let mut conn = busy();
+            let start = conn.next_seq(side);
+            conn.sends(side, &wire::text(side, "overtaken"));
+            conn.next_lost_unseen().sends(side, &wire::close(side, 1001, ""));
+            conn.forges(side, RST | ACK, change);
+            let mut packets = conn.packets();
+            let (abort, late) = (packets.len() - 1, packets.len() - 2);
+            assert_eq!(packets[late].seq, start);
+            packets.swap(abort, late);
+            (packets[late].at_ns, packets[abort].at_ns) = (packets[abort].at_ns, packets[late].at_ns);
+            let acked = packets[abort].seq.wrapping_add(packets[abort].payload.len() as u32);
+            let mut answer = packets[late].clone();
+            (answer.src, answer.dst) = (answer.dst, answer.src);
+            (answer.seq, answer.ack, answer.flags) = (packets[late].ack, acked, ACK);
+            let mut gone = packets[late].clone();
+            (gone.seq, gone.ack, gone.flags, gone.window) = (acked, 0, RST, 0);
+            for (packet, after) in [(answer, 1), (gone, 2)] {
+                let at_ns = packets[abort].at_ns + after * 10_000_000;
+                packets.push(TcpPacket { at_ns, ..packet });
+            }
+            packets
+        };
+        check_packets(&aborts(|_| {}), "unknown:unknown by unknown");
+        // One that guesses what the peer has sent is nobody's.
+        check_packets(&aborts(|packet| packet.ack -= 1), "abnormal:1006:rst by unknown");
     }
 }
 

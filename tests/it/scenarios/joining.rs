@@ -102,6 +102,17 @@ fn a_side_joined_in_mid_stream_that_only_answers_pings_may_have_sent_a_close_bef
         check_packets(&conn.packets(), "coded:1000 by client");
         let outcome = check_packets(&conn.packets()[closed..], "unknown:unknown by unknown");
         assert_eq!(outcome.only().verdict.blind.as_deref(), Some("started-late"));
+
+        // Nor does a hole behind the server's Close show that it was the first.
+        let mut packets = conn.packets();
+        packets.pop();
+        let mut conn = conn.clone();
+        let from = conn.packets().len();
+        conn.server_sends(&wire::close(Server, 1001, ""));
+        conn.next_lost_unseen().client_sends(&beat).client_sends(&beat).rst(Server);
+        packets.extend(conn.packets().split_off(from));
+        let outcome = check_packets(&packets[closed..], "unknown:unknown by unknown");
+        assert_eq!(outcome.only().verdict.blind.as_deref(), Some("started-late"));
     }
 }
 

@@ -89,6 +89,31 @@ fn an_upgrade_request_whose_connection_ends_before_the_answer_is_refused_by_who_
 }
 
 #[test]
+fn a_request_whose_answer_the_capture_lacks_is_not_refused_by_what_dies_later() {
+    let answer = wire::response();
+    let (start, rest) = answer.split_at(20);
+    let asked = || {
+        let mut conn = Conversation::connected();
+        conn.client_sends(&wire::request("/ws")).server_acks();
+        conn
+    };
+    let dies = |mut conn: Conversation| {
+        for _ in 0..4 {
+            conn.wait(Duration::from_secs(1)).next_lost().retransmits(Server);
+        }
+        conn
+    };
+    let mut conn = asked();
+    conn.next_not_captured().server_sends(start).server_sends(rest).client_acks();
+    conn.next_lost().fin(Server);
+    check(&dies(conn), "unknown:unknown by unknown");
+    // The same bytes, none of which arrived.
+    let mut conn = asked();
+    conn.next_lost_unseen().server_sends(start).next_lost().server_sends(rest);
+    check(&dies(conn), "refused:refused by network");
+}
+
+#[test]
 fn an_upgrade_request_still_waiting_is_open_with_only_the_request_seen() {
     let mut conn = Conversation::connected();
     conn.client_sends(&wire::request("/ws")).server_acks();

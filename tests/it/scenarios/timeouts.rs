@@ -1,7 +1,8 @@
 //! The root cause `timeout`: one end's TCP had stopped answering before the end.
 
-use super::{both_fins, busy, check};
+use super::{both_fins, busy, check, check_packets};
 use crate::support::conversation::Conversation;
+use crate::support::packet::SYN;
 use crate::support::rewrite;
 use crate::support::wire;
 use std::time::Duration;
@@ -22,6 +23,22 @@ fn silent_peer(sendings: u64) -> Conversation {
 fn three_sendings_without_any_answer_are_a_timeout_even_if_the_capture_just_ends() {
     check(&silent_peer(3), TIMEOUT);
     check(&silent_peer(9), TIMEOUT);
+}
+
+#[test]
+fn an_acknowledgment_of_what_the_capture_lacks_is_a_sign_of_life() {
+    // Only the client's packets were captured: its SYN three times, then what shows that the server had answered.
+    let mut conn = Conversation::new();
+    conn.forges(Client, SYN, |_| {});
+    conn.wait(Duration::from_secs(1)).forges(Client, SYN, |_| {});
+    conn.wait(Duration::from_secs(2)).forges(Client, SYN, |_| {});
+    let mut whole = Conversation::new();
+    whole.wait(Duration::from_secs(4)).connect().upgrade("/ws");
+    whole.server_sends(&wire::text(Server, "hello")).client_acks().bare_rst(Client);
+    let mut packets = [conn.packets(), whole.packets()].concat();
+    let client = packets[0].src;
+    packets.retain(|packet| packet.src == client);
+    check_packets(&packets, "unknown:unknown by unknown");
 }
 
 #[test]
