@@ -119,7 +119,10 @@ impl Connection {
             self.take_liveness(side, segment);
             self.take_payload(side, segment, peer_acked, limits, sink);
             self.take_fin(side, segment, peer_acked);
-            self.halves.get_mut(side).note_hole(was_whole, acked_before, segment.at);
+            let half = self.halves.get_mut(side);
+            if half.may_have_hole() {
+                half.note_hole(was_whole, acked_before, segment.at);
+            }
         }
         self.halves.get_mut(side.other()).unanswered.answered();
         for side in Side::BOTH {
@@ -141,18 +144,21 @@ impl Connection {
 
     /// Delivers all that is held, with its holes as gaps: nothing more will come.
     pub fn flush_held<S: StreamSink>(&mut self, sink: &mut S) {
+        let at = self.last;
         for side in Side::BOTH {
-            let at = self.last;
-            self.halves.get_mut(side).catch_up();
-            while self.skip_hole(side, at, GapCause::Lost, sink) {}
+            let half = self.halves.get_mut(side);
+            half.catch_up();
+            if half.recovery.is_some() {
+                while self.skip_hole(side, at, GapCause::Lost, sink) {}
+            }
         }
     }
 
     /// The same, and what is known to have come behind it as a gap.
     pub fn flush<S: StreamSink>(&mut self, sink: &mut S) {
         self.flush_held(sink);
+        let at = self.last;
         for side in Side::BOTH {
-            let at = self.last;
             let half = self.halves.get_mut(side);
             if half.unseen() > 0 && half.is_known() {
                 let is_byte = half.unseen() == 1 && half.fin.is_none();
@@ -225,7 +231,7 @@ impl Connection {
         let offset = peer.acked_offset(ack)?;
         // A reset, perhaps a forged one, acknowledges whatever drew it: that proves nothing about receipt.
         if !segment.flags.rst() {
-            if is_first_sign || offset > peer.shown().max(peer.end()) {
+            if is_first_sign || (offset > peer.next && offset > peer.shown().max(peer.end())) {
                 // The peer has spoken, though the capture lacks it.
                 half.unanswered.answered();
             }

@@ -295,6 +295,12 @@ impl Half {
         self.oddities.as_ref()?.resent
     }
 
+    /// Are bytes missing, or were they?
+    #[inline]
+    pub(super) fn may_have_hole(&self) -> bool {
+        self.shown > self.next || self.oddities.is_some()
+    }
+
     /// After a segment: are bytes missing since then, and what had the side acknowledged before it?
     pub(super) fn note_hole(&mut self, was_whole: bool, acked_before: u64, at: Moment) {
         let is_whole = self.unseen() == 0;
